@@ -1,0 +1,49 @@
+# Commands of a checkout. Everything runs in .venv, which `make setup` makes.
+# Another Python for it: make PYTHON=python3.12 setup
+
+PYTHON ?= python3
+BIN := .venv/bin
+CHECKED := roboadapt_ros test tools launch setup.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-core test-ros check lint type format lock clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## Make .venv, install what is pinned, compile the messages (again: under 2 s)
+	@$(PYTHON) tools/setup
+
+demo: setup  ## The whole graph on a simulated rig
+	@$(BIN)/roboadapt demo
+
+test: setup  ## All tests
+	$(BIN)/python -m pytest test
+
+test-core: setup  ## Tests without ROS processes
+	$(BIN)/python -m pytest test --ignore=test/ros --ignore=test/launch
+
+test-ros: setup  ## Tests of nodes and whole graphs
+	$(BIN)/python -m pytest test/ros $(wildcard test/launch)
+
+check: lint type  ## lint and type
+
+lint: setup  ## ruff: rules and format
+	$(BIN)/ruff check $(wildcard $(CHECKED))
+	$(BIN)/ruff format --check $(wildcard $(CHECKED))
+
+type: setup  ## mypy on the core
+	$(BIN)/mypy
+
+format: setup  ## ruff: sort imports, fix and format
+	$(BIN)/ruff check --fix $(wildcard $(CHECKED))
+	$(BIN)/ruff format $(wildcard $(CHECKED))
+
+lock: setup  ## Write requirements-lock.txt anew after a change of requirements
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate \
+	  --custom-compile-command 'make lock' --output-file requirements-lock.txt \
+	  requirements.txt requirements-ros.txt
+
+clean:  ## Remove what was built, the environment too (runs/ and models/ stay)
+	rm -rf .venv .build build install log *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	find $(wildcard $(CHECKED)) -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,62 @@
+"""Installs the package for pip and for colcon (ament_python)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = 'roboadapt_ros'
+ROOT = Path(__file__).resolve().parent
+NODES = (
+    'camera_node',
+    'encoder_node',
+    'policy_node',
+    'sim2real_node',
+    'governor_node',
+    'sim_rig_node',
+    'recorder_node',
+)
+
+
+def share_files(tree: str) -> list[tuple[str, list[str]]]:
+    """Return every file under `tree` as data_files entries, one per folder."""
+    files = sorted(
+        path.relative_to(ROOT)
+        for path in (ROOT / tree).rglob('*')
+        if path.is_file() and path.suffix != '.pyc'
+    )
+    folders = sorted({path.parent for path in files})
+    return [
+        (f'share/{PACKAGE}/{folder}', [str(path) for path in files if path.parent == folder])
+        for folder in folders
+    ]
+
+
+setup(
+    name=PACKAGE,
+    version='0.1.0',
+    packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*'], exclude=['test']),
+    package_data={PACKAGE: ['py.typed']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
+        (f'share/{PACKAGE}', ['package.xml']),
+        *share_files('launch'),
+        *share_files('config'),
+        *share_files('models'),
+    ],
+    # What it imports is pinned in requirements.txt; colcon and rosdep read package.xml.
+    install_requires=['setuptools'],
+    python_requires='>=3.10',
+    zip_safe=False,
+    maintainer='The roboadapt_ros maintainers',
+    maintainer_email='maintainers@roboadapt.invalid',
+    description='One frozen vision backbone, many small skills, on a Franka arm over ROS 2',
+    license='Apache-2.0',
+    entry_points={
+        'console_scripts': [
+            f'roboadapt = {PACKAGE}.cli.main:main',
+            *(f'{node} = {PACKAGE}.nodes.{node}:main' for node in NODES),
+        ],
+    },
+)
