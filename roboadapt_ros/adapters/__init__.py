@@ -1,0 +1,1 @@
+"""Residual adapters, their packages on disk, and the bank of resident ones."""

@@ -1,0 +1,232 @@
+"""A task package on disk: manifest, weights, card. Strict both ways; no pickle, no torch.
+
+`models/tasks/<task>/` holds `manifest.json` (identity, layout, contract, normaliser,
+provenance) and `weights.safetensors` (adapter and head tensors, nothing else). The
+manifest stores the sha256 of the weights, and the package digest is the sha256 of the
+manifest, so that one digest names both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+
+from roboadapt_ros.adapters.layout import AdapterLayout, HeadLayout, task_shapes
+from roboadapt_ros.config import load_json, save_json
+from roboadapt_ros.contract import Contract
+from roboadapt_ros.errors import BackboneMismatchError, ConfigError, PackageError, TensorError
+
+MANIFEST_NAME = 'manifest.json'
+WEIGHTS_NAME = 'weights.safetensors'
+MAX_WEIGHTS_BYTES = 256 * 1024 * 1024
+"""A weights file larger than this is refused unread."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normaliser:
+    """Mean and deviation of proprioception and actions, in the contract's units."""
+
+    proprio_mean: tuple[float, ...]
+    proprio_std: tuple[float, ...]
+    action_mean: tuple[float, ...]
+    """(chunk_length * action_size,) row-major, so that each row has its own scale."""
+    action_std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Check deviations are positive and lengths agree."""
+        for name in ('proprio', 'action'):
+            mean, std = getattr(self, f'{name}_mean'), getattr(self, f'{name}_std')
+            if len(mean) != len(std):
+                raise ConfigError(f'normaliser.{name}_std', len(std), f'must have {len(mean)} values')
+            if not all(np.isfinite(mean)) or not all(np.isfinite(s) and s > 0 for s in std):
+                raise ConfigError(f'normaliser.{name}_std', std, 'must be finite and positive')
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskManifest:
+    """What `manifest.json` holds."""
+
+    schema_version: int
+    task: str
+    description: str
+    backbone_id: str
+    backbone_digest: str
+    adapters: AdapterLayout
+    head: HeadLayout
+    contract: Contract
+    normaliser: Normaliser
+    weights_sha256: str
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Data ids and hashes, recipe, seed, code revision, parents, measured success."""
+
+    def __post_init__(self) -> None:
+        """Check the parts agree with each other."""
+        if self.schema_version != 1:
+            raise ConfigError('manifest.schema_version', self.schema_version, 'must be 1')
+        pairs = (
+            ('head.proprio_size', self.head.proprio_size, self.contract.proprio_size),
+            ('head.chunk_length', self.head.chunk_length, self.contract.chunk_length),
+            ('head.action_size', self.head.action_size, self.contract.action_size),
+            ('normaliser.proprio', len(self.normaliser.proprio_mean), self.contract.proprio_size),
+            (
+                'normaliser.action',
+                len(self.normaliser.action_mean),
+                self.contract.chunk_length * self.contract.action_size,
+            ),
+        )
+        for name, found, required in pairs:
+            if found != required:
+                raise ConfigError(f'manifest.{name}', found, f'must be {required} by the contract')
+
+
+@dataclass(frozen=True)
+class TaskPackage:
+    """A task package read whole and checked."""
+
+    path: Path
+    manifest: TaskManifest
+    digest: str
+    """sha256 of the manifest file, which holds the sha256 of the weights."""
+    tensors: dict[str, npt.NDArray[np.float32]]
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.manifest.task
+
+    @property
+    def contract(self) -> Contract:
+        """What the task saw and what its actions mean."""
+        return self.manifest.contract
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the tensors [bytes]."""
+        return sum(t.nbytes for t in self.tensors.values())
+
+    def part(self, prefix: str) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the tensors under 'adapters' or 'head', without the prefix."""
+        start = f'{prefix}.'
+        return {n[len(start) :]: t for n, t in self.tensors.items() if n.startswith(start)}
+
+    def require_backbone(self, backbone_id: str, backbone_digest: str) -> None:
+        """Raise `BackboneMismatchError` unless trained over exactly this backbone."""
+        manifest = self.manifest
+        if (manifest.backbone_id, manifest.backbone_digest) != (backbone_id, backbone_digest):
+            raise BackboneMismatchError(
+                self.path,
+                self.task,
+                f'{manifest.backbone_id} ({manifest.backbone_digest[:12]})',
+                f'{backbone_id} ({backbone_digest[:12]})',
+            )
+
+
+def load_manifest(path: Path) -> tuple[TaskManifest, str]:
+    """Read a package's manifest alone.
+
+    Args:
+        path: Package folder.
+
+    Returns:
+        The manifest and the package digest.
+
+    Raises:
+        PackageError: Missing, unreadable, or in a folder of another name.
+        RoboAdaptError: As `config.load_json` for keys, types and rules.
+    """
+    file = path / MANIFEST_NAME
+    manifest = load_json(TaskManifest, file)
+    if manifest.task != path.name:
+        raise PackageError(file, f"names task '{manifest.task}'", f"the folder's name '{path.name}'")
+    return manifest, hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def load_package(path: Path) -> TaskPackage:
+    """Read a task package and check every tensor.
+
+    Raises:
+        PackageError: A file is missing, truncated, corrupted or too large.
+        TensorError: Names, shapes or dtypes differ from the layout's; each is named.
+        RoboAdaptError: As `load_manifest`.
+    """
+    manifest, digest = load_manifest(path)
+    file = path / WEIGHTS_NAME
+    data = _read_weights(file)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if sha256 != manifest.weights_sha256:
+        raise PackageError(
+            file,
+            f'is truncated or corrupted ({len(data)} bytes, sha256 {sha256[:12]})',
+            f'the file with sha256 {manifest.weights_sha256[:12]} of the manifest',
+        )
+    try:
+        tensors = safetensors.numpy.load(data)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise PackageError(file, f'cannot be read ({error})', 'a whole safetensors file') from error
+    _check(file, manifest, tensors)
+    return TaskPackage(path, manifest, digest, tensors)
+
+
+def save_package(
+    path: Path, manifest: TaskManifest, tensors: dict[str, npt.NDArray[np.float32]], card: str
+) -> TaskPackage:
+    """Write a task package; the manifest's `weights_sha256` is replaced by the file's own.
+
+    Args:
+        path: Folder to create or overwrite; its name is the task's.
+        manifest: Everything but the weights' hash.
+        tensors: float32 tensors named as `task_shapes`.
+        card: Markdown model card.
+
+    Returns:
+        The package as read back.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    contiguous = {name: np.ascontiguousarray(t) for name, t in tensors.items()}
+    _check(path / WEIGHTS_NAME, manifest, contiguous)
+    data = safetensors.numpy.save(contiguous)
+    temporary = path / (WEIGHTS_NAME + '.part')
+    temporary.write_bytes(data)
+    temporary.replace(path / WEIGHTS_NAME)
+    manifest = replace(manifest, weights_sha256=hashlib.sha256(data).hexdigest())
+    save_json(manifest, path / MANIFEST_NAME)
+    (path / 'card.md').write_text(card, encoding='utf-8')
+    return load_package(path)
+
+
+def _read_weights(file: Path) -> bytes:
+    """Return a weights file's bytes, refusing what is missing or too large."""
+    try:
+        size = file.stat().st_size
+        if size > MAX_WEIGHTS_BYTES:
+            raise PackageError(file, f'has {size} bytes', f'at most {MAX_WEIGHTS_BYTES}')
+        return file.read_bytes()
+    except OSError as error:
+        raise PackageError(file, f'cannot be read ({error.strerror})', 'a readable file') from error
+
+
+def _check(
+    file: Path, manifest: TaskManifest, tensors: dict[str, npt.NDArray[np.float32]]
+) -> None:
+    """Raise `TensorError` unless the tensors are exactly the layout's, float32 and finite."""
+    required = task_shapes(manifest.adapters, manifest.head)
+    mismatched = []
+    for name in sorted(required.keys() & tensors.keys()):
+        tensor = tensors[name]
+        if tensor.shape != required[name]:
+            mismatched.append(f'{name}: found {tensor.shape}, required {required[name]}')
+        elif tensor.dtype != np.float32:
+            mismatched.append(f'{name}: found {tensor.dtype}, required float32')
+        elif not np.isfinite(tensor).all():
+            mismatched.append(f'{name}: found a non-finite value, required finite values')
+    missing = sorted(required.keys() - tensors.keys())
+    unexpected = sorted(tensors.keys() - required.keys())
+    if missing or unexpected or mismatched:
+        raise TensorError(file, missing=missing, unexpected=unexpected, mismatched=mismatched)

@@ -1,0 +1,1 @@
+"""Frozen, shared vision backbones from timm, with their identity and their sites."""

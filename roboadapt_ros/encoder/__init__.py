@@ -1,0 +1,1 @@
+"""From frames to features: preprocessing and the serving engine."""

@@ -1,0 +1,46 @@
+"""From a camera frame to the network's input, by the task's contract.
+
+The one path that recording, training, evaluation and serving share. numpy and OpenCV only.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from roboadapt_ros.contract import CameraContract
+from roboadapt_ros.errors import ImageError
+
+
+def preprocess(
+    frame_rgb: npt.NDArray[np.uint8], camera: CameraContract, size_px: int
+) -> npt.NDArray[np.uint8]:
+    """Crop and resize a frame to the network's input.
+
+    Args:
+        frame_rgb: (height, width, 3) uint8 RGB of the size the contract names.
+        camera: The camera's contract.
+        size_px: Side of the square input [px].
+
+    Returns:
+        (size_px, size_px, 3) uint8 RGB.
+
+    Raises:
+        ImageError: The frame is not uint8 RGB of the contract's size.
+    """
+    required = (camera.height, camera.width, 3)
+    if frame_rgb.shape != required or frame_rgb.dtype != np.uint8:
+        raise ImageError(
+            camera.name,
+            f'{frame_rgb.dtype} of shape {frame_rgb.shape}',
+            f'uint8 of shape {required} (height, width, RGB), as the task was trained',
+        )
+    left, top, width, height = camera.crop
+    cropped = frame_rgb[top : top + height, left : left + width]
+    if cropped.shape[:2] == (size_px, size_px):
+        return np.ascontiguousarray(cropped)
+    shrinks = width > size_px
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized = cv2.resize(cropped, (size_px, size_px), interpolation=interpolation)
+    return np.asarray(resized, dtype=np.uint8)

@@ -1,0 +1,1 @@
+"""From features to actions: heads, normalisers, chunks and their ensembling."""

@@ -1,0 +1,122 @@
+"""Policies of several tasks behind one call: features and robot state to an action chunk.
+
+The head, the normaliser and the contract are chosen by what the features say they are,
+never by a notion of the current task held here. No torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from roboadapt_ros.adapters.package import TaskPackage
+from roboadapt_ros.contract import ActionSpace
+from roboadapt_ros.dataflow import ActionChunk, EE_POSE_NAMES, Features, RobotState
+from roboadapt_ros.errors import RefusedError
+from roboadapt_ros.policy.decode import (
+    decode_actions,
+    denormalise_actions,
+    normalise_proprio,
+    proprioception,
+    require_supported,
+)
+from roboadapt_ros.policy.ensemble import TemporalEnsembler
+from roboadapt_ros.policy.head import NumpyHead
+
+JOINT_CHUNK_NAMES = tuple(f'joint{i}' for i in range(1, 8)) + ('gripper_width',)
+"""Columns of an absolute joint chunk before the bridge names the rig's joints."""
+
+
+@dataclass(frozen=True)
+class _Policy:
+    package: TaskPackage
+    head: NumpyHead
+
+
+class TaskPolicies:
+    """Heads of the resident tasks and the ensembling of the active one's chunks."""
+
+    def __init__(self, *, ensemble_chunks: int = 4, ensemble_decay: float = 0.5):
+        """Start with no task; see `TemporalEnsembler` for the arguments."""
+        self._policies: dict[str, _Policy] = {}
+        self._ensembler = TemporalEnsembler(max_chunks=ensemble_chunks, decay=ensemble_decay)
+
+    @property
+    def resident(self) -> tuple[str, ...]:
+        """Tasks that have a head here."""
+        return tuple(sorted(self._policies))
+
+    def add(self, package: TaskPackage) -> None:
+        """Make a task's head resident, or replace it by another version.
+
+        Raises:
+            ConfigError: The contract can't be decoded.
+        """
+        require_supported(package.contract)
+        head = NumpyHead(package.manifest.head, package.part('head'))
+        self._policies[package.task] = _Policy(package, head)
+
+    def reset(self) -> None:
+        """Forget earlier chunks, for instance at a new episode."""
+        self._ensembler.reset()
+
+    def act(
+        self, features: Features, state: RobotState, clock: Callable[[], int]
+    ) -> ActionChunk:
+        """Return the chunk of absolute targets that answers to one set of features.
+
+        Args:
+            features: From the encoder.
+            state: Robot state nearest to the exposure.
+            clock: Returns the time of the stamps' clock [ns].
+
+        Returns:
+            Targets in space EE_POSE or JOINT_POSITION; row k is due k + 1 periods after the
+            exposure.
+
+        Raises:
+            RefusedError: Unknown task ('unknown_task'), another version of its package
+                ('digest') or a non-finite action ('nan').
+            SpecError: Features of the wrong size or not finite.
+        """
+        policy = self._policy(features)
+        package = policy.package
+        contract, normaliser = package.contract, package.manifest.normaliser
+        proprio = normalise_proprio(normaliser, proprioception(contract, state))
+        actions = denormalise_actions(normaliser, policy.head(features.values, proprio))
+        if not np.isfinite(actions).all():
+            raise RefusedError('nan', f"the head of task '{package.task}' gave a non-finite action")
+        targets = decode_actions(contract, actions, state)
+        is_joint = contract.action_space is ActionSpace.JOINT_POSITION
+        chunk = ActionChunk(
+            stamp_ns=features.stamp_ns,
+            identity=features.identity,
+            ledger=features.ledger.stamped('head', clock()),
+            space=ActionSpace.JOINT_POSITION if is_joint else ActionSpace.EE_POSE,
+            names=JOINT_CHUNK_NAMES if is_joint else EE_POSE_NAMES,
+            period_s=contract.period_s,
+            start_ns=features.stamp_ns,
+            actions=targets,
+        )
+        return self._ensembler.add(chunk)
+
+    def _policy(self, features: Features) -> _Policy:
+        """Return the policy the features ask for, or refuse."""
+        identity = features.identity
+        policy = self._policies.get(identity.task)
+        if policy is None:
+            raise RefusedError(
+                'unknown_task',
+                f"features of task '{identity.task}', which has no head here. "
+                f'Available: {", ".join(self.resident) or "none"}.',
+            )
+        if identity.package_digest != policy.package.digest:
+            raise RefusedError(
+                'digest',
+                f"features of task '{identity.task}' come from package "
+                f'{identity.package_digest[:12]}, its head from {policy.package.digest[:12]}; '
+                'stage the same version in both',
+            )
+        return policy
