@@ -1,0 +1,251 @@
+"""The simulated rig: one Panda, a table with objects, two cameras, and a real arm's manners.
+
+`SimRig` is what the rig node, the experts and the evaluation drive. It refuses what a real arm
+refuses: a jump of the target ends the motion with the error a Franka reports, and nothing moves
+until `recover`.
+"""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
+from roboadapt_ros.errors import SimError, UnknownNameError
+from roboadapt_ros.sim.camera import CameraModel, Cameras
+from roboadapt_ros.sim.franka import FRANKA_ERRORS, RobotMode, TargetGuard
+from roboadapt_ros.sim.impedance import GripperDrive, JointImpedance
+from roboadapt_ros.sim.objects import OBJECTS
+from roboadapt_ros.sim.rig_state import RigConfig, RigState
+from roboadapt_ros.sim.scene import sample_scene, SceneSample
+from roboadapt_ros.sim.stage import Stage
+from roboadapt_ros.sim.world import build_world, CAMERAS, TCP_SITE
+
+__all__ = ['RigConfig', 'RigState', 'RobotMode', 'SimRig']  # what a caller needs
+
+FloatArray = npt.NDArray[np.float64]
+
+HAND_DOWN_XYZW = np.array([1.0, 0.0, 0.0, 0.0])
+OBJECT_NAMES = ('red', 'green', 'blue', 'mark')
+
+
+class SimRig:
+    """A Panda on a table in MuJoCo.
+
+    Example: ``rig.set_joint_target(rig.state().q + 0.01); rig.advance(0.5)`` moves every joint
+    by 0.01 rad within half a second; a target 0.3 rad away puts the rig in `RobotMode.REFLEX`.
+    """
+
+    def __init__(self, config: RigConfig | None = None, *, seed: int = 0):
+        """Build the world and draw the first scene from `seed`."""
+        self.config = config if config is not None else RigConfig()
+        size = (self.config.width, self.config.height)
+        self._model = build_world(width=size[0], height=size[1])
+        self._data = mujoco.MjData(self._model)
+        self._cameras = Cameras(self._model, self._data, names=CAMERAS, size=size)
+        self._kinematics = PandaKinematics()
+        timestep = self._model.opt.timestep
+        self._impedance = JointImpedance(self.config.impedance, timestep)
+        self._gripper = GripperDrive(self.config.gripper, timestep)
+        self._guard = TargetGuard(self.config.refusal)
+        self._stage = Stage(self._model)
+        self._tcp = self._model.site(TCP_SITE).id
+        self._body = {name: self._model.body(name).id for name in OBJECT_NAMES}
+        self._rng = np.random.default_rng(seed)
+        self._time_offset_s = 0.0
+        self.reset(seed)
+
+    @property
+    def time_s(self) -> float:
+        """Simulated time [s]; it never runs backward, not even over a reset."""
+        return self._time_offset_s + self._data.time
+
+    @property
+    def scene(self) -> SceneSample:
+        """The scene as it was drawn at the last reset."""
+        return self._scene
+
+    def reset(self, seed: int | None = None) -> None:
+        """Draw a new scene, put the arm at its start with an open gripper, and clear errors.
+
+        Args:
+            seed: Same seed, same scene, bit for bit; None goes on with the rig's own stream.
+        """
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+        self._time_offset_s += self._data.time
+        mujoco.mj_resetData(self._model, self._data)
+        self._scene = sample_scene(self._rng, self.config.scene)
+        self._place_arm(self._scene.start_position)
+        self._stage.place_objects(self._data, self._scene)
+        self._stage.apply_look(self._scene.look)
+        self._remainder_s = 0.0
+        self._last_target_s = self.time_s
+        self.mode, self._errors = RobotMode.IDLE, ()
+        mujoco.mj_forward(self._model, self._data)
+
+    def advance(self, duration_s: float) -> None:
+        """Run the simulation for `duration_s`; fractions of a step carry over."""
+        timestep = self._model.opt.timestep
+        steps = int((duration_s + self._remainder_s) / timestep + 1e-6)
+        self._remainder_s += duration_s - steps * timestep
+        for _ in range(steps):
+            self._step()
+
+    def set_joint_target(self, q: FloatArray) -> None:
+        """Give the impedance controller a new target.
+
+        Args:
+            q: Joint angles (7,) [rad].
+
+        Raises:
+            SimError: Not seven finite numbers. (A target a real arm refuses raises nothing: it
+                ends in REFLEX, as there.)
+        """
+        target = np.asarray(q)
+        is_number = np.issubdtype(target.dtype, np.number)
+        if target.shape != (7,) or not is_number or not np.isfinite(target).all():
+            raise SimError(f'Joint target must be 7 finite angles [rad], got {q!r}')
+        if self.mode in (RobotMode.REFLEX, RobotMode.USER_STOPPED):
+            return
+        error = self._guard.find_error(
+            target,
+            last_target=self._impedance.target,
+            q=self._data.qpos[:7],
+            elapsed_s=self.time_s - self._last_target_s,
+        )
+        if error is not None:
+            self.inject_error(error)
+            return
+        self.mode = RobotMode.MOVE
+        self._last_target_s = self.time_s
+        self._impedance.set_target(target)
+
+    def set_gripper_target(self, width_m: float) -> None:
+        """Let the hand move to `width_m`, clipped to what it can open.
+
+        Raises:
+            SimError: Not a finite number.
+        """
+        if not np.isfinite(width_m):
+            raise SimError(f'Gripper width must be a finite number [m], got {width_m!r}')
+        limit = self.config.gripper.max_width_m
+        self._gripper.target_width_m = min(max(float(width_m), 0.0), limit)
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """Current errors, by the field names of `franka_msgs/Errors`."""
+        return self._errors
+
+    def inject_error(self, name: str) -> None:
+        """Raise the error `name` as the arm would: brake, hold, ignore targets.
+
+        Raises:
+            UnknownNameError: `name` is not a field of `franka_msgs/Errors`.
+        """
+        if name not in FRANKA_ERRORS:
+            raise UnknownNameError('robot error', name, FRANKA_ERRORS)
+        if name not in self._errors:
+            self._errors = (*self._errors, name)
+        if self.mode != RobotMode.USER_STOPPED:
+            self.mode = RobotMode.REFLEX
+        self._impedance.hold(self._data.qpos[:7])
+
+    def set_user_stop(self, *, pressed: bool) -> None:
+        """Press or release the user stop; a released arm with errors is in REFLEX."""
+        if pressed:
+            self._impedance.hold(self._data.qpos[:7])
+            self.mode = RobotMode.USER_STOPPED
+        elif self.mode == RobotMode.USER_STOPPED:
+            self.mode = RobotMode.REFLEX if self._errors else RobotMode.IDLE
+
+    def recover(self) -> None:
+        """Clear the errors and hold where the arm is.
+
+        Raises:
+            SimError: The user stop is pressed.
+        """
+        if self.mode == RobotMode.USER_STOPPED:
+            raise SimError('The user stop is pressed; release it before recovering')
+        self._errors = ()
+        self.mode = RobotMode.IDLE
+        self._impedance.hold(self._data.qpos[:7])
+        self._last_target_s = self.time_s
+
+    def state(self) -> RigState:
+        """Return what the arm and hand measure now."""
+        data = self._data
+        quat_wxyz = np.zeros(4)
+        mujoco.mju_mat2Quat(quat_wxyz, data.site_xmat[self._tcp])
+        return RigState(
+            time_s=self.time_s,
+            q=data.qpos[:7].copy(),
+            dq=data.qvel[:7].copy(),
+            tau=data.ctrl[:7] + data.qfrc_gravcomp[:7],
+            ee_position=data.site_xpos[self._tcp].copy(),
+            ee_quat_xyzw=np.roll(quat_wxyz, -1),
+            gripper_width_m=float(data.qpos[7] + data.qpos[8]),
+        )
+
+    def object_pose(self, name: str) -> tuple[FloatArray, FloatArray]:
+        """Return position (3,) [m] and quaternion (4,), xyzw, of 'red', 'green', 'blue', 'mark'.
+
+        Raises:
+            UnknownNameError: No such object.
+        """
+        body = self._find_body(name)
+        return self._data.xpos[body].copy(), np.roll(self._data.xquat[body], -1)
+
+    def object_speed_m_s(self, name: str) -> float:
+        """Return the speed of the centre of `name` [m/s]."""
+        first = self._model.body_dofadr[self._find_body(name)]
+        return float(np.linalg.norm(self._data.qvel[first : first + 3])) if first >= 0 else 0.0
+
+    def rest_height_m(self, name: str) -> float:
+        """Return the height of the centre of `name` when it lies on the table as placed [m]."""
+        self._find_body(name)
+        return next((item.rest_height_m for item in OBJECTS if item.name == name), 0.0)
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """Names that `render` and `camera_model` take."""
+        return self._cameras.names
+
+    def camera_model(self, camera: str) -> CameraModel:
+        """Return intrinsics and present pose of `camera`."""
+        return self._cameras.read(camera)
+
+    def render(self, camera: str) -> npt.NDArray[np.uint8]:
+        """Return what `camera` sees now: (H, W, 3) uint8 RGB.
+
+        The first call makes the OpenGL context, so call from one thread only.
+        """
+        return self._cameras.render(camera)
+
+    def close(self) -> None:
+        """Free the OpenGL context; the rig can go on without, and `render` makes a new one."""
+        self._cameras.close()
+
+    def _step(self) -> None:
+        data = self._data
+        # Gravity is compensated by the arm itself, so only the rest of the bias is left.
+        coriolis = data.qfrc_bias[:7] - data.qfrc_gravcomp[:7]
+        data.ctrl[:7] = self._impedance.step(data.qpos[:7], data.qvel[:7], coriolis)
+        left, right = data.qpos[7:9].tolist()
+        data.ctrl[7:9] = self._gripper.step(left, right, 0.5 * float(data.qvel[7] + data.qvel[8]))
+        mujoco.mj_step(self._model, data)
+
+    def _place_arm(self, position: FloatArray) -> None:
+        result = self._kinematics.inverse(position, HAND_DOWN_XYZW, Q_HOME)
+        if not result.converged:
+            raise SimError(f'Start position {position.tolist()} m is out of reach')
+        width = self.config.gripper.max_width_m
+        self._data.qpos[:7] = result.q
+        self._data.qpos[7:9] = 0.5 * width
+        self._impedance.reset(result.q)
+        self._gripper.reset(width)
+
+    def _find_body(self, name: str) -> int:
+        if name not in self._body:
+            raise UnknownNameError('object', name, self._body)
+        return self._body[name]
