@@ -1,0 +1,1 @@
+"""Safety of learned commands: limits, governor, watchdog, kinematics."""

@@ -1,0 +1,149 @@
+"""What a chunk must be before it may move the arm: its form, its stamps and its order.
+
+Every refusal has a countable cause and a sentence for a person. Time is an argument. This
+module imports numpy, `contract`, `dataflow` and `errors` only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from roboadapt_ros.contract import ActionSpace
+from roboadapt_ros.dataflow import ActionChunk
+from roboadapt_ros.errors import ConfigError, RefusedError
+
+GRIPPER_COLUMN = 'gripper_width'
+"""Name of the last column of a joint chunk: distance between the fingers [m]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdmissionConfig:
+    """What is refused."""
+
+    max_observation_age_s: float = 0.5
+    """Oldest exposure a chunk may answer to [s]; the task's own limit is checked before."""
+    future_tolerance_s: float = 0.02
+    """How far a stamp may lie ahead, for clocks of several machines [s]."""
+    max_period_s: float = 0.25
+    """Longest spacing of rows [s]; it also bounds the watchdog's two periods."""
+    max_jump_rad: float = 0.4
+    """Largest step of a joint [rad]: from the command and from the measured position to the
+    row that is due, and from row to row."""
+
+    def __post_init__(self) -> None:
+        """Check all are positive."""
+        for name in (
+            'max_observation_age_s',
+            'future_tolerance_s',
+            'max_period_s',
+            'max_jump_rad',
+        ):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f'admission.{name}', getattr(self, name), 'must be positive')
+
+
+class StreamOrder:
+    """Keeps chunks in order: exposures within a generation, and generations.
+
+    Example: after a chunk of generation 4 with stamp 10.0 s, one of generation 4 with 10.0 s
+    is 'reordered', one of generation 3 is 'old_generation', one of generation 5 is fine.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing seen."""
+        self._last: ActionChunk | None = None
+
+    def reset(self) -> None:
+        """Forget what was seen, so that a restarted encoder may count from the beginning."""
+        self._last = None
+
+    def check(self, chunk: ActionChunk) -> None:
+        """Refuse a chunk that comes after a newer one.
+
+        Raises:
+            RefusedError: 'old_generation' or 'reordered'.
+        """
+        if self._last is None:
+            return
+        last, now = self._last.identity.generation, chunk.identity.generation
+        if now < last:
+            raise RefusedError('old_generation', f'generation {now} after generation {last}')
+        if now == last and chunk.stamp_ns <= self._last.stamp_ns:
+            behind_ms = (self._last.stamp_ns - chunk.stamp_ns) / 1e6
+            raise RefusedError(
+                'reordered', f'exposure is {behind_ms:.1f} ms behind (0: repeats) the last one'
+            )
+
+    def note(self, chunk: ActionChunk) -> None:
+        """Remember an accepted chunk."""
+        self._last = chunk
+
+
+def check_stamps(
+    chunk: ActionChunk, now_ns: int, *, max_age_s: float, future_tolerance_s: float
+) -> None:
+    """Refuse a chunk that answers to no, a coming or a too old exposure.
+
+    Args:
+        chunk: The chunk.
+        now_ns: Time now on the chunk's clock [ns].
+        max_age_s: Oldest exposure accepted [s].
+        future_tolerance_s: How far a stamp may lie ahead [s].
+
+    Raises:
+        RefusedError: 'zero_stamp', 'future' or 'stale'.
+    """
+    if chunk.stamp_ns <= 0 or chunk.start_ns <= 0:
+        raise RefusedError('zero_stamp', 'exposure and start must be stamped')
+    age_s = (now_ns - chunk.stamp_ns) / 1e9
+    ahead_s = max(-age_s, (chunk.start_ns - now_ns) / 1e9)
+    if ahead_s > future_tolerance_s:
+        raise RefusedError(
+            'future', f'{ahead_s:.3f} s ahead of the clock; are the clocks synchronised?'
+        )
+    if age_s > max_age_s:
+        raise RefusedError('stale', f'exposure is {age_s:.3f} s old, at most {max_age_s:g} s')
+    late_s = (now_ns - chunk.start_ns) / 1e9 - len(chunk.actions) * chunk.period_s
+    if late_s > 0:
+        raise RefusedError('stale', f'the last row was due {late_s:.3f} s ago')
+
+
+def check_form(chunk: ActionChunk, names: tuple[str, ...], max_period_s: float) -> None:
+    """Refuse a chunk that is not a finite joint chunk with exactly these columns.
+
+    Args:
+        chunk: The chunk.
+        names: Column names in order.
+        max_period_s: Longest spacing of rows [s].
+
+    Raises:
+        RefusedError: 'space', 'names', 'shape', 'nan' or 'period'.
+    """
+    if chunk.space is not ActionSpace.JOINT_POSITION:
+        raise RefusedError('space', f'{chunk.space.value}, required joint_position')
+    if chunk.names != names:
+        raise RefusedError(
+            'names', f'columns {", ".join(chunk.names)}; required {", ".join(names)}'
+        )
+    check_values(chunk, max_period_s)
+
+
+def check_values(chunk: ActionChunk, max_period_s: float) -> None:
+    """Refuse a chunk without rows, with a bad period or with a value that is not finite.
+
+    Raises:
+        RefusedError: 'shape', 'nan' or 'period'.
+    """
+    actions = chunk.actions
+    if len(actions) == 0 or not np.issubdtype(actions.dtype, np.floating):
+        raise RefusedError(
+            'shape', f'{actions.dtype} {actions.shape}, required (n, columns) float'
+        )
+    if not 0.0 < chunk.period_s <= max_period_s:
+        raise RefusedError('period', f'{chunk.period_s} s, required 0..{max_period_s:g} s')
+    finite = np.isfinite(actions)
+    if not finite.all():
+        row, column = (int(i) for i in np.argwhere(~finite)[0])
+        value = actions[row, column]
+        raise RefusedError('nan', f'{chunk.names[column]} of row {row} is {value}')

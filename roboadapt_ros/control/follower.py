@@ -1,0 +1,199 @@
+"""How the arm is moved: along curves, within limits, with a stop always at hand.
+
+This module imports numpy and the control parts only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from roboadapt_ros.control.guard import MotionGuard
+from roboadapt_ros.control.limits import RobotLimits
+from roboadapt_ros.control.motion import JointMotion, MotionState
+from roboadapt_ros.control.spline import Fade, FadedCurve, RowCurve
+from roboadapt_ros.control.workspace import Kinematics, Workspace
+from roboadapt_ros.errors import ConfigError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowerConfig:
+    """How fast and how smoothly the arm is moved."""
+
+    velocity_scale: float = 0.8
+    """Part of the arm's joint speed used, in (0, 1]."""
+    acceleration_scale: float = 1.0
+    """Part of the arm's joint acceleration used, in (0, 1]."""
+    jerk_scale: float = 0.2
+    """Part of the arm's joint jerk used, in (0, 1]; lower is smoother and lags more."""
+    position_margin_rad: float = 0.05
+    """Distance kept from the joint limits [rad]."""
+    hand_speed_max_m_s: float = 0.7
+    """Largest speed of the hand [m/s]; never above the arm's own."""
+    blend_s: float = 0.15
+    """Time over which one chunk passes over into the next [s]; near the policy's period."""
+    start_ramp_s: float = 0.5
+    """Time over which the first chunk is joined from rest [s]."""
+    ramp_down_s: float = 0.5
+    """Time over which the command is eased to the measured position [s]."""
+    ease_max_rad: float = 0.1
+    """Largest distance eased [rad]: an arm that was pushed away is not followed further."""
+    restart_tolerance_rad: float = 0.01
+    """Measured distance from the last command [rad] within which motion starts at the command
+    and not at the measured position, so that the controller sees no step."""
+
+    def __post_init__(self) -> None:
+        """Check what must be positive."""
+        for name in (
+            'hand_speed_max_m_s',
+            'blend_s',
+            'start_ramp_s',
+            'ramp_down_s',
+            'ease_max_rad',
+            'restart_tolerance_rad',
+        ):
+            if not getattr(self, name) > 0:
+                raise ConfigError(
+                    f'governor.motion.{name}', getattr(self, name), 'must be positive'
+                )
+
+
+class Follower:
+    """Moves the commanded state along a curve, or stops it.
+
+    Example: from rest at 0.0 rad, `join` rows at 0.1 rad; after the start ramp of 0.5 s the
+    command is at 0.1 rad. `brake` at any time instead: the command comes to rest within the
+    limits and stays there.
+    """
+
+    def __init__(
+        self,
+        config: FollowerConfig,
+        robot_limits: RobotLimits,
+        kinematics: Kinematics,
+        workspace: Workspace,
+        dt_s: float,
+    ):
+        """Scale the limits and build the planner.
+
+        Args:
+            config: How fast and how smoothly.
+            robot_limits: The arm's own limits.
+            kinematics: The arm's geometry.
+            workspace: Where the hand may be.
+            dt_s: Time of one tick [s].
+        """
+        self._config = config
+        self.limits = robot_limits.scaled(
+            velocity=config.velocity_scale,
+            acceleration=config.acceleration_scale,
+            jerk=config.jerk_scale,
+        ).with_margin(config.position_margin_rad)
+        speed = min(config.hand_speed_max_m_s, robot_limits.ee_speed_max)
+        self._guard = MotionGuard(self.limits, workspace, kinematics, speed)
+        self._motion = JointMotion(self.limits, dt_s)
+        self._curve: FadedCurve | None = None
+        self._has_started = False
+        self.counts: Counter[str] = Counter()
+        """Ticks that braked instead of following, by cause."""
+
+    @property
+    def state(self) -> MotionState:
+        """The commanded state."""
+        return self._motion.state
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether the commanded speed and acceleration are zero."""
+        return self._motion.is_at_rest
+
+    def start_position(self, measured: FloatArray) -> FloatArray:
+        """Return where a start from rest would begin (7,) [rad].
+
+        Args:
+            measured: Measured positions (7,) [rad].
+        """
+        command = self._motion.state.q
+        near = np.abs(command - measured).max() <= self._config.restart_tolerance_rad
+        return command if self._has_started and near else measured
+
+    def start(self, measured: FloatArray) -> None:
+        """Be at rest where the arm is measured (7,) [rad]."""
+        self._motion.reset(self.start_position(measured))
+        self._curve, self._has_started = None, True
+
+    def join(self, rows: FloatArray, start_ns: int, period_s: float, time_ns: int) -> None:
+        """Pass over from the current motion to rows.
+
+        Args:
+            rows: (n, 7) positions [rad].
+            start_ns: One period before row 0 [ns].
+            period_s: Spacing of rows [s].
+            time_ns: Time on the rows now [ns].
+        """
+        config = self._config
+        if self._curve is None:
+            origin, duration_s = self.state.q, config.start_ramp_s
+        else:
+            origin, duration_s = self._curve.sample(start_ns).q, config.blend_s
+        self._fade_into(RowCurve(origin, rows, start_ns, period_s), time_ns, duration_s)
+
+    def ease(self, measured: FloatArray, time_ns: int) -> int:
+        """Begin to bring the command to a measured position, and return when that ends [ns].
+
+        Args:
+            measured: Measured positions (7,) [rad].
+            time_ns: Time now [ns].
+        """
+        most = self._config.ease_max_rad
+        q = self.state.q + np.clip(measured - self.state.q, -most, most)
+        self._curve = None
+        self._fade_into(RowCurve(q, q[None], time_ns, 1.0), time_ns, self._config.ramp_down_s)
+        return time_ns + int(self._config.ramp_down_s * 1e9)
+
+    def follow(self, time_ns: int) -> str | None:
+        """Move one tick along the curve; where that is not allowed, along the stop.
+
+        Args:
+            time_ns: Time on the curve at the coming point [ns].
+
+        Returns:
+            What forbade it, or None.
+        """
+        if self._curve is None:
+            self._motion.brake()
+            return None
+        step = self._motion.propose(self._curve.sample(time_ns))
+        cause = 'plan' if step is None else self._guard.objection(self.state, step)
+        if step is not None and cause is None:
+            self._motion.take(step)
+            return None
+        self.counts[f'braked_{cause}'] += 1
+        self._motion.brake()
+        return cause
+
+    def brake(self) -> None:
+        """Move one tick along the stop and forget the curve."""
+        self._curve = None
+        self._motion.brake()
+
+    def halt(self) -> None:
+        """Be at rest where the command is, and forget the curve."""
+        self._curve = None
+        self._motion.reset(self.state.q)
+
+    def _fade_into(self, curve: RowCurve, time_ns: int, duration_s: float) -> None:
+        """Follow a curve from now on, beginning with the position and velocity there are."""
+        old_q, old_dq, _ = self.state if self._curve is None else self._curve.sample(time_ns)
+        new = curve.sample(time_ns)
+        limits = self.limits
+        distance = np.clip(old_q, limits.q_min, limits.q_max) - new.q
+        speed = np.clip(old_dq - new.dq, -2.0 * limits.dq_max, 2.0 * limits.dq_max)
+        # A fade's top speed is 1.5 times its mean speed; give it the time the arm needs.
+        needed_s = float((1.5 * np.abs(distance) / limits.dq_max).max())
+        fade = Fade(distance, speed, time_ns, (max(duration_s, needed_s), self._config.blend_s))
+        self._curve = FadedCurve(curve, fade)

@@ -1,0 +1,283 @@
+"""The last stage before the arm: chunks in, safe points out, 100 times a second.
+
+Here is decided whether the arm moves; how it moves is in `follower`, what a chunk must be in
+`admission`. Time is an argument, in integer nanoseconds of the chunks' clock. Not thread-safe:
+one thread (one callback group) calls all methods. This module imports no ROS and no torch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from roboadapt_ros.control import admission
+from roboadapt_ros.control.admission import AdmissionConfig, GRIPPER_COLUMN, StreamOrder
+from roboadapt_ros.control.command import GovernorCommand, GovernorState
+from roboadapt_ros.control.follower import Follower, FollowerConfig
+from roboadapt_ros.control.gripper import GripperLimitConfig, GripperLimiter
+from roboadapt_ros.control.limits import RobotLimits
+from roboadapt_ros.control.measured import Measured, MeasuredState
+from roboadapt_ros.control.path import PathGate
+from roboadapt_ros.control.watchdog import Silence, Watchdog, WatchdogConfig
+from roboadapt_ros.control.workspace import Kinematics, Workspace, WorkspaceConfig
+from roboadapt_ros.dataflow import ActionChunk
+from roboadapt_ros.errors import ConfigError, RefusedError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+__all__ = ['Governor', 'GovernorCommand', 'GovernorConfig', 'GovernorState']
+
+
+@dataclass(frozen=True, kw_only=True)
+class GovernorConfig:
+    """How careful the governor is."""
+
+    rate_hz: float = 100.0
+    """Rate at which `command` is called and points are published [Hz]."""
+    lookahead_s: float = 0.0
+    """How far ahead of now the chunk is sampled [s], to make up for a controller's lag."""
+    state_timeout_s: float = 0.1
+    """Oldest measured state that may be moved on [s]."""
+    start_speed_max_rad_s: float = 0.2
+    """Largest measured joint speed at which motion may start [rad/s]."""
+    tracking_error_max_rad: float = 0.35
+    """Distance of command and measured position at which the arm holds [rad]."""
+    motion: FollowerConfig = field(default_factory=FollowerConfig)
+    workspace: WorkspaceConfig = field(default_factory=WorkspaceConfig)
+    admission: AdmissionConfig = field(default_factory=AdmissionConfig)
+    gripper: GripperLimitConfig = field(default_factory=GripperLimitConfig)
+    watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
+
+    def __post_init__(self) -> None:
+        """Check what must be positive."""
+        for name in (
+            'rate_hz',
+            'state_timeout_s',
+            'start_speed_max_rad_s',
+            'tracking_error_max_rad',
+        ):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f'governor.{name}', getattr(self, name), 'must be positive')
+        if not 0.0 <= self.lookahead_s <= 0.3:
+            raise ConfigError('governor.lookahead_s', self.lookahead_s, 'must be 0..0.3')
+
+
+class Governor:
+    """Makes a stream of chunks into points that keep every limit.
+
+    Between successive points (spacing 1 / rate) the finite differences of position stay within
+    the scaled speed, acceleration and jerk, whatever comes in. A chunk is refused as a whole
+    with a cause, except for rows beyond the workspace: those and what follows are cut off, and
+    only a chunk that is outside already is refused.
+
+    Example, policy at 10 Hz, last chunk accepted at 10.00 s: TRACKING until 10.20 s, then HOLD
+    (a jerk-limited stop), at 10.50 s RAMP_DOWN, at 11.00 s IDLE, where `command` gives no point.
+    """
+
+    def __init__(self, config: GovernorConfig, limits: RobotLimits, kinematics: Kinematics):
+        """Build an idle governor.
+
+        Args:
+            config: How careful to be.
+            limits: The arm's own limits; scaled and narrowed by the configuration.
+            kinematics: The arm's geometry, joints in the limits' order.
+        """
+        self.config, self.limits = config, limits
+        self.names = (*limits.joint_names, GRIPPER_COLUMN)
+        """Columns a chunk must have."""
+        self.accepted = 0
+        self.refused = 0
+        self.state, self.reason = GovernorState.IDLE, 'no chunk yet'
+        self._counts: Counter[str] = Counter()
+        workspace = Workspace(config.workspace)
+        self._dt_s, self._lookahead_ns = 1.0 / config.rate_hz, int(config.lookahead_s * 1e9)
+        self._path = PathGate(limits, kinematics, workspace, config.admission.max_jump_rad)
+        self._follower = Follower(config.motion, limits, kinematics, workspace, self._dt_s)
+        self._gripper = GripperLimiter(config.gripper, limits.gripper_width_max_m)
+        self._watchdog, self._order = Watchdog(config.watchdog), StreamOrder()
+        self._measured = MeasuredState(limits, config.state_timeout_s)
+        self._chunk: ActionChunk | None = None
+        self._end_ns = 0
+        self._ramp_end_ns = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Refusals by cause, and whatever else made the arm hold, brake or go silent."""
+        return dict(self._counts + self._follower.counts + self._measured.counts)
+
+    @property
+    def commanded_limits(self) -> RobotLimits:
+        """The scaled and narrowed limits that points keep."""
+        return self._follower.limits
+
+    @property
+    def generation(self) -> int:
+        """Generation of the last accepted chunk; 0 before the first."""
+        return 0 if self._chunk is None else self._chunk.identity.generation
+
+    def observe(
+        self, q: FloatArray, dq: FloatArray, gripper_width_m: float, stamp_ns: int
+    ) -> None:
+        """Take a measured state; a malformed one, or one older than the last, is only counted.
+
+        Args:
+            q: Joint positions (7,) [rad], rig order.
+            dq: Joint velocities (7,) [rad/s].
+            gripper_width_m: Distance between the fingers [m].
+            stamp_ns: When it was measured [ns].
+        """
+        self._measured.observe(q, dq, gripper_width_m, stamp_ns)
+
+    def accept(self, chunk: ActionChunk, now_ns: int) -> None:
+        """Take a chunk to follow from the next tick on.
+
+        Args:
+            chunk: Joint positions of the rig and the gripper's width.
+            now_ns: Time now [ns].
+
+        Raises:
+            RefusedError: With its cause: fault, space, names, shape, nan, period, zero_stamp,
+                future, stale, old_generation, reordered, not_ready, state_stale, moving,
+                tracking_error, limits, jump, workspace. Only the counts have changed.
+        """
+        try:
+            self._admit_stream(chunk, now_ns)
+            measured = self._measured.fresh(now_ns)
+            rows = self._admit_motion(chunk, measured, now_ns)
+        except RefusedError as error:
+            self._counts[error.cause] += 1
+            self.refused += 1
+            raise
+        if self._chunk is not None and chunk.identity.generation != self.generation:
+            self._counts['generation_changes'] += 1
+        self.accepted += 1
+        if self.state is GovernorState.IDLE:
+            self._follower.start(measured.q)
+            self._gripper.reset(measured.gripper_width_m)
+        self._follower.join(rows, chunk.start_ns, chunk.period_s, now_ns + self._lookahead_ns)
+        self._end_ns = chunk.start_ns + int(len(rows) * chunk.period_s * 1e9)
+        self._counts['rows_outside_workspace'] += len(chunk.actions) - len(rows)
+        self._chunk = chunk
+        self._order.note(chunk)
+        self._watchdog.feed(now_ns, chunk.period_s)
+        self._enter(GovernorState.TRACKING, f'task {chunk.identity.task}')
+
+    def command(self, now_ns: int) -> GovernorCommand:
+        """Return the point for this tick.
+
+        Args:
+            now_ns: Time now [ns]; ticks may jitter, each moves the arm by one period.
+        """
+        self._update(now_ns)
+        if self.state is GovernorState.IDLE or (
+            self.state is GovernorState.FAULT and self._follower.is_at_rest
+        ):
+            return GovernorCommand(None, None, None, self.state, self.reason, self._chunk)
+        is_easing = self.state is GovernorState.RAMP_DOWN and now_ns < self._ramp_end_ns
+        if self.state is GovernorState.TRACKING and self._chunk is not None:
+            time_ns = now_ns + self._lookahead_ns
+            self._follower.follow(time_ns)
+            self._gripper.aim(float(self._chunk.sample(min(time_ns, self._end_ns))[-1]), now_ns)
+        elif is_easing:
+            self._follower.follow(now_ns)
+        else:
+            self._follower.brake()
+        width_m = self._gripper.step(self._dt_s)
+        q, dq, _ = self._follower.state
+        return GovernorCommand(q.copy(), dq.copy(), width_m, self.state, self.reason, self._chunk)
+
+    def fault(self, reason: str) -> None:
+        """Stop, and stay silent until `reset`."""
+        self._enter(GovernorState.FAULT, reason)
+
+    def reset(self) -> None:
+        """Leave a fault, or whatever is going on, for IDLE; only the counts are remembered.
+
+        A motion that is going on ends without a stop: call `fault` first where the arm moves.
+        """
+        self._measured.newest = None
+        self._go_idle('reset')
+
+    def _admit_stream(self, chunk: ActionChunk, now_ns: int) -> None:
+        """Refuse a chunk that is malformed, out of time or out of order."""
+        rules = self.config.admission
+        if self.state is GovernorState.FAULT:
+            raise RefusedError('fault', f'{self.reason}; reset the governor')
+        admission.check_form(chunk, self.names, rules.max_period_s)
+        admission.check_stamps(
+            chunk,
+            now_ns,
+            max_age_s=rules.max_observation_age_s,
+            future_tolerance_s=rules.future_tolerance_s,
+        )
+        self._order.check(chunk)
+
+    def _admit_motion(self, chunk: ActionChunk, measured: Measured, now_ns: int) -> FloatArray:
+        """Return the rows (n, 7) [rad] to follow, or raise why the arm may not go there."""
+        origins = {'command': self._follower.state.q, 'measured': measured.q}
+        if self.state is GovernorState.IDLE:
+            self._check_start(measured)
+            origins['command'] = self._follower.start_position(measured.q)
+        else:
+            trouble = self._tracking_error()
+            if trouble is not None:
+                raise RefusedError('tracking_error', trouble)
+        return self._path.admit(chunk, now_ns + self._lookahead_ns, origins)
+
+    def _check_start(self, measured: Measured) -> None:
+        self._path.check_limits(measured.q[None])
+        speed = float(np.abs(measured.dq).max())
+        if speed > self.config.start_speed_max_rad_s:
+            raise RefusedError(
+                'moving', f'the arm moves at {speed:.2f} rad/s; let it come to rest'
+            )
+
+    def _update(self, now_ns: int) -> None:
+        """Bring the state up to date with the time and the measurements."""
+        if self.state is GovernorState.RAMP_DOWN:
+            if now_ns >= self._ramp_end_ns and self._follower.is_at_rest:
+                self._go_idle('released: chunks stopped')
+            return
+        if self.state not in (GovernorState.TRACKING, GovernorState.HOLD):
+            return
+        silence = self._watchdog.silence(now_ns)
+        if silence is Silence.RELEASE:
+            self._ramp_down(now_ns)
+        elif self.state is GovernorState.TRACKING:
+            quiet = f'no good chunk for {self._watchdog.quiet_s(now_ns):.2f} s'
+            for cause, trouble in (
+                ('silence', quiet if silence is Silence.HOLD else None),
+                ('held_state_stale', self._measured.staleness(now_ns)),
+                ('held_tracking_error', self._tracking_error()),
+            ):
+                if trouble is not None:
+                    self._counts[cause] += 1
+                    self._enter(GovernorState.HOLD, trouble)
+                    return
+
+    def _tracking_error(self) -> str | None:
+        """Return how far the arm is from its command, where that is too far."""
+        most_rad = self.config.tracking_error_max_rad
+        return self._measured.distance(self._follower.state.q, most_rad)
+
+    def _ramp_down(self, now_ns: int) -> None:
+        """Begin to ease the command to the measured position, where that is known."""
+        newest = self._measured.newest
+        is_known = newest is not None and self._measured.staleness(now_ns) is None
+        goal = newest.q if newest is not None and is_known else self._follower.state.q
+        self._ramp_end_ns = self._follower.ease(goal, now_ns)
+        self._counts['releases'] += 1
+        self._enter(GovernorState.RAMP_DOWN, 'chunks stopped')
+
+    def _go_idle(self, reason: str) -> None:
+        """Forget the stream, so that a restarted sender may count from the beginning."""
+        self._watchdog.reset()
+        self._order.reset()
+        self._follower.halt()
+        self._enter(GovernorState.IDLE, reason)
+
+    def _enter(self, state: GovernorState, reason: str) -> None:
+        self.state, self.reason = state, reason

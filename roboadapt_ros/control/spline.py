@@ -1,0 +1,136 @@
+"""Smooth targets from the rows of a chunk: position, velocity and acceleration at any time.
+
+Rows are joined by cubic Hermite pieces with Catmull-Rom tangents, and one chunk passes over
+into the next by letting their difference fade out, so that targets have no step in position
+or velocity. This module imports numpy only.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Target(NamedTuple):
+    """Where to be at a time."""
+
+    q: FloatArray
+    """(7,) [rad]."""
+    dq: FloatArray
+    """(7,) [rad/s]."""
+    ddq: FloatArray
+    """(7,) [rad/s^2]."""
+
+
+class RowCurve:
+    """A curve through the rows of a chunk; row k is met at ``start + (k + 1) * period``.
+
+    At the start, one period before row 0, it is where the arm was meant to be then. It rests
+    before the start, and ends at rest in the last row.
+
+    Example: from 0.0, rows 1.0, 2.0, 3.0 rad at 0.1 s make q(start) = 0.0 and
+    q(start + 0.1 s) = 1.0 with dq = 10 rad/s, q(start + 0.3 s) = 3.0 with dq = 0, and 3.0 rad
+    ever after.
+    """
+
+    def __init__(self, origin: FloatArray, rows: FloatArray, start_ns: int, period_s: float):
+        """Store the knots.
+
+        Args:
+            origin: (7,) position at the start [rad].
+            rows: (n, 7) positions [rad], n >= 1.
+            start_ns: One period before row 0 [ns].
+            period_s: Spacing of rows [s].
+        """
+        self._knots = np.vstack([origin, rows])
+        self._tangents = np.zeros_like(self._knots)  # times period [rad]
+        self._tangents[1:-1] = 0.5 * (self._knots[2:] - self._knots[:-2])
+        self._tangents[0] = self._knots[1] - self._knots[0]
+        self._start_ns, self._period_s = start_ns, period_s
+
+    def sample(self, time_ns: int) -> Target:
+        """Return the target at a time [ns]."""
+        position = (time_ns - self._start_ns) / (self._period_s * 1e9)
+        last = len(self._knots) - 1
+        if position < 0.0 or position >= last:
+            rest = np.zeros_like(self._knots[0])
+            return Target(self._knots[0 if position < 0.0 else last], rest, rest)
+        low = int(position)
+        return _hermite(
+            position - low,
+            self._period_s,
+            (self._knots[low], self._knots[low + 1]),
+            (self._tangents[low], self._tangents[low + 1]),
+        )
+
+
+class Fade:
+    """A difference that goes smoothly to nothing: added to a new curve, it starts as the old.
+
+    Position and speed fade over times of their own, so that a long way to go does not carry a
+    speed along.
+
+    Example: a difference of 0.1 rad at rest over 0.1 s is 0.05 rad after 0.05 s, with a speed
+    of -1.5 rad/s, and zero from 0.1 s on.
+    """
+
+    def __init__(
+        self, dq: FloatArray, dv: FloatArray, start_ns: int, durations_s: tuple[float, float]
+    ):
+        """Store the difference.
+
+        Args:
+            dq: (7,) old minus new position at the start [rad].
+            dv: (7,) old minus new velocity at the start [rad/s].
+            start_ns: When it starts [ns].
+            durations_s: How long the position's and the speed's part last [s].
+        """
+        self._zero, self._start_ns = np.zeros_like(dq), start_ns
+        self._parts = tuple(zip((dq, self._zero), (self._zero, dv), durations_s, strict=True))
+
+    def sample(self, time_ns: int) -> Target:
+        """Return what is left of the difference at a time [ns]."""
+        total = Target(self._zero, self._zero, self._zero)
+        for q, speed, duration_s in self._parts:
+            part = max((time_ns - self._start_ns) / (duration_s * 1e9), 0.0)
+            if part < 1.0:
+                ends, tangents = (q, self._zero), (speed * duration_s, self._zero)
+                total = _sum(total, _hermite(part, duration_s, ends, tangents))
+        return total
+
+
+class FadedCurve:
+    """A curve that begins where another motion is."""
+
+    def __init__(self, curve: RowCurve, fade: Fade):
+        """Store the curve and the difference it begins with."""
+        self._curve, self._fade = curve, fade
+
+    def sample(self, time_ns: int) -> Target:
+        """Return the target at a time [ns]."""
+        return _sum(self._curve.sample(time_ns), self._fade.sample(time_ns))
+
+
+def _sum(one: Target, other: Target) -> Target:
+    return Target(one.q + other.q, one.dq + other.dq, one.ddq + other.ddq)
+
+
+def _hermite(
+    part: float,
+    duration_s: float,
+    ends: tuple[FloatArray, FloatArray],
+    tangents: tuple[FloatArray, FloatArray],
+) -> Target:
+    """Return position, velocity and acceleration in a cubic piece at `part` in [0, 1)."""
+    (p0, p1), (m0, m1) = ends, tangents
+    step = p1 - p0
+    cubic = m0 + m1 - 2.0 * step
+    square = 3.0 * step - 2.0 * m0 - m1
+    q = p0 + part * (m0 + part * (square + part * cubic))
+    dq = (m0 + part * (2.0 * square + 3.0 * part * cubic)) / duration_s
+    ddq = (2.0 * square + 6.0 * part * cubic) / duration_s**2
+    return Target(q, dq, ddq)

@@ -1,0 +1,109 @@
+"""Where the hand may be: a box, a floor and a cone for the tool's direction.
+
+This module imports numpy and `errors` only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from roboadapt_ros.errors import ConfigError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Kinematics(Protocol):
+    """What the governor needs to know about the arm's geometry."""
+
+    def forward(self, q: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return TCP position (3,) [m] and quaternion (4,) xyzw in the base frame."""
+
+    def jacobian(self, q: FloatArray) -> FloatArray:
+        """Return the TCP Jacobian (6, 7), linear rows [m/rad] first, base-frame axes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceConfig:
+    """A box in the base frame that TCP and fingertips stay in.
+
+    None leaves a side open; zero is a bound like any other.
+    """
+
+    x_min_m: float | None = 0.1
+    x_max_m: float | None = 0.8
+    y_min_m: float | None = -0.5
+    y_max_m: float | None = 0.5
+    z_min_m: float | None = 0.0
+    """The floor: a table top at the base's height is 0.0."""
+    z_max_m: float | None = 0.8
+    fingertip_m: float = 0.009
+    """How far the fingertips reach beyond the TCP along the tool [m]: the Franka hand's TCP
+    lies at 0.1034 m, in the middle of the finger pads, which end at about 0.112 m."""
+    max_tilt_rad: float | None = None
+    """Largest angle between the tool and straight down [rad]."""
+
+    def __post_init__(self) -> None:
+        """Check that each lower bound lies below its upper one."""
+        for axis in 'xyz':
+            low, high = getattr(self, f'{axis}_min_m'), getattr(self, f'{axis}_max_m')
+            if low is not None and high is not None and not low < high:
+                raise ConfigError(f'workspace.{axis}_min_m', low, f'must be below {high}')
+        if self.max_tilt_rad is not None and not self.max_tilt_rad > 0:
+            raise ConfigError('workspace.max_tilt_rad', self.max_tilt_rad, 'must be positive')
+
+
+class Excess(NamedTuple):
+    """How far a pose is outside."""
+
+    amount: float
+    """Metres beyond the worst side or radians beyond the cone; negative inside."""
+    detail: str
+    """The side, the value and the bound, for a person; empty inside."""
+
+
+class Workspace:
+    """Judges hand poses.
+
+    Example: with a floor at 0.0 m and fingertips 0.009 m beyond the TCP, a hand pointing down
+    with its TCP at z = 0.005 m is outside by 0.004 m.
+    """
+
+    def __init__(self, config: WorkspaceConfig):
+        """Turn open sides into infinite bounds."""
+        self._fingertip_m = config.fingertip_m
+        self._max_tilt_rad = config.max_tilt_rad
+        bounds = [(getattr(config, f'{a}_min_m'), getattr(config, f'{a}_max_m')) for a in 'xyz']
+        self._lower = [-math.inf if low is None else float(low) for low, _ in bounds]
+        self._upper = [math.inf if high is None else float(high) for _, high in bounds]
+
+    def excess(self, position: FloatArray, quat_xyzw: FloatArray) -> Excess:
+        """Return how far a pose is outside.
+
+        Args:
+            position: TCP (3,) [m], base frame.
+            quat_xyzw: TCP rotation (4,), unit, base frame.
+        """
+        qx, qy, qz, qw = quat_xyzw.tolist()
+        tool = (2.0 * (qx * qz + qw * qy), 2.0 * (qy * qz - qw * qx), 1.0 - 2.0 * (qx**2 + qy**2))
+        worst, at = -math.inf, ('x', 0.0, 0.0)
+        for axis, tcp, along, low, high in zip(
+            'xyz', position.tolist(), tool, self._lower, self._upper, strict=True
+        ):
+            tip = tcp + self._fingertip_m * along
+            for amount, value, bound in (
+                (low - min(tcp, tip), min(tcp, tip), low),
+                (max(tcp, tip) - high, max(tcp, tip), high),
+            ):
+                if math.isnan(amount):
+                    return Excess(math.inf, f'{axis} is not a number')
+                if amount > worst:
+                    worst, at = amount, (axis, value, bound)
+        if self._max_tilt_rad is not None:
+            tilt = math.acos(min(max(-tool[2], -1.0), 1.0))
+            if tilt - self._max_tilt_rad > max(worst, 0.0):
+                worst, at = tilt - self._max_tilt_rad, ('tilt', tilt, self._max_tilt_rad)
+        return Excess(worst, '' if worst <= 0.0 else '{} = {:.4f}, bound {:g}'.format(*at))

@@ -1,0 +1,1 @@
+"""From what a task meant in training to what this rig does: mapping, gate, monitors."""

@@ -1,0 +1,266 @@
+"""A task's contract mapped onto a rig: chunks to the rig's joints, states back to the task's.
+
+End-effector rows become joints by inverse kinematics that continues from the last solution;
+joint rows are renamed, reordered, scaled and offset. This module imports numpy and the core
+only: no ROS, no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from roboadapt_ros.contract import ActionSpace, Contract, GripperConvention
+from roboadapt_ros.control.admission import check_values, GRIPPER_COLUMN
+from roboadapt_ros.control.limits import HAND_WIDTH_MAX_M, JOINTS, robot_limits
+from roboadapt_ros.dataflow import ActionChunk, EE_POSE_NAMES, RobotState
+from roboadapt_ros.errors import ConfigError, RefusedError
+from roboadapt_ros.sim2real.frame import BaseFrame
+from roboadapt_ros.sim2real.gripper import to_width
+
+FloatArray = npt.NDArray[np.float64]
+
+CONTRACT_GRIPPER_COLUMN = 'gripper'
+"""Name of a last column that is in the contract's gripper convention, not in metres."""
+_POSE_COLUMNS = EE_POSE_NAMES[:-1]
+
+
+class IkSolution(Protocol):
+    """What an inverse gives."""
+
+    @property
+    def q(self) -> FloatArray:
+        """(7,) joint positions [rad]."""
+
+    @property
+    def position_error_m(self) -> float:
+        """Distance left [m]."""
+
+    @property
+    def rotation_error_rad(self) -> float:
+        """Angle left [rad]."""
+
+
+class InverseKinematics(Protocol):
+    """What the bridge needs to know about the arm's geometry."""
+
+    def inverse(
+        self,
+        position: FloatArray,
+        quat_xyzw: FloatArray,
+        q_seed: FloatArray,
+        q_nullspace: FloatArray | None = None,
+    ) -> IkSolution:
+        """Return joints (7,) [rad] near a seed for a TCP pose in the base frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BridgeConfig:
+    """The rig's side of the mapping.
+
+    Model joints are those of the kinematics and of the contract; a rig's joint is
+    ``sign_scale * model + offset``.
+    """
+
+    robot: str
+    """The rig's arm: panda or fr3."""
+    joint_names: tuple[str, ...]
+    """The rig's names, in the arm's order."""
+    joint_scale: tuple[float, ...] = (1.0,) * JOINTS
+    """Rig units per model radian, with the sign."""
+    joint_offset: tuple[float, ...] = (0.0,) * JOINTS
+    """Rig position at the model's zero."""
+    base_offset_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """The contract's base seen from the rig's base [m]."""
+    base_yaw_rad: float = 0.0
+    """Turn of the contract's base about the rig's vertical axis [rad]."""
+    gripper_width_max_m: float = HAND_WIDTH_MAX_M
+    """Distance between the rig's fingers when open [m]."""
+    contract_width_max_m: float = HAND_WIDTH_MAX_M
+    """The same for the hand the task was trained with [m]."""
+    q_posture: tuple[float, ...] | None = None
+    """Model joints (7) [rad] that the null space is drawn to; None: the kinematics' home."""
+    position_tolerance_m: float = 0.005
+    """Largest distance left by the inverse kinematics [m]."""
+    rotation_tolerance_rad: float = 0.05
+    """Largest angle left by the inverse kinematics [rad]."""
+    ik_attempts: int = 3
+    """Runs of the inverse kinematics, each from where the last one ended."""
+    seed_tolerance_rad: float = 0.4
+    """Distance from the measured joints at which the last solution is forgotten [rad]."""
+    max_period_s: float = 0.25
+    """Longest spacing of rows [s]."""
+
+    def __post_init__(self) -> None:
+        """Check the arm is known, with one entry per joint and no joint scaled to nothing."""
+        for name in ('joint_names', 'joint_scale', 'joint_offset', 'q_posture'):
+            value = getattr(self, name)
+            if value is not None and len(value) != JOINTS:
+                raise ConfigError(f'bridge.{name}', value, f'must have {JOINTS} entries')
+        robot_limits(self.robot)
+        if self.ik_attempts < 1:
+            raise ConfigError('bridge.ik_attempts', self.ik_attempts, 'must be 1 or more')
+        if len(set(self.joint_names)) != JOINTS:
+            raise ConfigError('bridge.joint_names', self.joint_names, 'names must differ')
+        if 0.0 in self.joint_scale:
+            raise ConfigError('bridge.joint_scale', self.joint_scale, 'must not be zero')
+
+
+class Bridge:
+    """Maps chunks of one contract to one rig.
+
+    Example: a row (x, y, z, qx, qy, qz, qw, gripper_width) of a task trained on a panda becomes
+    (fr3_joint1 .. fr3_joint7, gripper_width). The solution is seeded by the one before, so the
+    elbow does not swing between chunks.
+    """
+
+    def __init__(self, config: BridgeConfig, contract: Contract, kinematics: InverseKinematics):
+        """Prepare the mapping.
+
+        Args:
+            config: The rig's side.
+            contract: The task's side.
+            kinematics: Geometry of the rig's arm, model joints.
+
+        Raises:
+            UnknownNameError: A contract for an arm this project does not know.
+        """
+        robot_limits(contract.robot)
+        self.config, self.contract = config, contract
+        self.names = (*config.joint_names, GRIPPER_COLUMN)
+        """Columns of a mapped chunk."""
+        self.frame = BaseFrame(config.base_offset_m, config.base_yaw_rad)
+        self._kinematics = kinematics
+        self._scale, self._offset = np.array(config.joint_scale), np.array(config.joint_offset)
+        self._posture = None if config.q_posture is None else np.array(config.q_posture)
+        self._contract_names = tuple(f'{contract.robot}_joint{i + 1}' for i in range(JOINTS))
+        self._last: ActionChunk | None = None
+
+    def reset(self) -> None:
+        """Forget the last solution: the next chunk is solved from the measured joints."""
+        self._last = None
+
+    def map(self, chunk: ActionChunk, state: RobotState) -> ActionChunk:
+        """Return the chunk in the rig's joints.
+
+        Args:
+            chunk: EE_POSE rows in the contract's base frame, or JOINT_POSITION rows of the
+                contract's or the rig's joints.
+            state: The rig's measured state, rig joints.
+
+        Returns:
+            JOINT_POSITION rows of `names`; stamps, identity and ledger as they came.
+
+        Raises:
+            RefusedError: 'space', 'names', 'shape', 'nan', 'period', 'rotation', 'ik' or
+                'not_ready' (a measured state that is not finite).
+        """
+        check_values(chunk, self.config.max_period_s)
+        if state.q.shape != (JOINTS,) or not np.isfinite(state.q).all():
+            raise RefusedError('not_ready', f'measured joints are {state.q.tolist()}')
+        if chunk.space is ActionSpace.EE_POSE:
+            model = self._solve(chunk, self._to_model(state.q))
+            self._last = self._rebuilt(chunk, model)
+        elif chunk.space is ActionSpace.JOINT_POSITION:
+            model = self._ordered(chunk)
+        else:
+            raise RefusedError('space', f'{chunk.space.value}, required ee_pose or joint_position')
+        return self._rebuilt(chunk, self._scale * model + self._offset)
+
+    def state_to_contract(self, state: RobotState) -> RobotState:
+        """Return a rig's state as the task would have seen it: its joints and base frame.
+
+        Args:
+            state: Rig joints, rig base frame.
+        """
+        position, quat_xyzw = self.frame.to_contract(state.ee_position, state.ee_quat_xyzw)
+        share = self.config.contract_width_max_m / self.config.gripper_width_max_m
+        return replace(
+            state,
+            q=self._to_model(state.q),
+            dq=state.dq / self._scale,
+            ee_position=position,
+            ee_quat_xyzw=quat_xyzw,
+            ee_commanded=self.frame.to_contract(state.ee_commanded, state.ee_quat_xyzw)[0],
+            gripper_width_m=share * state.gripper_width_m,
+        )
+
+    def _to_model(self, q_rig: FloatArray) -> FloatArray:
+        return (q_rig - self._offset) / self._scale
+
+    def _rebuilt(self, chunk: ActionChunk, joints: FloatArray) -> ActionChunk:
+        actions = np.column_stack([joints, self._widths(chunk)])
+        return replace(chunk, space=ActionSpace.JOINT_POSITION, names=self.names, actions=actions)
+
+    def _widths(self, chunk: ActionChunk) -> FloatArray:
+        """Return the rig's gripper widths (n,) [m]."""
+        widest, convention = self.config.contract_width_max_m, self.contract.gripper
+        if chunk.names[-1] == GRIPPER_COLUMN:
+            convention = GripperConvention.WIDTH_M
+        elif chunk.names[-1] != CONTRACT_GRIPPER_COLUMN:
+            raise RefusedError(
+                'names',
+                f"last column '{chunk.names[-1]}', required '{GRIPPER_COLUMN}' [m] or "
+                f"'{CONTRACT_GRIPPER_COLUMN}' (contract: {self.contract.gripper.value})",
+            )
+        share = self.config.gripper_width_max_m / widest
+        return np.array([share * to_width(v, convention, widest) for v in chunk.actions[:, -1]])
+
+    def _ordered(self, chunk: ActionChunk) -> FloatArray:
+        """Return model joints (n, 7) in the arm's order, whatever the order of columns."""
+        given = chunk.names[:-1]
+        if set(given) == set(self._contract_names) and len(given) == JOINTS:
+            order = [given.index(name) for name in self._contract_names]
+            return chunk.actions[:, order]
+        if set(given) == set(self.config.joint_names) and len(given) == JOINTS:
+            order = [given.index(name) for name in self.config.joint_names]
+            return self._to_model(chunk.actions[:, order])
+        raise RefusedError(
+            'names',
+            f'joints {", ".join(given)}; required {", ".join(self._contract_names)} '
+            f'(the task) or {", ".join(self.config.joint_names)} (the rig), in any order',
+        )
+
+    def _solve(self, chunk: ActionChunk, measured: FloatArray) -> FloatArray:
+        """Return model joints (n, 7) for end-effector rows."""
+        if chunk.names[:-1] != _POSE_COLUMNS:
+            raise RefusedError(
+                'names',
+                f'columns {", ".join(chunk.names)}; required {", ".join(EE_POSE_NAMES)}',
+            )
+        solutions, seed = [], self._seed(chunk, measured)
+        for number, row in enumerate(chunk.actions):
+            seed = self._solve_row(number, row, seed)
+            solutions.append(seed)
+        return np.array(solutions)
+
+    def _solve_row(self, number: int, row: FloatArray, seed: FloatArray) -> FloatArray:
+        norm = float(np.linalg.norm(row[3:7]))
+        if norm < 0.5:
+            raise RefusedError('rotation', f'quaternion of row {number} has norm {norm:.3f}')
+        position, quat_xyzw = self.frame.to_rig(row[:3], row[3:7] / norm)
+        for _ in range(self.config.ik_attempts):
+            found = self._kinematics.inverse(position, quat_xyzw, seed, self._posture)
+            seed = np.asarray(found.q, dtype=np.float64)
+            if (
+                found.position_error_m <= self.config.position_tolerance_m
+                and found.rotation_error_rad <= self.config.rotation_tolerance_rad
+            ):
+                return seed
+        place = ', '.join(f'{value:.3f}' for value in position)
+        raise RefusedError(
+            'ik',
+            f'row {number} at ({place}) m is out of reach by '
+            f'{found.position_error_m * 1e3:.1f} mm, {found.rotation_error_rad:.3f} rad',
+        )
+
+    def _seed(self, chunk: ActionChunk, measured: FloatArray) -> FloatArray:
+        """Return where to start: the last solution when row 0 is due, or the measured joints."""
+        if self._last is None:
+            return measured
+        due_ns = chunk.start_ns + int(chunk.period_s * 1e9)
+        seed = self._last.sample(due_ns)[:JOINTS]
+        near = np.abs(seed - measured).max() <= self.config.seed_tolerance_rad
+        return seed if near else measured

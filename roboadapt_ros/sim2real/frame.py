@@ -1,0 +1,67 @@
+"""Two base frames that differ by an offset and a turn about the vertical.
+
+This module imports numpy only.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+Pose = tuple[FloatArray, FloatArray]
+
+
+class BaseFrame:
+    """Poses in the contract's base frame and in the rig's.
+
+    Example: with the contract's base 0.1 m to the left (y) of the rig's, unturned, the task's
+    position (0.5, 0.0, 0.2) m is the rig's (0.5, 0.1, 0.2) m.
+    """
+
+    def __init__(self, offset_m: tuple[float, float, float], yaw_rad: float):
+        """Store where the contract's base is, seen from the rig's.
+
+        Args:
+            offset_m: Position [m].
+            yaw_rad: Turn about z [rad].
+        """
+        cosine, sine = math.cos(yaw_rad), math.sin(yaw_rad)
+        self._turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+        self._offset = np.array(offset_m, dtype=np.float64)
+        self._half = (math.sin(yaw_rad / 2.0), math.cos(yaw_rad / 2.0))
+
+    def to_rig(self, position: FloatArray, quat_xyzw: FloatArray) -> Pose:
+        """Return a pose of the contract's base frame in the rig's.
+
+        Args:
+            position: (3,) [m].
+            quat_xyzw: (4,) unit.
+        """
+        sine, cosine = self._half
+        return self._turn @ position + self._offset, _turn_about_z(sine, cosine, quat_xyzw)
+
+    def to_contract(self, position: FloatArray, quat_xyzw: FloatArray) -> Pose:
+        """Return a pose of the rig's base frame in the contract's.
+
+        Args:
+            position: (3,) [m].
+            quat_xyzw: (4,) unit.
+        """
+        sine, cosine = self._half
+        return self._turn.T @ (position - self._offset), _turn_about_z(-sine, cosine, quat_xyzw)
+
+
+def _turn_about_z(sine: float, cosine: float, quat_xyzw: FloatArray) -> FloatArray:
+    """Return the product of a turn about z (half-angle sine and cosine) and a rotation."""
+    x, y, z, w = quat_xyzw
+    return np.array(
+        [
+            cosine * x - sine * y,
+            cosine * y + sine * x,
+            cosine * z + sine * w,
+            cosine * w - sine * z,
+        ]
+    )
