@@ -1,0 +1,208 @@
+"""The command line: instant help, nearest names, exit codes, options that restate nothing."""
+
+from dataclasses import dataclass, field
+import enum
+import json
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from rich.console import Console
+from roboadapt_ros.cli import main as cli
+from roboadapt_ros.cli.command import Command, Entry, Parser, UsageError
+from roboadapt_ros.cli.options import add_options, from_options
+from roboadapt_ros.cli.output import ProgressLine, write_json
+from roboadapt_ros.errors import ConfigError, UnknownNameError
+
+ROOT = Path(__file__).parents[2]
+
+
+class _Pace(enum.Enum):
+    SLOW = 'slow'
+    FAST = 'fast'
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    task: str = field(metadata={'help': 'task to do'})
+    data: tuple[Path, ...] = field(metadata={'help': 'folders'})
+    speed_m_s: float = field(default=0.25, metadata={'help': 'speed, 100 % of it', 'unit': 'm/s'})
+    count: int = field(default=3, metadata={'help': 'how many'})
+    pace: _Pace = field(default=_Pace.SLOW, metadata={'help': 'how fast'})
+    verbose: bool = field(default=False, metadata={'help': 'say more'})
+    model: Path | None = field(default=None, metadata={'help': 'a file'})
+    widths: tuple[int, ...] = field(default=(8, 8), metadata={'help': 'widths'})
+
+    def __post_init__(self):
+        if self.count < 1:
+            raise ConfigError('count', self.count, 'must be at least 1')
+
+
+def _parse(*words):
+    parser = Parser(prog='roboadapt try')
+    add_options(parser, _Settings)
+    return from_options(_Settings, parser.parse_all(words))
+
+
+REQUIRED = ('--task', 'lift', '--data', 'a')
+
+
+def test_options_not_given_are_the_dataclasss_own_defaults():
+    assert _parse(*REQUIRED) == _Settings(task='lift', data=(Path('a'),))
+
+
+def test_every_kind_of_field_is_read():
+    given = _parse(
+        '--task', 'lift', '--data', 'a', 'b', '--speed-m-s', '0.5', '--count', '4', '--pace',
+        'fast', '--verbose', '--model', 'm.bin', '--widths', '16', '32',
+    )  # fmt: skip
+    assert given == _Settings(
+        task='lift',
+        data=(Path('a'), Path('b')),
+        speed_m_s=0.5,
+        count=4,
+        pace=_Pace.FAST,
+        verbose=True,
+        model=Path('m.bin'),
+        widths=(16, 32),
+    )
+
+
+def test_help_shows_unit_default_and_choices():
+    parser = Parser(prog='roboadapt try')
+    add_options(parser, _Settings)
+    text = ' '.join(parser.format_help().split())
+    assert 'speed, 100 % of it [m/s] (default: 0.25)' in text
+    assert 'slow|fast' in text
+    assert '(default: 8 8)' in text
+    assert 'a file (default' not in text
+
+
+def test_a_rule_of_the_settings_holds_on_the_command_line():
+    with pytest.raises(ConfigError, match='at least 1'):
+        _parse(*REQUIRED, '--count', '0')
+
+
+def test_wrong_words_are_answered_with_the_nearest_right_one():
+    with pytest.raises(UnknownNameError, match="Did you mean '--count'"):
+        _parse(*REQUIRED, '--cuont', '2')
+    with pytest.raises(UnknownNameError, match="Did you mean '--task'"):
+        _parse('--tsak', 'lift', '--data', 'a')
+    with pytest.raises(UnknownNameError, match="Did you mean 'fast'"):
+        _parse(*REQUIRED, '--pace', 'fst')
+
+
+def test_options_are_not_abbreviated():
+    with pytest.raises(UnknownNameError, match='--verbose'):
+        _parse(*REQUIRED, '--verb')
+
+
+@pytest.mark.parametrize('words', [('--task', 'lift'), (*REQUIRED, '--count', 'x')])
+def test_what_argparse_refuses_is_one_error(words):
+    with pytest.raises(UsageError, match='roboadapt try --help'):
+        _parse(*words)
+
+
+def _run(*words, **settings):
+    program = [sys.executable, '-m', 'roboadapt_ros.cli.main', *words]
+    return subprocess.run(
+        program, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False, **settings
+    )
+
+
+def test_help_is_instant_and_names_every_command():
+    started_s = time.monotonic()
+    done = _run('--help')
+    assert time.monotonic() - started_s < 2.0, 'loaded machines included'
+    assert done.returncode == 0
+    for name in ('demo', 'up', 'switch', 'adapters verify', 'train', 'eval', 'bench loop'):
+        assert f'  {name} ' in done.stdout
+
+
+def test_a_wrong_command_is_one_line_on_stderr_and_code_2():
+    done = _run('swich', 'lift_red')
+    assert done.returncode == 2
+    assert done.stdout == ''
+    assert done.stderr.count('\n') == 1
+    assert "Did you mean 'switch'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('words', 'nearest'),
+    [
+        (('bench', 'transprot'), 'transport'),
+        (('adapters', 'shwo'), 'show'),
+        (('collect', '--task', 'lift_rd', '--out', 'x'), 'lift_red'),
+        (('demo', '--episode', '3'), '--episodes'),
+    ],
+)
+def test_wrong_names_at_every_level(capsys, words, nearest):
+    assert cli.main(words) == 2
+    assert f"Did you mean '{nearest}'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('path', sorted(cli.COMMANDS))
+def test_every_command_has_help(capsys, path):
+    entry = cli.COMMANDS[path]
+    for words in [(path, name) for name in entry.group] if entry.group else [(path,)]:
+        with pytest.raises(SystemExit) as end:
+            cli.main([*words, '--help'])
+        assert end.value.code == 0
+        assert f'roboadapt {" ".join(words)}' in capsys.readouterr().out
+
+
+def _table(monkeypatch, run):
+    command = Command(arguments=lambda parser: None, run=run)
+    monkeypatch.setattr(sys.modules[__name__], 'TRY', command, raising=False)
+    monkeypatch.setitem(sys.modules, 'try_module', sys.modules[__name__])
+    monkeypatch.setattr(cli, 'COMMANDS', {'try': Entry(summary='try', target='try_module:TRY')})
+
+
+def test_interrupting_is_code_130_and_leaves_signals_as_they_were(monkeypatch, capsys):
+    def run(options, console):
+        signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    _table(monkeypatch, run)
+    assert cli.main(['try']) == 130
+    assert capsys.readouterr().err == 'roboadapt: interrupted\n'
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_missing_package_is_named(monkeypatch, capsys):
+    def run(options, console):
+        raise ModuleNotFoundError("No module named 'rclpy'", name='rclpy')
+
+    _table(monkeypatch, run)
+    assert cli.main(['try']) == 2
+    assert "'rclpy' is not installed" in capsys.readouterr().err
+
+
+def test_a_mistake_of_ours_is_not_hidden(monkeypatch):
+    def run(options, console):
+        raise ZeroDivisionError
+
+    _table(monkeypatch, run)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(['try'])
+
+
+def test_json_is_written_whole_or_the_option_is_named(tmp_path):
+    file = tmp_path / 'deep' / 'found.json'
+    write_json(file, {'episodes': 3})
+    assert json.loads(file.read_text()) == {'episodes': 3}
+    assert [path.name for path in file.parent.iterdir()] == ['found.json']
+    with pytest.raises(ConfigError, match='--json'):
+        write_json(file / 'below_a_file.json', {})
+
+
+def test_progress_without_a_terminal_is_a_few_lines():
+    console = Console(record=True, quiet=False, force_terminal=False, width=80)
+    progress = ProgressLine(console, None)
+    for done in range(101):
+        progress(done, 100, f'step {done}')
+    assert console.export_text().splitlines() == ['[0/100] step 0', '[100/100] step 100']

@@ -1,0 +1,71 @@
+"""Strict configuration: unknown keys, wrong types and missing fields are named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from roboadapt_ros.config import from_mapping, load_json, save_json, to_mapping
+from roboadapt_ros.contract import ActionSpace
+from roboadapt_ros.errors import ConfigError, PackageError, UnknownKeyError, UnknownNameError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    space: ActionSpace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    rate_hz: float
+    inner: Inner
+    sizes: tuple[int, ...] = (1, 2)
+    note: str | None = None
+
+
+GOOD = {'rate_hz': 10, 'inner': {'space': 'ee_pose'}, 'sizes': [3]}
+
+
+def test_a_mapping_becomes_the_dataclass_and_back() -> None:
+    value = from_mapping(Outer, GOOD, 'file')
+    assert value == Outer(rate_hz=10.0, inner=Inner(space=ActionSpace.EE_POSE), sizes=(3,))
+    assert from_mapping(Outer, to_mapping(value), 'file') == value
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UnknownKeyError, match="unknown key 'rate_h'.*'rate_hz'"):
+        from_mapping(Outer, {**GOOD, 'rate_h': 5}, 'file')
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        ({'rate_hz': 'fast'}, 'file.rate_hz'),
+        ({'rate_hz': True}, 'must be float'),
+        ({'sizes': [1.5]}, r'file.sizes\[0\]'),
+        ({'inner': 3}, 'file.inner'),
+    ],
+)
+def test_a_wrong_type_names_the_field(change: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        from_mapping(Outer, {**GOOD, **change}, 'file')
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(ConfigError, match='file.rate_hz.*required'):
+        from_mapping(Outer, {'inner': {'space': 'ee_pose'}}, 'file')
+
+
+def test_a_wrong_choice_lists_the_choices() -> None:
+    with pytest.raises(UnknownNameError, match="'ee_pos'.*Did you mean 'ee_pose'"):
+        from_mapping(Outer, {**GOOD, 'inner': {'space': 'ee_pos'}}, 'file')
+
+
+def test_json_keeps_full_precision_and_names_a_broken_file(tmp_path) -> None:
+    path = tmp_path / 'value.json'
+    value = from_mapping(Outer, {**GOOD, 'rate_hz': 1 / 3}, 'file')
+    save_json(value, path)
+    assert load_json(Outer, path) == value
+    path.write_text('{')
+    with pytest.raises(PackageError, match='not JSON'):
+        load_json(Outer, path)

@@ -1,0 +1,166 @@
+"""The engine: switching, identity of features, refusals."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+import numpy as np
+import pytest
+from roboadapt_ros.encoder.engine import TorchEncoder
+from roboadapt_ros.encoder.preprocess import preprocess
+from roboadapt_ros.errors import (
+    BackboneMismatchError,
+    ImageError,
+    RefusedError,
+    UnknownNameError,
+)
+from tiny import camera, CAMERAS, frames, make_backbone, make_task, SOURCE
+import torch
+
+STAMPS = {'scene': 1_000, 'wrist': 990}
+
+
+@pytest.fixture
+def encoder(tmp_path) -> TorchEncoder:
+    backbone = make_backbone(tmp_path)
+    make_task(tmp_path, 'pick', backbone, seed=1)
+    make_task(tmp_path, 'place', backbone, seed=2)
+    encoder = TorchEncoder(tmp_path, 'tiny')
+    encoder.stage('pick')
+    encoder.stage('place')
+    return encoder
+
+
+def encode(encoder: TorchEncoder, seed: int = 0):
+    ticks = itertools.count(2_000)
+    return encoder.encode(frames(seed), STAMPS, 1_500, lambda: next(ticks))
+
+
+def test_a_to_b_to_a_is_bit_equal(encoder) -> None:
+    encoder.activate('pick')
+    first = encode(encoder).values
+    encoder.activate('place')
+    other = encode(encoder).values
+    encoder.activate('pick')
+    np.testing.assert_array_equal(encode(encoder).values, first)
+    assert not np.allclose(other, first)
+
+
+def test_without_adapters_it_is_the_bare_backbone_bit_for_bit(encoder) -> None:
+    encoder.activate('pick', with_adapters=False)
+    features = encode(encoder)
+    images = np.stack([preprocess(frames()[n], camera(n), 32) for n in CAMERAS])
+    with torch.inference_mode():
+        bare = encoder.backbone(encoder.backbone.normalise(torch.from_numpy(images)))
+    np.testing.assert_array_equal(features.values, bare.flatten().numpy())
+    assert features.identity.task == 'pick'
+
+
+def test_features_carry_task_digest_generation_stamps_and_ledger(encoder) -> None:
+    activation = encoder.activate('pick')
+    features = encode(encoder)
+    identity = features.identity
+    assert (identity.task, identity.generation) == ('pick', activation.generation)
+    assert identity.package_digest == activation.package_digest
+    assert identity.frame_stamps_ns == (1_000, 990)
+    assert features.stamp_ns == features.ledger.exposure == 990
+    ledger = features.ledger
+    assert ledger.received <= ledger.preprocessed <= ledger.encoded
+
+
+def test_a_thousand_switches_leave_the_base_and_the_features_as_they_were(encoder) -> None:
+    encoder.activate('pick')
+    before = encode(encoder).values
+    for index in range(1_000):
+        encoder.activate('place' if index % 2 else 'pick')
+    assert encoder.verify_base().intact
+    encoder.activate('pick')
+    np.testing.assert_array_equal(encode(encoder).values, before)
+    assert encoder.generation == 1_002
+
+
+def test_switching_while_encoding_never_mixes_tasks(encoder) -> None:
+    """Features must equal those of the task they name, whatever switches meanwhile."""
+    expected, served = {}, {}
+    for task in ('pick', 'place'):
+        served[encoder.activate(task).generation] = task
+        expected[task] = encode(encoder).values
+    stop = threading.Event()
+
+    def switch() -> None:
+        for task in itertools.cycle(('pick', 'place')):
+            if stop.is_set():
+                return
+            served[encoder.activate(task).generation] = task
+
+    thread = threading.Thread(target=switch)
+    thread.start()
+    try:
+        seen = [encode(encoder) for _ in range(60)]
+    finally:
+        stop.set()
+        thread.join()
+    for features in seen:
+        identity = features.identity
+        assert served[identity.generation] == identity.task
+        np.testing.assert_array_equal(features.values, expected[identity.task])
+
+
+def test_an_unknown_task_leaves_the_active_one(encoder) -> None:
+    encoder.activate('pick')
+    with pytest.raises(UnknownNameError, match="'plaice'.*'place'"):
+        encoder.activate('plaice')
+    assert encoder.active == 'pick'
+
+
+def test_no_active_task_refuses_frames(encoder) -> None:
+    with pytest.raises(RefusedError, match='no_task.*pick, place'):
+        encode(encoder)
+
+
+def test_a_missing_camera_and_a_wrong_size_are_named(encoder) -> None:
+    encoder.activate('pick')
+    with pytest.raises(ImageError, match="'wrist'.*missing"):
+        encoder.encode({'scene': frames()['scene']}, STAMPS, 1, lambda: 1)
+    small = {**frames(), 'wrist': np.zeros((10, 10, 3), np.uint8)}
+    with pytest.raises(ImageError, match=r"'wrist'.*\(10, 10, 3\).*\(48, 64, 3\)"):
+        encoder.encode(small, STAMPS, 1, lambda: 1)
+
+
+def test_the_active_task_cannot_be_evicted(encoder) -> None:
+    encoder.activate('pick')
+    with pytest.raises(RefusedError, match='active'):
+        encoder.evict('pick')
+    encoder.evict('place')
+    assert encoder.resident == ('pick',)
+
+
+def test_eviction_and_restaging_give_the_same_features(encoder) -> None:
+    encoder.activate('place')
+    before = encode(encoder).values
+    encoder.activate('pick')
+    encoder.evict('place')
+    encoder.stage('place')
+    encoder.activate('place')
+    np.testing.assert_array_equal(encode(encoder).values, before)
+
+
+def test_a_package_for_another_backbone_is_not_staged(encoder, tmp_path) -> None:
+    other = make_backbone(tmp_path, 'other', seed=7)
+    make_task(tmp_path, 'foreign', other)
+    with pytest.raises(BackboneMismatchError, match='foreign'):
+        encoder.stage('foreign')
+    assert 'foreign' not in encoder.resident
+
+
+def test_an_unknown_backbone_is_answered_with_the_nearest(tmp_path) -> None:
+    make_backbone(tmp_path)
+    with pytest.raises(UnknownNameError, match="'tiney'.*'tiny'"):
+        TorchEncoder(tmp_path, 'tiney')
+
+
+def test_preprocessing_crops_then_resizes() -> None:
+    frame = np.zeros((*SOURCE, 3), np.uint8)
+    frame[:, 8:56] = 200
+    np.testing.assert_array_equal(preprocess(frame, camera('scene'), 32), 200)

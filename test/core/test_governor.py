@@ -1,0 +1,510 @@
+"""The governor keeps every limit, whatever comes in, and says why when it does not move."""
+
+import contextlib
+from dataclasses import replace
+
+from control_fakes import (
+    Driver,
+    home_but,
+    largest_parts,
+    make_chunk,
+    PERIOD_S,
+    rebuilt,
+    still_chunk,
+    T0_NS,
+)
+import numpy as np
+import pytest
+from roboadapt_ros.contract import ActionSpace
+from roboadapt_ros.control.governor import GovernorConfig, GovernorState
+from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
+from roboadapt_ros.control.limits import robot_limits
+from roboadapt_ros.control.spline import Fade, RowCurve
+from roboadapt_ros.control.workspace import Workspace, WorkspaceConfig
+from roboadapt_ros.errors import RefusedError
+
+MS = 1_000_000
+SLACK = 1.0 + 1e-6  # rounding of positions, divided by the tick to the third power
+
+
+def refused(driver, chunk, now_ns=None):
+    """Return the cause for which the governor refuses a chunk."""
+    before = driver.governor.counts
+    with pytest.raises(RefusedError) as caught:
+        driver.governor.accept(chunk, driver.now_ns if now_ns is None else now_ns)
+    cause = caught.value.cause
+    assert driver.governor.counts[cause] == before.get(cause, 0) + 1
+    assert len(caught.value.detail) > 10, 'a person must be told more than the cause'
+    return cause
+
+
+@pytest.fixture
+def driver():
+    """A governor with a measured arm, idle at home."""
+    driver = Driver()
+    driver.tick()
+    return driver
+
+
+@pytest.fixture
+def moving(driver):
+    """A governor that moves joint 1."""
+    driver.follow(Q_HOME, 0.6)
+    driver.follow(home_but(0, 0.3), 0.2)
+    assert abs(driver.dq[0]) > 0.1
+    return driver
+
+
+class TestMotion:
+    def test_says_nothing_before_the_first_chunk(self, driver):
+        command = driver.tick()
+        assert command.state is GovernorState.IDLE
+        assert command.q is None and command.dq is None and command.gripper_width_m is None
+
+    def test_first_point_is_where_the_arm_is(self, driver):
+        driver.q = Q_HOME + 0.1
+        driver.governor.observe(driver.q, driver.dq, 0.08, driver.now_ns)
+        driver.governor.accept(still_chunk(driver.now_ns), driver.now_ns)
+        command = driver.tick()
+        assert np.abs(command.q - (Q_HOME + 0.1)).max() < 1e-3, 'the arm would jump at arming'
+
+    def test_reaches_the_target_and_rests_there(self, driver):
+        goal = Q_HOME + 0.2
+        driver.follow(goal, 2.0)
+        np.testing.assert_allclose(driver.q, goal, atol=1e-6)
+        np.testing.assert_allclose(driver.dq, 0.0, atol=1e-6)
+
+    def test_tracks_a_smooth_motion_closely(self, driver):
+        def wave(t):
+            swing = 0.2 * (1.0 - np.cos(3.0 * np.atleast_1d(t)))[:, None]
+            return Q_HOME + swing * [1, 0, 1, 0, 1, 0, 1]
+
+        worst = 0.0
+        for k in range(30):
+            stamp = driver.now_ns
+            rows = wave(k * PERIOD_S + PERIOD_S * np.arange(1, 9))
+            driver.governor.accept(make_chunk(rows, stamp), driver.now_ns)
+            for i in range(1, 11):
+                driver.tick()
+                if k > 8:
+                    worst = max(worst, np.abs(driver.q - wave(k * PERIOD_S + i * 0.01)[0]).max())
+        assert worst < 2e-3, 'the hand would lag behind a 0.6 rad/s motion'
+        assert not [c for c in driver.governor.counts if c.startswith('braked')]
+
+    def test_a_switch_of_generation_moves_on_without_a_stop(self, moving):
+        speed = moving.dq[0]
+        goal = home_but(0, 0.3)
+        chunk = still_chunk(moving.now_ns, goal, generation=2)
+        moving.governor.accept(chunk, moving.now_ns)
+        command = moving.tick()
+        assert command.chunk.identity.generation == 2
+        assert abs(command.dq[0] - speed) < 0.2
+        assert moving.governor.counts['generation_changes'] == 1
+
+    def test_being_ahead_of_a_moving_target_does_not_turn_the_arm_back(self, driver):
+        def send():
+            t = (driver.now_ns - T0_NS) / 1e9 + PERIOD_S * np.arange(1, 9)
+            rows = Q_HOME + np.outer(0.3 * t - ahead, [1, 0, 0, 0, 0, 0, 0])
+            driver.governor.accept(make_chunk(rows, driver.now_ns), driver.now_ns)
+            driver.tick(10)
+
+        ahead = 0.0
+        for _ in range(10):
+            send()
+        ahead, before = 0.01, len(driver.points)
+        for _ in range(5):
+            send()
+        speeds = np.diff(np.array(driver.points[before:])[:, 0]) / 0.01
+        assert speeds.min() > 0.1
+
+    def test_ticks_that_come_late_do_not_make_the_motion_faster(self, moving):
+        before = moving.q
+        command = moving.governor.command(moving.now_ns + 150 * MS)
+        limits = moving.governor.commanded_limits
+        assert (np.abs(command.q - before) <= limits.dq_max * 0.01 * SLACK).all()
+
+    @pytest.mark.parametrize('lookahead_s', [0.0, 0.1])
+    def test_lookahead_samples_the_chunk_later(self, lookahead_s):
+        driver = Driver(GovernorConfig(lookahead_s=lookahead_s))
+        driver.tick()
+        for _ in range(10):
+            t = (driver.now_ns - T0_NS) / 1e9 + PERIOD_S * np.arange(1, 9)
+            rows = Q_HOME + 0.2 * t[:, None]
+            driver.governor.accept(make_chunk(rows, driver.now_ns), driver.now_ns)
+            driver.tick(10)
+        now_s = (driver.now_ns - T0_NS) / 1e9
+        np.testing.assert_allclose(driver.q - Q_HOME, 0.2 * (now_s + lookahead_s), atol=5e-3)
+
+    def test_gripper_follows_with_limited_speed(self, driver):
+        driver.follow(Q_HOME, 0.1)
+        width = driver.tick().gripper_width_m
+        assert 0.04 < width < 0.08
+        driver.follow(Q_HOME, 0.5)
+        assert driver.tick().gripper_width_m == pytest.approx(0.04)
+
+
+class TestLimitsHold:
+    """Finite differences of the points alone stay within the scaled limits."""
+
+    @pytest.mark.parametrize('robot', ['panda', 'fr3'])
+    @pytest.mark.parametrize('seed', range(4))
+    def test_random_and_hostile_streams_never_break_a_limit(self, robot, seed):
+        config = GovernorConfig()
+        config = replace(config, admission=replace(config.admission, max_jump_rad=3.0))
+        driver = Driver(config, robot)
+        driver.tick()
+        rng = np.random.default_rng(seed)
+        generation = 1
+        for _ in range(250):
+            generation += int(rng.random() < 0.1)
+            chunk = self.hostile_chunk(rng, driver, generation)
+            with contextlib.suppress(RefusedError):
+                driver.governor.accept(chunk, driver.now_ns)
+            driver.measuring = bool(rng.random() < (0.98 if driver.measuring else 0.5))
+            driver.tick(int(rng.choice([1, 3, 10, 10, 25])))
+        self.check(driver, config)
+        assert driver.governor.accepted > 50, 'the test must not pass because nothing moved'
+
+    @staticmethod
+    def hostile_chunk(rng, driver, generation):
+        """Return steps, noise, saw teeth, NaN, reordered, late and misplaced chunks."""
+        size = float(rng.choice([0.01, 0.1, 0.5, 2.0]))
+        n = int(rng.integers(1, 12))
+        here = driver.q if rng.random() < 0.7 else Q_HOME
+        rows = {
+            'steps': here + size * rng.choice([-1.0, 1.0], size=(n, 7)),
+            'noise': here + size * rng.normal(size=(n, 7)),
+            'ramp': here + size * np.arange(1, n + 1)[:, None] * rng.normal(size=7),
+            'still': np.tile(here + size * rng.normal(size=7), (n, 1)),
+        }[str(rng.choice(['steps', 'noise', 'ramp', 'still']))]
+        limits = driver.governor.limits
+        if rng.random() < 0.9:
+            rows = np.clip(rows, limits.q_min, limits.q_max)
+        if rng.random() < 0.05:
+            rows[rng.integers(n), rng.integers(7)] = rng.choice([np.nan, np.inf, 1e300])
+        stamp = driver.now_ns - int(rng.choice([0, 30, 60, 200, 600])) * MS
+        chunk = make_chunk(rows, stamp, generation=generation - int(rng.random() < 0.05))
+        if rng.random() < 0.2:
+            chunk = rebuilt(chunk, period_s=float(rng.choice([0.01, 0.02, 0.2])))
+        return chunk
+
+    @staticmethod
+    def check(driver, config):
+        """Hold the points against limits, position margins and the workspace."""
+        limits = driver.governor.commanded_limits
+        parts = [largest_parts(points, limits, 0.01) for points in driver.stretches if points]
+        speed, acceleration, jerk = np.max(parts, axis=0)
+        assert speed <= SLACK, 'the arm would report a velocity limit violation'
+        assert acceleration <= SLACK, 'the arm would report a velocity discontinuity'
+        assert jerk <= 1.0 + 1e-4, 'the arm would report an acceleration discontinuity'
+        points = np.array(driver.points)
+        assert (points >= limits.q_min - 1e-8).all() and (points <= limits.q_max + 1e-8).all()
+        workspace, kinematics = Workspace(config.workspace), PandaKinematics()
+        worst = max(workspace.excess(*kinematics.forward(q)).amount for q in points)
+        assert worst < 1e-4, 'the hand would leave its box'
+        if limits.velocity_offset is not None:
+            dq = np.diff(points, axis=0) / 0.01
+            bounds = np.array([limits.velocity_bounds(q) for q in points[:-1]])
+            assert (dq >= bounds[:, 0] - 1e-3).all() and (dq <= bounds[:, 1] + 1e-3).all()
+
+    def test_a_target_beyond_the_margin_is_approached_to_the_margin(self, driver):
+        limits = driver.governor.limits
+        goal = limits.q_max[6] - 1e-3
+        driver.follow_joint(6, goal)
+        assert driver.q[6] == pytest.approx(limits.q_max[6] - 0.05, abs=1e-6)
+
+    def test_hand_speed_is_limited(self):
+        config = GovernorConfig()
+        config = replace(config, motion=replace(config.motion, hand_speed_max_m_s=0.15))
+        driver = Driver(config)
+        driver.tick()
+        driver.follow_joint(0, 0.6)
+        kinematics = PandaKinematics()
+        hands = np.array([kinematics.forward(q)[0] for q in driver.points])
+        speeds = np.linalg.norm(np.diff(hands, axis=0), axis=1) / 0.01
+        assert speeds.max() < 0.15 * 1.02
+        np.testing.assert_allclose(driver.q[0], 0.6, atol=1e-3)
+
+    def test_an_arm_that_starts_outside_its_box_may_come_in(self):
+        config = GovernorConfig(workspace=WorkspaceConfig(z_max_m=0.4))
+        driver = Driver(config)  # home is at z = 0.487 m
+        driver.tick()
+        kinematics, q, n = PandaKinematics(), Q_HOME.copy(), 20
+        heights = np.linspace(0.487, 0.35, n)
+        path = []
+        for z in heights:
+            q = kinematics.inverse(np.array([0.307, 0, z]), np.array([1.0, 0, 0, 0]), q).q
+            path.append(q)
+        # The first due row must be inside: aim there directly, in one step.
+        driver.follow(path[-1], 2.0)
+        assert kinematics.forward(driver.q)[0][2] == pytest.approx(0.35, abs=1e-3)
+
+
+class TestRefusals:
+    def test_every_malformed_chunk_is_refused_with_its_cause(self, driver):
+        now = driver.now_ns
+        good = still_chunk(now)
+        holed = good.actions.copy()
+        holed[2, 3] = np.nan
+        cases = {
+            'nan': rebuilt(good, actions=holed),
+            'shape': rebuilt(good, actions=np.zeros((0, 8))),
+            'space': rebuilt(good, space=ActionSpace.EE_POSE),
+            'names': rebuilt(good, names=(*good.names[1::-1], *good.names[2:])),
+            'period': rebuilt(good, period_s=0.0),
+            'zero_stamp': rebuilt(good, stamp_ns=0),
+            'future': rebuilt(good, stamp_ns=now + 100 * MS),
+            'stale': rebuilt(good, stamp_ns=now - 501 * MS),
+            'limits': still_chunk(now, Q_HOME * [1, 1, 1, 0, 1, 1, 1]),
+            'jump': still_chunk(now, home_but(6, 0.5)),
+        }
+        for cause, chunk in cases.items():
+            assert refused(driver, chunk) == cause
+        assert driver.tick().q is None, 'nothing may move'
+        assert driver.governor.refused == len(cases) and driver.governor.accepted == 0
+
+    def test_integers_are_not_taken_for_positions(self, driver):
+        chunk = still_chunk(driver.now_ns)
+        assert refused(driver, rebuilt(chunk, actions=chunk.actions.astype(int))) == 'shape'
+
+    def test_a_period_that_would_put_the_watchdog_to_sleep_is_refused(self, driver):
+        assert refused(driver, rebuilt(still_chunk(driver.now_ns), period_s=60.0)) == 'period'
+
+    def test_a_chunk_whose_rows_are_all_past_is_stale(self, driver):
+        chunk = rebuilt(still_chunk(driver.now_ns, rows=2), start_ns=driver.now_ns - 250 * MS)
+        assert refused(driver, chunk) == 'stale'
+
+    def test_a_start_in_the_future_is_refused(self, driver):
+        chunk = rebuilt(still_chunk(driver.now_ns), start_ns=driver.now_ns + 100 * MS)
+        assert refused(driver, chunk) == 'future'
+
+    def test_a_step_between_rows_is_a_jump(self, driver):
+        rows = np.tile(Q_HOME, (8, 1))
+        rows[4:, 2] += 0.6
+        assert refused(driver, make_chunk(rows, driver.now_ns)) == 'jump'
+
+    def test_repeated_and_reordered_exposures_are_refused(self, driver):
+        first = driver.now_ns
+        driver.governor.accept(still_chunk(first), first)
+        driver.tick()
+        assert refused(driver, still_chunk(first)) == 'reordered'
+        assert refused(driver, still_chunk(first - 10 * MS)) == 'reordered'
+
+    def test_an_older_generation_is_refused_even_with_a_newer_exposure(self, driver):
+        driver.governor.accept(still_chunk(driver.now_ns, generation=5), driver.now_ns)
+        driver.tick()
+        assert refused(driver, still_chunk(driver.now_ns, generation=4)) == 'old_generation'
+
+    def test_not_ready_without_a_joint_state(self):
+        driver = Driver()
+        assert refused(driver, still_chunk(driver.now_ns)) == 'not_ready'
+
+    def test_stale_joint_state_refuses(self, driver):
+        driver.now_ns += 150 * MS
+        assert refused(driver, still_chunk(driver.now_ns)) == 'state_stale'
+
+    def test_a_moving_arm_is_not_started_from(self, driver):
+        driver.governor.observe(Q_HOME, np.full(7, 0.5), 0.08, driver.now_ns)
+        assert refused(driver, still_chunk(driver.now_ns)) == 'moving'
+
+    def test_malformed_joint_states_are_counted_and_do_not_refresh(self, driver):
+        driver.now_ns += 150 * MS
+        for q in (np.full(7, np.nan), np.zeros(6), np.zeros((7, 1))):
+            driver.governor.observe(q, np.zeros(7), 0.08, driver.now_ns)
+        driver.governor.observe(Q_HOME, np.zeros(7), float('nan'), driver.now_ns)
+        driver.governor.observe(Q_HOME, np.zeros(7), 0.08, 0)
+        assert driver.governor.counts['bad_state'] == 5
+        assert refused(driver, still_chunk(driver.now_ns)) == 'state_stale'
+
+    def test_a_refused_chunk_leaves_the_motion_as_it_was(self, moving):
+        other = Driver()
+        other.tick()
+        other.follow(Q_HOME, 0.6)
+        other.follow(home_but(0, 0.3), 0.2)
+        chunk = still_chunk(moving.now_ns, Q_HOME + 1.0)
+        assert refused(moving, chunk) == 'jump'
+        np.testing.assert_array_equal(moving.tick(5).q, other.tick(5).q)
+
+
+class TestWorkspace:
+    DOWN = np.array([1.0, 0.0, 0.0, 0.0])
+
+    def reach(self, z):
+        return PandaKinematics().inverse(np.array([0.45, 0.0, z]), self.DOWN, Q_HOME).q
+
+    def test_floor_at_zero_is_a_floor(self):
+        assert Workspace(WorkspaceConfig()).excess(np.array([0.4, 0, 0.005]), self.DOWN).amount > 0
+        assert Workspace(WorkspaceConfig()).excess(np.array([0.4, 0, 0.01]), self.DOWN).amount < 0
+
+    def test_open_sides_bound_nothing(self):
+        sides = {f'{a}_{e}_m': None for a in 'xyz' for e in ('min', 'max')}
+        space = Workspace(WorkspaceConfig(**sides))
+        assert space.excess(np.array([9.0, -9.0, -9.0]), self.DOWN).amount < 0
+
+    def test_nan_is_outside(self):
+        space = Workspace(WorkspaceConfig())
+        assert space.excess(np.array([np.nan, 0, 0.2]), self.DOWN).amount == np.inf
+
+    def test_a_tilted_tool_is_outside_the_cone(self):
+        space = Workspace(WorkspaceConfig(max_tilt_rad=0.5))
+        half = 0.3  # half the tilt, about y
+        tilted = np.array([np.cos(half), 0.0, -np.sin(half), 0.0])
+        excess = space.excess(np.array([0.4, 0, 0.3]), tilted)
+        assert excess.amount == pytest.approx(0.1) and 'tilt' in excess.detail
+
+    def test_a_chunk_that_is_outside_already_is_refused(self):
+        driver = Driver(GovernorConfig(workspace=WorkspaceConfig(z_max_m=0.4)))
+        driver.tick()
+        assert refused(driver, still_chunk(driver.now_ns)) == 'workspace'
+
+    def descend(self, *heights):
+        """Send a chunk through heights [m] at 0.45 m, from 0.08 m, and run it to its end."""
+        driver = Driver()
+        driver.q = self.reach(0.08)
+        driver.tick()
+        rows = np.array([self.reach(z) for z in heights])
+        stamp = driver.now_ns
+        for k in range(len(heights)):  # the same plan again keeps the watchdog quiet
+            chunk = rebuilt(make_chunk(rows, driver.now_ns), start_ns=stamp)
+            with contextlib.suppress(RefusedError):
+                driver.governor.accept(chunk, driver.now_ns)
+            driver.tick(10)
+        return driver, [PandaKinematics().forward(q)[0] for q in driver.points]
+
+    def test_rows_from_the_first_one_far_outside_are_cut_off(self):
+        driver, hands = self.descend(0.06, 0.04, 0.02, -0.04, -0.1, -0.1)
+        assert driver.governor.counts['rows_cut_off'] >= 3
+        assert min(hand[2] for hand in hands) > 0.009 - 1e-5, 'the fingers would hit the table'
+
+    def test_rows_a_little_below_the_floor_are_moved_onto_it(self):
+        driver, hands = self.descend(0.06, 0.04, 0.02, 0.005, -0.01, -0.01, -0.01, -0.01)
+        assert driver.governor.refused == 0 and driver.governor.counts['rows_pushed_inside'] > 3
+        assert min(hand[2] for hand in hands) > 0.009 - 1e-5, 'the fingers would hit the table'
+        np.testing.assert_allclose(hands[-1], (0.45, 0.0, 0.0095), atol=2e-3)
+
+
+class TestSilence:
+    def test_hold_then_ramp_down_then_idle(self, moving):
+        start = len(moving.states)
+        moving.tick(130)
+        states = moving.states[start:]
+        # The last chunk was accepted 100 ms before.
+        assert states.index('hold') == 9
+        assert states.index('ramp_down') == 39
+        assert 89 <= states.index('idle') <= 91
+        assert set(states[states.index('idle') :]) == {'idle'}
+
+    def test_hold_is_a_limited_stop_that_keeps_the_position(self, moving):
+        moving.tick(35)
+        assert moving.states[-1] == 'hold'
+        held = moving.q
+        np.testing.assert_array_equal(moving.dq, np.zeros(7))
+        moving.tick()
+        np.testing.assert_array_equal(moving.q, held)
+
+    def test_the_next_chunk_resumes_from_hold(self, moving):
+        moving.tick(15)
+        assert moving.states[-1] == 'hold'
+        goal = home_but(0, 0.3)
+        moving.follow(goal, 1.5)
+        np.testing.assert_allclose(moving.q, goal, atol=1e-6)
+
+    def test_a_resumed_encoder_may_count_from_the_beginning(self, driver):
+        driver.follow(Q_HOME, 0.3, generation=7)
+        driver.tick(150)
+        assert driver.quiet
+        driver.governor.accept(still_chunk(driver.now_ns, generation=1), driver.now_ns)
+        assert driver.tick().state is GovernorState.TRACKING
+
+    def test_silence_of_the_joint_states_holds(self, moving):
+        moving.measuring = False
+        moving.tick(5)
+        moving.governor.accept(still_chunk(moving.now_ns, moving.q), moving.now_ns)
+        moving.tick(8)
+        assert moving.states[-1] == 'hold'
+        assert moving.governor.counts['held_state_stale'] == 1
+
+    def test_an_arm_that_does_not_follow_is_held_and_let_go(self, driver):
+        for _ in range(30):  # the arm stays at home, whatever is commanded
+            driver.q, driver.dq = Q_HOME.copy(), np.zeros(7)
+            target = home_but(6, min(0.03 * len(driver.points), 1.0))
+            with contextlib.suppress(RefusedError):
+                driver.governor.accept(still_chunk(driver.now_ns, target), driver.now_ns)
+            for _ in range(10):
+                driver.now_ns += 10 * MS
+                driver.governor.observe(Q_HOME, np.zeros(7), 0.08, driver.now_ns)
+                command = driver.governor.command(driver.now_ns)
+                driver.states.append(command.state.value)
+                if command.q is not None:
+                    driver.points.append(command.q)
+                    assert np.abs(command.q - Q_HOME).max() < 0.5
+        assert {'hold', 'ramp_down', 'idle'} <= set(driver.states)
+
+
+class TestFault:
+    def test_fault_stops_within_limits_and_falls_silent(self, moving):
+        moving.governor.fault('the robot reports a reflex')
+        start = len(moving.points)
+        command = moving.tick(60)
+        assert command.q is None and command.state is GovernorState.FAULT
+        assert 'reflex' in command.reason
+        assert 1 < len(moving.points) - start < 60
+        TestLimitsHold.check(moving, moving.config)
+
+    def test_nothing_is_accepted_before_a_reset(self, moving):
+        moving.governor.fault('the robot reports a reflex')
+        assert refused(moving, still_chunk(moving.now_ns)) == 'fault'
+        moving.tick(60)
+        moving.governor.reset()
+        assert refused(moving, still_chunk(moving.now_ns)) == 'not_ready'
+        moving.tick()
+        moving.governor.accept(still_chunk(moving.now_ns, moving.q), moving.now_ns)
+        assert moving.tick().state is GovernorState.TRACKING
+
+    def test_fault_while_idle_publishes_nothing(self, driver):
+        driver.governor.fault('x')
+        assert driver.tick().q is None
+
+
+class TestFade:
+    def test_begins_as_the_difference_and_ends_as_nothing(self):
+        dq, dv = np.linspace(-1, 1, 7), np.linspace(2, -2, 7)
+        fade = Fade(dq, dv, T0_NS, (0.4, 0.1))
+        start, end = fade.sample(T0_NS), fade.sample(T0_NS + 400 * MS)
+        np.testing.assert_allclose(start.q, dq)
+        np.testing.assert_allclose(start.dq, dv)
+        np.testing.assert_array_equal(end, np.zeros((3, 7)))
+
+    def test_documented_example(self):
+        fade = Fade(np.full(7, 0.1), np.zeros(7), T0_NS, (0.1, 0.1))
+        half = fade.sample(T0_NS + 50 * MS)
+        assert half.q[0] == pytest.approx(0.05) and half.dq[0] == pytest.approx(-1.5)
+
+
+class TestRowCurve:
+    def test_rows_are_met_on_time(self):
+        rows = np.random.default_rng(0).normal(size=(5, 7))
+        curve = RowCurve(np.zeros(7), rows, T0_NS, 0.1)
+        for k, row in enumerate(rows):
+            np.testing.assert_allclose(curve.sample(T0_NS + (k + 1) * 100 * MS).q, row, atol=1e-6)
+
+    def test_documented_example(self):
+        curve = RowCurve(np.zeros(7), np.array([[1.0], [2.0], [3.0]]) * np.ones(7), T0_NS, 0.1)
+        assert curve.sample(T0_NS).q[0] == pytest.approx(0.0)
+        assert curve.sample(T0_NS + 100 * MS).dq[0] == pytest.approx(10.0)
+        assert curve.sample(T0_NS + 900 * MS).q[0] == 3.0
+        assert curve.sample(T0_NS + 900 * MS).dq[0] == 0.0
+
+    def test_derivatives_agree_with_differences(self):
+        curve = RowCurve(np.zeros(7), np.random.default_rng(0).normal(size=(5, 7)), T0_NS, 0.1)
+        for time_ns in T0_NS + np.array([30, 130, 270, 440]) * MS:
+            low, here, high = (curve.sample(int(time_ns) + d * 1000) for d in (-1, 0, 1))
+            np.testing.assert_allclose((high.q - low.q) / 2e-6, here.dq, atol=1e-3)
+            np.testing.assert_allclose((high.dq - low.dq) / 2e-6, here.ddq, atol=1e-1)
+
+
+def test_commanded_limits_lie_inside_the_robots_own():
+    governor, limits = Driver().governor, robot_limits('panda')
+    for name in ('dq_max', 'ddq_max', 'dddq_max', 'q_max'):
+        assert (getattr(governor.commanded_limits, name) <= getattr(limits, name)).all()
+    assert (governor.commanded_limits.q_min > limits.q_min).all()

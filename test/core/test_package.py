@@ -1,0 +1,165 @@
+"""Task packages: strict both ways, one digest for all of it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from roboadapt_ros.adapters.library import TaskLibrary
+from roboadapt_ros.adapters.package import load_package, save_package
+from roboadapt_ros.errors import (
+    BackboneMismatchError,
+    ConfigError,
+    PackageError,
+    RoboAdaptError,
+    TensorError,
+    UnknownKeyError,
+    UnknownNameError,
+)
+import safetensors.numpy
+from tiny import make_backbone, make_task
+
+
+@pytest.fixture
+def models(tmp_path):
+    make_task(tmp_path, 'pick', make_backbone(tmp_path))
+    return tmp_path
+
+
+def edit_manifest(folder, change) -> None:
+    path = folder / 'manifest.json'
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def test_save_then_load_gives_the_same_package(models) -> None:
+    package = load_package(models / 'tasks' / 'pick')
+    again = save_package(package.path, package.manifest, package.tensors, '# pick\n')
+    assert again.digest == package.digest
+    for name, tensor in package.tensors.items():
+        np.testing.assert_array_equal(again.tensors[name], tensor)
+
+
+def test_the_digest_changes_with_any_weight(models) -> None:
+    package = load_package(models / 'tasks' / 'pick')
+    tensors = dict(package.tensors)
+    tensors['head.out.bias'] = tensors['head.out.bias'] + 1e-6
+    assert save_package(package.path, package.manifest, tensors, '').digest != package.digest
+
+
+def test_an_unknown_task_is_answered_with_the_nearest(models) -> None:
+    with pytest.raises(UnknownNameError, match="'pik'.*Did you mean 'pick'"):
+        TaskLibrary(models / 'tasks').path('pik')
+
+
+def test_a_package_for_another_backbone_is_refused(models) -> None:
+    other = make_backbone(models, 'other', seed=5)
+    with pytest.raises(BackboneMismatchError, match='pick.*tiny.*other'):
+        TaskLibrary(models / 'tasks').load('pick', other.id, other.digest)
+
+
+def test_the_same_backbone_name_with_other_tensors_is_refused(models) -> None:
+    with pytest.raises(BackboneMismatchError):
+        TaskLibrary(models / 'tasks').load('pick', 'tiny', '0' * 64)
+
+
+def test_an_unknown_key_in_the_manifest_is_named(models) -> None:
+    folder = models / 'tasks' / 'pick'
+    edit_manifest(folder, lambda m: m['contract'].update(rate_hzz=3))
+    with pytest.raises(UnknownKeyError, match="rate_hzz.*'rate_hz'"):
+        load_package(folder)
+
+
+def test_a_manifest_that_names_another_task_is_refused(models) -> None:
+    folder = models / 'tasks' / 'pick'
+    edit_manifest(folder, lambda m: m.update(task='place'))
+    with pytest.raises(PackageError, match='place'):
+        load_package(folder)
+
+
+def test_head_and_contract_must_agree(models) -> None:
+    folder = models / 'tasks' / 'pick'
+    edit_manifest(folder, lambda m: m['contract'].update(chunk_length=5, execute_length=1))
+    with pytest.raises(ConfigError, match='chunk_length'):
+        load_package(folder)
+
+
+@pytest.mark.parametrize('keep', [0, 7, 100, -1])
+def test_a_truncated_weights_file_is_refused(models, keep: int) -> None:
+    path = models / 'tasks' / 'pick' / 'weights.safetensors'
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(PackageError, match='truncated or corrupted'):
+        load_package(path.parent)
+
+
+def test_any_flipped_bit_is_noticed(models) -> None:
+    path = models / 'tasks' / 'pick' / 'weights.safetensors'
+    good = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for position in rng.integers(0, len(good), 40):
+        bad = bytearray(good)
+        bad[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(bytes(bad))
+        with pytest.raises(PackageError, match='truncated or corrupted'):
+            load_package(path.parent)
+
+
+def test_a_missing_weights_file_is_named(models) -> None:
+    path = models / 'tasks' / 'pick' / 'weights.safetensors'
+    path.unlink()
+    with pytest.raises(PackageError, match=r'weights\.safetensors'):
+        load_package(path.parent)
+
+
+def replaced(models, change):
+    """Write the package with changed tensors but a matching hash, and load it."""
+    import hashlib
+
+    folder = models / 'tasks' / 'pick'
+    tensors = dict(load_package(folder).tensors)
+    change(tensors)
+    data = safetensors.numpy.save(tensors)
+    (folder / 'weights.safetensors').write_bytes(data)
+    edit_manifest(folder, lambda m: m.update(weights_sha256=hashlib.sha256(data).hexdigest()))
+    return load_package(folder)
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda t: t.pop('head.out.bias'), 'missing: head.out.bias'),
+        (lambda t: t.update(extra=np.zeros(3, np.float32)), 'unexpected: extra'),
+        (
+            lambda t: t.update({'head.out.bias': np.zeros(3, np.float32)}),
+            r'head.out.bias: found \(3,\)',
+        ),
+        (
+            lambda t: t.update({'head.out.bias': t['head.out.bias'].astype(np.float64)}),
+            'found float64, required float32',
+        ),
+        (
+            lambda t: t.update({'head.out.bias': t['head.out.bias'] * np.nan}),
+            'non-finite',
+        ),
+    ],
+)
+def test_a_wrong_tensor_is_named(models, change, words: str) -> None:
+    with pytest.raises(TensorError, match=words):
+        replaced(models, change)
+
+
+def test_random_manifest_damage_gives_a_typed_error(models) -> None:
+    path = models / 'tasks' / 'pick' / 'manifest.json'
+    good = path.read_bytes()
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        bad = bytearray(good)
+        for position in rng.integers(0, len(good), 3):
+            bad[position] = int(rng.integers(256))
+        path.write_bytes(bytes(bad))
+        try:
+            load_package(path.parent)
+        except RoboAdaptError:
+            continue
