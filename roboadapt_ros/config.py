@@ -16,9 +16,8 @@ import types
 import typing
 from typing import Any, TypeVar
 
-import yaml
-
 from roboadapt_ros.errors import ConfigError, PackageError, UnknownKeyError, UnknownNameError
+import yaml
 
 T = TypeVar('T')
 

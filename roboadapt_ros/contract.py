@@ -73,7 +73,13 @@ class ProprioField(enum.Enum):
     @property
     def size(self) -> int:
         """Number of values."""
-        return 7 if self is ProprioField.JOINT_POSITION else 1 if self is ProprioField.GRIPPER_WIDTH else 3
+        return (
+            7
+            if self is ProprioField.JOINT_POSITION
+            else 1
+            if self is ProprioField.GRIPPER_WIDTH
+            else 3
+        )
 
     @property
     def unit(self) -> str:
@@ -111,7 +117,9 @@ class CameraContract:
             raise ConfigError(f'camera {self.name}.colour', self.colour, "must be 'rgb'")
         if self.base_from_camera is not None and len(self.base_from_camera) != 16:
             raise ConfigError(
-                f'camera {self.name}.base_from_camera', self.base_from_camera, 'must have 16 values'
+                f'camera {self.name}.base_from_camera',
+                self.base_from_camera,
+                'must have 16 values',
             )
 
 
@@ -158,7 +166,9 @@ class Contract:
             raise ConfigError('contract.frame', self.frame, "must be 'base'")
         if (self.rotation is Rotation.FIXED) != (self.fixed_quat_xyzw is not None):
             raise ConfigError(
-                'contract.fixed_quat_xyzw', self.fixed_quat_xyzw, "given exactly when rotation is 'fixed'"
+                'contract.fixed_quat_xyzw',
+                self.fixed_quat_xyzw,
+                "given exactly when rotation is 'fixed'",
             )
 
     @property

@@ -12,7 +12,6 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
-
 from roboadapt_ros.contract import ActionSpace
 from roboadapt_ros.errors import SpecError
 

@@ -129,7 +129,9 @@ class TensorError(PackageError):
             if names
         ]
         super().__init__(
-            path, f'tensors do not match the manifest ({"; ".join(parts)})', 'exact names and shapes'
+            path,
+            f'tensors do not match the manifest ({"; ".join(parts)})',
+            'exact names and shapes',
         )
 
 

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
-
 from roboadapt_ros.adapters.bottleneck import TaskAdapters
 from roboadapt_ros.adapters.layout import AdapterLayout, HeadLayout
 from roboadapt_ros.adapters.package import Normaliser, save_package, TaskManifest, TaskPackage
@@ -23,6 +21,7 @@ from roboadapt_ros.contract import (
     Rotation,
 )
 from roboadapt_ros.learning.head import TorchHead
+import torch
 
 SIZE = 32
 CAMERAS = ('scene', 'wrist')
@@ -95,9 +94,7 @@ def make_task(
     """Write a task package of random tensors (`fresh`: untrained adapters)."""
     torch.manual_seed(seed)
     tokens, cameras = (SIZE // 16) ** 2, len(CAMERAS)
-    layout = AdapterLayout(
-        width=64, depth=2, pooled_channels=8, bottom=4, middle=(4, 0), top=8
-    )
+    layout = AdapterLayout(width=64, depth=2, pooled_channels=8, bottom=4, middle=(4, 0), top=8)
     head = HeadLayout(
         feature_size=tokens * 8 * cameras,
         proprio_size=4,

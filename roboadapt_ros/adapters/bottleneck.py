@@ -7,12 +7,11 @@ exactly the identity.
 
 from __future__ import annotations
 
+from roboadapt_ros.adapters.layout import AdapterLayout
+from roboadapt_ros.backbones.frozen import FrozenBackbone
 import torch
 from torch import nn
 import torch.nn.functional as F
-
-from roboadapt_ros.adapters.layout import AdapterLayout
-from roboadapt_ros.backbones.frozen import FrozenBackbone
 
 
 class Bottleneck(nn.Module):

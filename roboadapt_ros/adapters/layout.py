@@ -9,6 +9,7 @@ final spatial map.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from roboadapt_ros.errors import ConfigError
 
@@ -25,7 +26,9 @@ class AdapterLayout:
     """Blocks of the backbone."""
     pooled_channels: int
     """Channels of a pooled token."""
-    bottom: int = field(default=0, metadata={'help': 'width of the bottleneck on the embedded patches'})
+    bottom: int = field(
+        default=0, metadata={'help': 'width of the bottleneck on the embedded patches'}
+    )
     middle: tuple[int, ...] = field(
         default=(), metadata={'help': 'width of the bottleneck after each block; () for none'}
     )
@@ -34,7 +37,9 @@ class AdapterLayout:
     def __post_init__(self) -> None:
         """Check there is one middle width per block."""
         if self.middle and len(self.middle) != self.depth:
-            raise ConfigError('adapters.middle', self.middle, f'must have {self.depth} widths or none')
+            raise ConfigError(
+                'adapters.middle', self.middle, f'must have {self.depth} widths or none'
+            )
         if min((self.bottom, self.top, *self.middle)) < 0:
             raise ConfigError('adapters', (self.bottom, self.middle, self.top), 'widths are >= 0')
 
@@ -60,7 +65,7 @@ class HeadLayout:
         """Return each head tensor's shape by name."""
         sizes = [self.feature_size + self.proprio_size, *self.hidden]
         shapes: Shapes = {'norm.weight': (self.feature_size,), 'norm.bias': (self.feature_size,)}
-        for index, (size_in, size_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for index, (size_in, size_out) in enumerate(pairwise(sizes)):
             shapes[f'layers.{index}.weight'] = (size_out, size_in)
             shapes[f'layers.{index}.bias'] = (size_out,)
         outputs = self.chunk_length * self.action_size

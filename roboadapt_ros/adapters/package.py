@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
-import safetensors.numpy
-
 from roboadapt_ros.adapters.layout import AdapterLayout, HeadLayout, task_shapes
 from roboadapt_ros.config import load_json, save_json
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.errors import BackboneMismatchError, ConfigError, PackageError, TensorError
+import safetensors
+import safetensors.numpy
 
 MANIFEST_NAME = 'manifest.json'
 WEIGHTS_NAME = 'weights.safetensors'
@@ -44,7 +43,9 @@ class Normaliser:
         for name in ('proprio', 'action'):
             mean, std = getattr(self, f'{name}_mean'), getattr(self, f'{name}_std')
             if len(mean) != len(std):
-                raise ConfigError(f'normaliser.{name}_std', len(std), f'must have {len(mean)} values')
+                raise ConfigError(
+                    f'normaliser.{name}_std', len(std), f'must have {len(mean)} values'
+                )
             if not all(np.isfinite(mean)) or not all(np.isfinite(s) and s > 0 for s in std):
                 raise ConfigError(f'normaliser.{name}_std', std, 'must be finite and positive')
 
@@ -144,7 +145,9 @@ def load_manifest(path: Path) -> tuple[TaskManifest, str]:
     file = path / MANIFEST_NAME
     manifest = load_json(TaskManifest, file)
     if manifest.task != path.name:
-        raise PackageError(file, f"names task '{manifest.task}'", f"the folder's name '{path.name}'")
+        raise PackageError(
+            file, f"names task '{manifest.task}'", f"the folder's name '{path.name}'"
+        )
     return manifest, hashlib.sha256(file.read_bytes()).hexdigest()
 
 
@@ -169,7 +172,9 @@ def load_package(path: Path) -> TaskPackage:
     try:
         tensors = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise PackageError(file, f'cannot be read ({error})', 'a whole safetensors file') from error
+        raise PackageError(
+            file, f'cannot be read ({error})', 'a whole safetensors file'
+        ) from error
     _check(file, manifest, tensors)
     return TaskPackage(path, manifest, digest, tensors)
 
@@ -209,7 +214,9 @@ def _read_weights(file: Path) -> bytes:
             raise PackageError(file, f'has {size} bytes', f'at most {MAX_WEIGHTS_BYTES}')
         return file.read_bytes()
     except OSError as error:
-        raise PackageError(file, f'cannot be read ({error.strerror})', 'a readable file') from error
+        raise PackageError(
+            file, f'cannot be read ({error.strerror})', 'a readable file'
+        ) from error
 
 
 def _check(

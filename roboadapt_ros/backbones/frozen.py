@@ -11,13 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
-import timm
-from timm.models.vision_transformer import VisionTransformer
-import torch
-from torch import nn
-
 from roboadapt_ros.backbones.digest import tensors_digest
 from roboadapt_ros.backbones.manifest import (
     BackboneManifest,
@@ -28,6 +21,12 @@ from roboadapt_ros.backbones.manifest import (
 )
 from roboadapt_ros.config import save_json
 from roboadapt_ros.errors import BaseChangedError, PackageError, TensorError
+import safetensors
+import safetensors.torch
+import timm
+from timm.models.vision_transformer import VisionTransformer
+import torch
+from torch import nn
 
 PROBE_TOLERANCE = 1e-3
 """Largest relative difference of probe features between machines: other CPUs sum in
@@ -70,7 +69,9 @@ def build_timm_vit(manifest: BackboneManifest) -> VisionTransformer:
     )
     if not isinstance(model, VisionTransformer):
         raise PackageError(
-            manifest.id, f'{manifest.timm_name} is a {type(model).__name__}', 'a timm VisionTransformer'
+            manifest.id,
+            f'{manifest.timm_name} is a {type(model).__name__}',
+            'a timm VisionTransformer',
         )
     return model
 
@@ -84,6 +85,8 @@ class FrozenBackbone(nn.Module):
         self.manifest = manifest
         self.vit = model.eval()
         self.requires_grad_(False)
+        self._mean: torch.Tensor
+        self._scale: torch.Tensor
         mean = torch.tensor(manifest.mean).view(1, 3, 1, 1) * 255.0
         std = torch.tensor(manifest.std).view(1, 3, 1, 1) * 255.0
         self.register_buffer('_mean', mean, persistent=False)
@@ -108,7 +111,9 @@ class FrozenBackbone(nn.Module):
         try:
             tensors = safetensors.torch.load_file(weights)
         except (OSError, safetensors.SafetensorError) as error:
-            raise PackageError(weights, f'cannot be read ({error})', 'a whole safetensors file') from error
+            raise PackageError(
+                weights, f'cannot be read ({error})', 'a whole safetensors file'
+            ) from error
         check_tensors(weights, {k: tuple(v.shape) for k, v in tensors.items()}, model)
         model.load_state_dict(tensors, strict=True)
         backbone = cls(manifest, model)

@@ -30,6 +30,9 @@ class AdmissionConfig:
     max_jump_rad: float = 0.4
     """Largest step of a joint [rad]: from the command and from the measured position to the
     row that is due, and from row to row."""
+    max_push_m: float = 0.03
+    """A row outside the workspace by no more than this [m] is moved to its side: a noisy
+    policy just above a table must not stop at each row below it."""
 
     def __post_init__(self) -> None:
         """Check all are positive."""
@@ -38,46 +41,67 @@ class AdmissionConfig:
             'future_tolerance_s',
             'max_period_s',
             'max_jump_rad',
+            'max_push_m',
         ):
             if not getattr(self, name) > 0:
                 raise ConfigError(f'admission.{name}', getattr(self, name), 'must be positive')
 
 
-class StreamOrder:
-    """Keeps chunks in order: exposures within a generation, and generations.
+class StreamGate:
+    """Judges form, stamps and order of chunks.
 
     Example: after a chunk of generation 4 with stamp 10.0 s, one of generation 4 with 10.0 s
     is 'reordered', one of generation 3 is 'old_generation', one of generation 5 is fine.
     """
 
-    def __init__(self) -> None:
-        """Start with nothing seen."""
+    def __init__(self, config: AdmissionConfig, names: tuple[str, ...]):
+        """Start with nothing seen.
+
+        Args:
+            config: What is refused.
+            names: Columns a chunk must have, in order.
+        """
+        self._config, self._names = config, names
         self._last: ActionChunk | None = None
 
     def reset(self) -> None:
         """Forget what was seen, so that a restarted encoder may count from the beginning."""
         self._last = None
 
-    def check(self, chunk: ActionChunk) -> None:
-        """Refuse a chunk that comes after a newer one.
-
-        Raises:
-            RefusedError: 'old_generation' or 'reordered'.
-        """
-        if self._last is None:
-            return
-        last, now = self._last.identity.generation, chunk.identity.generation
-        if now < last:
-            raise RefusedError('old_generation', f'generation {now} after generation {last}')
-        if now == last and chunk.stamp_ns <= self._last.stamp_ns:
-            behind_ms = (self._last.stamp_ns - chunk.stamp_ns) / 1e6
-            raise RefusedError(
-                'reordered', f'exposure is {behind_ms:.1f} ms behind (0: repeats) the last one'
-            )
-
     def note(self, chunk: ActionChunk) -> None:
         """Remember an accepted chunk."""
         self._last = chunk
+
+    def check(self, chunk: ActionChunk, now_ns: int) -> None:
+        """Refuse a chunk that is malformed, out of time or out of order.
+
+        Args:
+            chunk: The chunk.
+            now_ns: Time now on the chunk's clock [ns].
+
+        Raises:
+            RefusedError: 'space', 'names', 'shape', 'nan', 'period', 'zero_stamp', 'future',
+                'stale', 'old_generation' or 'reordered'.
+        """
+        check_form(chunk, self._names, self._config.max_period_s)
+        check_stamps(
+            chunk,
+            now_ns,
+            max_age_s=self._config.max_observation_age_s,
+            future_tolerance_s=self._config.future_tolerance_s,
+        )
+        if self._last is not None:
+            self._check_order(chunk, self._last)
+
+    def _check_order(self, chunk: ActionChunk, last: ActionChunk) -> None:
+        newest, now = last.identity.generation, chunk.identity.generation
+        if now < newest:
+            raise RefusedError('old_generation', f'generation {now} after generation {newest}')
+        if now == newest and chunk.stamp_ns <= last.stamp_ns:
+            behind_ms = (last.stamp_ns - chunk.stamp_ns) / 1e6
+            raise RefusedError(
+                'reordered', f'exposure is {behind_ms:.1f} ms behind (0: repeats) the last one'
+            )
 
 
 def check_stamps(

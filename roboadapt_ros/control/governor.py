@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.control import admission
-from roboadapt_ros.control.admission import AdmissionConfig, GRIPPER_COLUMN, StreamOrder
+from roboadapt_ros.control.admission import AdmissionConfig, GRIPPER_COLUMN, StreamGate
 from roboadapt_ros.control.command import GovernorCommand, GovernorState
 from roboadapt_ros.control.follower import Follower, FollowerConfig
 from roboadapt_ros.control.gripper import GripperLimitConfig, GripperLimiter
@@ -70,8 +69,7 @@ class Governor:
 
     Between successive points (spacing 1 / rate) the finite differences of position stay within
     the scaled speed, acceleration and jerk, whatever comes in. A chunk is refused as a whole
-    with a cause, except for rows beyond the workspace: those and what follows are cut off, and
-    only a chunk that is outside already is refused.
+    with a cause, except for rows beyond the workspace: see `PathGate`.
 
     Example, policy at 10 Hz, last chunk accepted at 10.00 s: TRACKING until 10.20 s, then HOLD
     (a jerk-limited stop), at 10.50 s RAMP_DOWN, at 11.00 s IDLE, where `command` gives no point.
@@ -94,10 +92,11 @@ class Governor:
         self._counts: Counter[str] = Counter()
         workspace = Workspace(config.workspace)
         self._dt_s, self._lookahead_ns = 1.0 / config.rate_hz, int(config.lookahead_s * 1e9)
-        self._path = PathGate(limits, kinematics, workspace, config.admission.max_jump_rad)
+        self._path = PathGate(limits, kinematics, workspace, config.admission)
         self._follower = Follower(config.motion, limits, kinematics, workspace, self._dt_s)
         self._gripper = GripperLimiter(config.gripper, limits.gripper_width_max_m)
-        self._watchdog, self._order = Watchdog(config.watchdog), StreamOrder()
+        self._watchdog = Watchdog(config.watchdog)
+        self._stream = StreamGate(config.admission, self.names)
         self._measured = MeasuredState(limits, config.state_timeout_s)
         self._chunk: ActionChunk | None = None
         self._end_ns = 0
@@ -106,7 +105,8 @@ class Governor:
     @property
     def counts(self) -> dict[str, int]:
         """Refusals by cause, and whatever else made the arm hold, brake or go silent."""
-        return dict(self._counts + self._follower.counts + self._measured.counts)
+        parts = (self._path.counts, self._follower.counts, self._measured.counts)
+        return dict(sum(parts, self._counts))
 
     @property
     def commanded_limits(self) -> RobotLimits:
@@ -144,7 +144,9 @@ class Governor:
                 tracking_error, limits, jump, workspace. Only the counts have changed.
         """
         try:
-            self._admit_stream(chunk, now_ns)
+            if self.state is GovernorState.FAULT:
+                raise RefusedError('fault', f'{self.reason}; reset the governor')
+            self._stream.check(chunk, now_ns)
             measured = self._measured.fresh(now_ns)
             rows = self._admit_motion(chunk, measured, now_ns)
         except RefusedError as error:
@@ -159,9 +161,8 @@ class Governor:
             self._gripper.reset(measured.gripper_width_m)
         self._follower.join(rows, chunk.start_ns, chunk.period_s, now_ns + self._lookahead_ns)
         self._end_ns = chunk.start_ns + int(len(rows) * chunk.period_s * 1e9)
-        self._counts['rows_outside_workspace'] += len(chunk.actions) - len(rows)
         self._chunk = chunk
-        self._order.note(chunk)
+        self._stream.note(chunk)
         self._watchdog.feed(now_ns, chunk.period_s)
         self._enter(GovernorState.TRACKING, f'task {chunk.identity.task}')
 
@@ -201,39 +202,18 @@ class Governor:
         self._measured.newest = None
         self._go_idle('reset')
 
-    def _admit_stream(self, chunk: ActionChunk, now_ns: int) -> None:
-        """Refuse a chunk that is malformed, out of time or out of order."""
-        rules = self.config.admission
-        if self.state is GovernorState.FAULT:
-            raise RefusedError('fault', f'{self.reason}; reset the governor')
-        admission.check_form(chunk, self.names, rules.max_period_s)
-        admission.check_stamps(
-            chunk,
-            now_ns,
-            max_age_s=rules.max_observation_age_s,
-            future_tolerance_s=rules.future_tolerance_s,
-        )
-        self._order.check(chunk)
-
     def _admit_motion(self, chunk: ActionChunk, measured: Measured, now_ns: int) -> FloatArray:
         """Return the rows (n, 7) [rad] to follow, or raise why the arm may not go there."""
         origins = {'command': self._follower.state.q, 'measured': measured.q}
         if self.state is GovernorState.IDLE:
-            self._check_start(measured)
+            self._path.check_limits(measured.q[None])
+            self._measured.check_rest(self.config.start_speed_max_rad_s)
             origins['command'] = self._follower.start_position(measured.q)
         else:
             trouble = self._tracking_error()
             if trouble is not None:
                 raise RefusedError('tracking_error', trouble)
         return self._path.admit(chunk, now_ns + self._lookahead_ns, origins)
-
-    def _check_start(self, measured: Measured) -> None:
-        self._path.check_limits(measured.q[None])
-        speed = float(np.abs(measured.dq).max())
-        if speed > self.config.start_speed_max_rad_s:
-            raise RefusedError(
-                'moving', f'the arm moves at {speed:.2f} rad/s; let it come to rest'
-            )
 
     def _update(self, now_ns: int) -> None:
         """Bring the state up to date with the time and the measurements."""
@@ -275,7 +255,7 @@ class Governor:
     def _go_idle(self, reason: str) -> None:
         """Forget the stream, so that a restarted sender may count from the beginning."""
         self._watchdog.reset()
-        self._order.reset()
+        self._stream.reset()
         self._follower.halt()
         self._enter(GovernorState.IDLE, reason)
 

@@ -74,6 +74,18 @@ class MeasuredState:
             raise RefusedError('state_stale', trouble)
         return self.newest
 
+    def check_rest(self, most_rad_s: float) -> None:
+        """Refuse to start from an arm that moves faster than a speed [rad/s].
+
+        Raises:
+            RefusedError: 'moving'.
+        """
+        speed = 0.0 if self.newest is None else float(np.abs(self.newest.dq).max())
+        if speed > most_rad_s:
+            raise RefusedError(
+                'moving', f'the arm moves at {speed:.2f} rad/s; let it come to rest'
+            )
+
     def staleness(self, now_ns: int) -> str | None:
         """Return how old the newest state is, where that is too old."""
         age_s = np.inf if self.newest is None else (now_ns - self.newest.stamp_ns) / 1e9

@@ -5,8 +5,11 @@ This module imports numpy and the control parts only.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import numpy.typing as npt
+from roboadapt_ros.control.admission import AdmissionConfig
 from roboadapt_ros.control.limits import JOINTS, RobotLimits
 from roboadapt_ros.control.workspace import Kinematics, Workspace
 from roboadapt_ros.dataflow import ActionChunk
@@ -14,13 +17,17 @@ from roboadapt_ros.errors import RefusedError
 
 FloatArray = npt.NDArray[np.float64]
 
+_PUSHES = 4
+_DAMPING = 1e-6
+
 
 class PathGate:
     """Judges the rows of chunks.
 
     A row beyond the arm's own joint limits refuses the chunk. Of the rows still due, a jump
-    refuses it; the first one outside the workspace, and what follows, is cut off, so that the
-    arm stops inside; a chunk whose first due row is outside is refused.
+    refuses it. One a little outside the workspace is moved to its side; the first one further
+    outside, and what follows, is cut off, so that the arm stops inside; a chunk whose first due
+    row is that far outside is refused.
     """
 
     def __init__(
@@ -28,7 +35,7 @@ class PathGate:
         limits: RobotLimits,
         kinematics: Kinematics,
         workspace: Workspace,
-        max_jump_rad: float,
+        config: AdmissionConfig,
     ):
         """Store the rules.
 
@@ -36,10 +43,12 @@ class PathGate:
             limits: The arm's own limits.
             kinematics: The arm's geometry.
             workspace: Where the hand may be.
-            max_jump_rad: Largest step of a joint [rad].
+            config: Largest jump and largest push.
         """
         self._limits, self._kinematics, self._workspace = limits, kinematics, workspace
-        self._max_jump_rad = max_jump_rad
+        self._max_jump_rad, self._max_push_m = config.max_jump_rad, config.max_push_m
+        self.counts: Counter[str] = Counter()
+        """Rows that were moved or cut off."""
 
     def admit(
         self, chunk: ActionChunk, time_ns: int, origins: dict[str, FloatArray]
@@ -62,7 +71,7 @@ class PathGate:
             self._check_step(f'from the {name} position', rows[due] - origin)
         for row, step in enumerate(np.diff(rows[due:], axis=0), start=due + 1):
             self._check_step(f'before row {row}', step)
-        return rows[: due + self._count_inside(rows[due:])]
+        return np.vstack([rows[:due], *self._inside(rows[due:])])
 
     def check_limits(self, rows: FloatArray) -> None:
         """Refuse rows (n, 7) [rad] beyond the arm's own positions.
@@ -89,12 +98,35 @@ class PathGate:
                 f'at most {self._max_jump_rad:g} rad',
             )
 
-    def _count_inside(self, rows: FloatArray) -> int:
-        """Return how many rows come before the first one outside the workspace."""
-        for row, q in enumerate(rows):
+    def _inside(self, rows: FloatArray) -> list[FloatArray]:
+        """Return the rows, moved inside where need be, up to the first one far outside."""
+        kept: list[FloatArray] = []
+        for q in rows:
             excess = self._workspace.excess(*self._kinematics.forward(q))
             if excess.amount > 0.0:
-                if row == 0:
+                moved = self._pushed(q) if excess.amount <= self._max_push_m else None
+                if moved is None and not kept:
                     raise RefusedError('workspace', f'the hand would be at {excess.detail}')
-                return row
-        return len(rows)
+                if moved is None:
+                    self.counts['rows_cut_off'] += len(rows) - len(kept)
+                    break
+                self.counts['rows_pushed_inside'] += 1
+                q = moved
+            kept.append(q)
+        return kept
+
+    def _pushed(self, q: FloatArray) -> FloatArray | None:
+        """Return joints (7,) [rad] near `q` inside the workspace, or None.
+
+        Newton steps with the smallest joint motion that moves the hand without turning it.
+        """
+        for _ in range(_PUSHES):
+            pose = self._kinematics.forward(q)
+            wanted = np.concatenate([self._workspace.push(*pose), np.zeros(3)])
+            jacobian = self._kinematics.jacobian(q)
+            square = jacobian @ jacobian.T + _DAMPING * np.eye(6)
+            q = q + jacobian.T @ np.linalg.solve(square, wanted)
+            q = np.clip(q, self._limits.q_min, self._limits.q_max)
+            if self._workspace.excess(*self._kinematics.forward(q)).amount <= 0.0:
+                return q
+        return None

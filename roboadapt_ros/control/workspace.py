@@ -15,6 +15,9 @@ from roboadapt_ros.errors import ConfigError
 
 FloatArray = npt.NDArray[np.float64]
 
+_INSIDE_M = 0.0005
+"""How far inside a displaced pose ends up [m]."""
+
 
 class Kinematics(Protocol):
     """What the governor needs to know about the arm's geometry."""
@@ -87,8 +90,7 @@ class Workspace:
             position: TCP (3,) [m], base frame.
             quat_xyzw: TCP rotation (4,), unit, base frame.
         """
-        qx, qy, qz, qw = quat_xyzw.tolist()
-        tool = (2.0 * (qx * qz + qw * qy), 2.0 * (qy * qz - qw * qx), 1.0 - 2.0 * (qx**2 + qy**2))
+        tool = _tool_axis(quat_xyzw).tolist()
         worst, at = -math.inf, ('x', 0.0, 0.0)
         for axis, tcp, along, low, high in zip(
             'xyz', position.tolist(), tool, self._lower, self._upper, strict=True
@@ -107,3 +109,23 @@ class Workspace:
             if tilt - self._max_tilt_rad > max(worst, 0.0):
                 worst, at = tilt - self._max_tilt_rad, ('tilt', tilt, self._max_tilt_rad)
         return Excess(worst, '' if worst <= 0.0 else '{} = {:.4f}, bound {:g}'.format(*at))
+
+    def push(self, position: FloatArray, quat_xyzw: FloatArray) -> FloatArray:
+        """Return the displacement (3,) [m] that brings TCP and fingertips inside the box.
+
+        Args:
+            position: TCP (3,) [m], base frame.
+            quat_xyzw: TCP rotation (4,), unit, base frame.
+        """
+        tip = position + self._fingertip_m * _tool_axis(quat_xyzw)
+        low, high = np.minimum(position, tip), np.maximum(position, tip)
+        below = np.maximum(np.array(self._lower) + _INSIDE_M - low, 0.0)
+        return below - np.maximum(high - np.array(self._upper) + _INSIDE_M, 0.0)
+
+
+def _tool_axis(quat_xyzw: FloatArray) -> FloatArray:
+    """Return the direction (3,) the tool points in, base frame."""
+    qx, qy, qz, qw = quat_xyzw.tolist()
+    return np.array(
+        [2.0 * (qx * qz + qw * qy), 2.0 * (qy * qz - qw * qx), 1.0 - 2.0 * (qx**2 + qy**2)]
+    )

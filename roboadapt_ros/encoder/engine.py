@@ -15,8 +15,6 @@ import time
 
 import numpy as np
 import numpy.typing as npt
-import torch
-
 from roboadapt_ros.adapters.bottleneck import adapted_features, TaskAdapters
 from roboadapt_ros.adapters.library import TaskLibrary
 from roboadapt_ros.adapters.package import TaskPackage
@@ -26,6 +24,7 @@ from roboadapt_ros.contract import Contract
 from roboadapt_ros.dataflow import Features, Identity, LatencyLedger
 from roboadapt_ros.encoder.preprocess import preprocess
 from roboadapt_ros.errors import ImageError, RefusedError, UnknownNameError
+import torch
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,8 @@ class TorchEncoder:
         active = self._active
         if active is None:
             raise RefusedError(
-                'no_task', f'no task is active; switch to one of: {", ".join(self.resident) or "none"}'
+                'no_task',
+                f'no task is active; switch to one of: {", ".join(self.resident) or "none"}',
             )
         package = active.resident.package
         images = self._prepare(package.contract, frames)

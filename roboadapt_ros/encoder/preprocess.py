@@ -8,7 +8,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import numpy.typing as npt
-
 from roboadapt_ros.contract import CameraContract
 from roboadapt_ros.errors import ImageError
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-
 from roboadapt_ros.adapters.package import Normaliser
 from roboadapt_ros.contract import (
     ActionSpace,

@@ -16,7 +16,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-
 from roboadapt_ros.dataflow import ActionChunk
 
 
@@ -57,7 +56,9 @@ class TemporalEnsembler:
                 last_ns = earlier.start_ns + len(earlier.actions) * period_ns
                 if age == 0 or due_ns <= last_ns:
                     weight = float(np.exp(-self.decay * age))
-                    total += weight * (chunk.actions[index] if age == 0 else earlier.sample(due_ns))
+                    total += weight * (
+                        chunk.actions[index] if age == 0 else earlier.sample(due_ns)
+                    )
                     weight_sum += weight
             rows[index] = total / weight_sum
         return rows

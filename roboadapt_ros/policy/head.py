@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-
 from roboadapt_ros.adapters.layout import HeadLayout
 from roboadapt_ros.specs import ArraySpec
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-
 from roboadapt_ros.adapters.package import TaskPackage
 from roboadapt_ros.contract import ActionSpace
 from roboadapt_ros.dataflow import ActionChunk, EE_POSE_NAMES, Features, RobotState
@@ -25,7 +24,7 @@ from roboadapt_ros.policy.decode import (
 from roboadapt_ros.policy.ensemble import TemporalEnsembler
 from roboadapt_ros.policy.head import NumpyHead
 
-JOINT_CHUNK_NAMES = tuple(f'joint{i}' for i in range(1, 8)) + ('gripper_width',)
+JOINT_CHUNK_NAMES = (*(f'joint{i}' for i in range(1, 8)), 'gripper_width')
 """Columns of an absolute joint chunk before the bridge names the rig's joints."""
 
 
@@ -62,9 +61,7 @@ class TaskPolicies:
         """Forget earlier chunks, for instance at a new episode."""
         self._ensembler.reset()
 
-    def act(
-        self, features: Features, state: RobotState, clock: Callable[[], int]
-    ) -> ActionChunk:
+    def act(self, features: Features, state: RobotState, clock: Callable[[], int]) -> ActionChunk:
         """Return the chunk of absolute targets that answers to one set of features.
 
         Args:
@@ -87,7 +84,9 @@ class TaskPolicies:
         proprio = normalise_proprio(normaliser, proprioception(contract, state))
         actions = denormalise_actions(normaliser, policy.head(features.values, proprio))
         if not np.isfinite(actions).all():
-            raise RefusedError('nan', f"the head of task '{package.task}' gave a non-finite action")
+            raise RefusedError(
+                'nan', f"the head of task '{package.task}' gave a non-finite action"
+            )
         targets = decode_actions(contract, actions, state)
         is_joint = contract.action_space is ActionSpace.JOINT_POSITION
         chunk = ActionChunk(

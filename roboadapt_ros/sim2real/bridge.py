@@ -7,8 +7,7 @@ only: no ROS, no torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,41 +18,13 @@ from roboadapt_ros.dataflow import ActionChunk, EE_POSE_NAMES, RobotState
 from roboadapt_ros.errors import ConfigError, RefusedError
 from roboadapt_ros.sim2real.frame import BaseFrame
 from roboadapt_ros.sim2real.gripper import to_width
+from roboadapt_ros.sim2real.solver import InverseKinematics, PoseSolver, SolverConfig
 
 FloatArray = npt.NDArray[np.float64]
 
 CONTRACT_GRIPPER_COLUMN = 'gripper'
 """Name of a last column that is in the contract's gripper convention, not in metres."""
 _POSE_COLUMNS = EE_POSE_NAMES[:-1]
-
-
-class IkSolution(Protocol):
-    """What an inverse gives."""
-
-    @property
-    def q(self) -> FloatArray:
-        """(7,) joint positions [rad]."""
-
-    @property
-    def position_error_m(self) -> float:
-        """Distance left [m]."""
-
-    @property
-    def rotation_error_rad(self) -> float:
-        """Angle left [rad]."""
-
-
-class InverseKinematics(Protocol):
-    """What the bridge needs to know about the arm's geometry."""
-
-    def inverse(
-        self,
-        position: FloatArray,
-        quat_xyzw: FloatArray,
-        q_seed: FloatArray,
-        q_nullspace: FloatArray | None = None,
-    ) -> IkSolution:
-        """Return joints (7,) [rad] near a seed for a TCP pose in the base frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,28 +51,17 @@ class BridgeConfig:
     """Distance between the rig's fingers when open [m]."""
     contract_width_max_m: float = HAND_WIDTH_MAX_M
     """The same for the hand the task was trained with [m]."""
-    q_posture: tuple[float, ...] | None = None
-    """Model joints (7) [rad] that the null space is drawn to; None: the kinematics' home."""
-    position_tolerance_m: float = 0.005
-    """Largest distance left by the inverse kinematics [m]."""
-    rotation_tolerance_rad: float = 0.05
-    """Largest angle left by the inverse kinematics [rad]."""
-    ik_attempts: int = 3
-    """Runs of the inverse kinematics, each from where the last one ended."""
-    seed_tolerance_rad: float = 0.4
-    """Distance from the measured joints at which the last solution is forgotten [rad]."""
+    solver: SolverConfig = field(default_factory=SolverConfig)
     max_period_s: float = 0.25
     """Longest spacing of rows [s]."""
 
     def __post_init__(self) -> None:
         """Check the arm is known, with one entry per joint and no joint scaled to nothing."""
-        for name in ('joint_names', 'joint_scale', 'joint_offset', 'q_posture'):
+        for name in ('joint_names', 'joint_scale', 'joint_offset'):
             value = getattr(self, name)
-            if value is not None and len(value) != JOINTS:
+            if len(value) != JOINTS:
                 raise ConfigError(f'bridge.{name}', value, f'must have {JOINTS} entries')
         robot_limits(self.robot)
-        if self.ik_attempts < 1:
-            raise ConfigError('bridge.ik_attempts', self.ik_attempts, 'must be 1 or more')
         if len(set(self.joint_names)) != JOINTS:
             raise ConfigError('bridge.joint_names', self.joint_names, 'names must differ')
         if 0.0 in self.joint_scale:
@@ -132,15 +92,18 @@ class Bridge:
         self.names = (*config.joint_names, GRIPPER_COLUMN)
         """Columns of a mapped chunk."""
         self.frame = BaseFrame(config.base_offset_m, config.base_yaw_rad)
-        self._kinematics = kinematics
+        self._solver = PoseSolver(config.solver, kinematics, self.frame)
         self._scale, self._offset = np.array(config.joint_scale), np.array(config.joint_offset)
-        self._posture = None if config.q_posture is None else np.array(config.q_posture)
         self._contract_names = tuple(f'{contract.robot}_joint{i + 1}' for i in range(JOINTS))
-        self._last: ActionChunk | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows cut off, by cause."""
+        return dict(self._solver.counts)
 
     def reset(self) -> None:
         """Forget the last solution: the next chunk is solved from the measured joints."""
-        self._last = None
+        self._solver.reset()
 
     def map(self, chunk: ActionChunk, state: RobotState) -> ActionChunk:
         """Return the chunk in the rig's joints.
@@ -151,18 +114,23 @@ class Bridge:
             state: The rig's measured state, rig joints.
 
         Returns:
-            JOINT_POSITION rows of `names`; stamps, identity and ledger as they came.
+            JOINT_POSITION rows of `names`; stamps, identity and ledger as they came. Rows from
+            the first one out of reach are cut off.
 
         Raises:
-            RefusedError: 'space', 'names', 'shape', 'nan', 'period', 'rotation', 'ik' or
-                'not_ready' (a measured state that is not finite).
+            RefusedError: 'space', 'names', 'shape', 'nan', 'period', 'rotation', 'ik' (row 0 is
+                out of reach) or 'not_ready' (a measured state that is not finite).
         """
         check_values(chunk, self.config.max_period_s)
         if state.q.shape != (JOINTS,) or not np.isfinite(state.q).all():
             raise RefusedError('not_ready', f'measured joints are {state.q.tolist()}')
         if chunk.space is ActionSpace.EE_POSE:
-            model = self._solve(chunk, self._to_model(state.q))
-            self._last = self._rebuilt(chunk, model)
+            if chunk.names[:-1] != _POSE_COLUMNS:
+                raise RefusedError(
+                    'names',
+                    f'columns {", ".join(chunk.names)}; required {", ".join(EE_POSE_NAMES)}',
+                )
+            model = self._solver.solve(chunk, self._to_model(state.q))
         elif chunk.space is ActionSpace.JOINT_POSITION:
             model = self._ordered(chunk)
         else:
@@ -191,7 +159,7 @@ class Bridge:
         return (q_rig - self._offset) / self._scale
 
     def _rebuilt(self, chunk: ActionChunk, joints: FloatArray) -> ActionChunk:
-        actions = np.column_stack([joints, self._widths(chunk)])
+        actions = np.column_stack([joints, self._widths(chunk)[: len(joints)]])
         return replace(chunk, space=ActionSpace.JOINT_POSITION, names=self.names, actions=actions)
 
     def _widths(self, chunk: ActionChunk) -> FloatArray:
@@ -222,45 +190,3 @@ class Bridge:
             f'joints {", ".join(given)}; required {", ".join(self._contract_names)} '
             f'(the task) or {", ".join(self.config.joint_names)} (the rig), in any order',
         )
-
-    def _solve(self, chunk: ActionChunk, measured: FloatArray) -> FloatArray:
-        """Return model joints (n, 7) for end-effector rows."""
-        if chunk.names[:-1] != _POSE_COLUMNS:
-            raise RefusedError(
-                'names',
-                f'columns {", ".join(chunk.names)}; required {", ".join(EE_POSE_NAMES)}',
-            )
-        solutions, seed = [], self._seed(chunk, measured)
-        for number, row in enumerate(chunk.actions):
-            seed = self._solve_row(number, row, seed)
-            solutions.append(seed)
-        return np.array(solutions)
-
-    def _solve_row(self, number: int, row: FloatArray, seed: FloatArray) -> FloatArray:
-        norm = float(np.linalg.norm(row[3:7]))
-        if norm < 0.5:
-            raise RefusedError('rotation', f'quaternion of row {number} has norm {norm:.3f}')
-        position, quat_xyzw = self.frame.to_rig(row[:3], row[3:7] / norm)
-        for _ in range(self.config.ik_attempts):
-            found = self._kinematics.inverse(position, quat_xyzw, seed, self._posture)
-            seed = np.asarray(found.q, dtype=np.float64)
-            if (
-                found.position_error_m <= self.config.position_tolerance_m
-                and found.rotation_error_rad <= self.config.rotation_tolerance_rad
-            ):
-                return seed
-        place = ', '.join(f'{value:.3f}' for value in position)
-        raise RefusedError(
-            'ik',
-            f'row {number} at ({place}) m is out of reach by '
-            f'{found.position_error_m * 1e3:.1f} mm, {found.rotation_error_rad:.3f} rad',
-        )
-
-    def _seed(self, chunk: ActionChunk, measured: FloatArray) -> FloatArray:
-        """Return where to start: the last solution when row 0 is due, or the measured joints."""
-        if self._last is None:
-            return measured
-        due_ns = chunk.start_ns + int(chunk.period_s * 1e9)
-        seed = self._last.sample(due_ns)[:JOINTS]
-        near = np.abs(seed - measured).max() <= self.config.seed_tolerance_rad
-        return seed if near else measured

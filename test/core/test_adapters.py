@@ -37,8 +37,14 @@ def layout(**widths) -> AdapterLayout:
 
 @pytest.mark.parametrize(
     'widths',
-    [{'bottom': 4}, {'middle': (4, 4)}, {'middle': (0, 4)}, {'top': 4},
-     {'bottom': 4, 'middle': (4, 4), 'top': 4}, {}],
+    [
+        {'bottom': 4},
+        {'middle': (4, 4)},
+        {'middle': (0, 4)},
+        {'top': 4},
+        {'bottom': 4, 'middle': (4, 4), 'top': 4},
+        {},
+    ],
 )
 def test_fresh_adapters_are_exactly_the_identity(backbone, widths) -> None:
     x = pixels(backbone)
@@ -92,7 +98,9 @@ def test_the_digest_depends_on_name_shape_dtype_and_value_not_on_order() -> None
     digest = tensors_digest({'a': a, 'b': b})
     assert digest == tensors_digest({'b': b, 'a': a})
     others = (
-        {'x': a, 'b': b}, {'a': a.reshape(2, 2), 'b': b}, {'a': a.double(), 'b': b},
+        {'x': a, 'b': b},
+        {'a': a.reshape(2, 2), 'b': b},
+        {'a': a.double(), 'b': b},
         {'a': a + 1e-7, 'b': b},
     )
     assert all(tensors_digest(other) != digest for other in others)

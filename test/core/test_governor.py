@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 from roboadapt_ros.contract import ActionSpace
 from roboadapt_ros.control.governor import GovernorConfig, GovernorState
+from roboadapt_ros.control.gripper import GripperLimitConfig, GripperLimiter
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.control.limits import robot_limits
-from roboadapt_ros.control.spline import Fade, RowCurve
+from roboadapt_ros.control.motion import JointMotion
+from roboadapt_ros.control.spline import Fade, RowCurve, Target
 from roboadapt_ros.control.workspace import Workspace, WorkspaceConfig
 from roboadapt_ros.errors import RefusedError
 
@@ -364,7 +366,7 @@ class TestWorkspace:
         driver.tick()
         rows = np.array([self.reach(z) for z in heights])
         stamp = driver.now_ns
-        for k in range(len(heights)):  # the same plan again keeps the watchdog quiet
+        for _ in heights:  # the same plan again keeps the watchdog quiet
             chunk = rebuilt(make_chunk(rows, driver.now_ns), start_ns=stamp)
             with contextlib.suppress(RefusedError):
                 driver.governor.accept(chunk, driver.now_ns)
@@ -464,6 +466,81 @@ class TestFault:
     def test_fault_while_idle_publishes_nothing(self, driver):
         driver.governor.fault('x')
         assert driver.tick().q is None
+
+
+class TestMotionPlanning:
+    def test_a_plan_that_fails_brakes_within_limits(self, moving, monkeypatch):
+        monkeypatch.setattr(moving.governor._follower._motion, 'propose', lambda target: None)
+        goal = home_but(0, 0.3)
+        moving.follow(goal, 0.5)
+        assert moving.governor.counts['braked_plan'] == 50
+        np.testing.assert_array_equal(moving.dq, np.zeros(7))
+        TestLimitsHold.check(moving, moving.config)
+
+    def test_the_bounds_of_a_stop_hold_all_of_it(self):
+        motion = JointMotion(robot_limits('panda').scaled(jerk=0.1), 0.01)
+        rng = np.random.default_rng(0)
+        for _ in range(200):
+            motion.reset(Q_HOME)
+            for _ in range(10):
+                target = Target(Q_HOME + rng.normal(size=7), np.zeros(7), np.zeros(7))
+                step = motion.propose(target)
+                motion.take(step)
+                path = np.array([step.q_at(part) for part in np.linspace(0, 1, 40)])
+                assert (path >= step.q_low - 1e-9).all() and (path <= step.q_high + 1e-9).all()
+                slowest, fastest = step.peak_speeds(motion.limits.dddq_max)
+                speeds = np.diff(path, axis=0) / (step.stop.duration / 39)
+                assert (speeds[:5] <= fastest + 1e-6).all() and (
+                    speeds[:5] >= slowest - 1e-6
+                ).all()
+
+    def test_nothing_that_is_not_a_number_is_planned_to(self):
+        motion = JointMotion(robot_limits('panda'), 0.01)
+        motion.reset(Q_HOME)
+        assert motion.propose(Target(np.full(7, np.nan), np.zeros(7), np.zeros(7))) is None
+
+
+class TestGripperLimiter:
+    def limiter(self):
+        limiter = GripperLimiter(GripperLimitConfig(), 0.08)
+        limiter.reset(0.08)
+        return limiter
+
+    def settle(self, limiter, target, now_ns):
+        limiter.aim(target, now_ns)
+        for _ in range(100):
+            width = limiter.step(0.01)
+        return width
+
+    def test_speed_is_limited(self):
+        limiter = self.limiter()
+        limiter.aim(0.02, T0_NS)
+        assert limiter.step(0.01) == pytest.approx(0.078)
+
+    @pytest.mark.parametrize(('target', 'width'), [(0.03, 0.03), (-1.0, 0.0), (9.0, 0.08)])
+    def test_targets_are_clamped(self, target, width):
+        assert self.settle(self.limiter(), target, T0_NS) == pytest.approx(width)
+
+    def test_noise_does_not_move_it(self):
+        limiter, rng = self.limiter(), np.random.default_rng(0)
+        self.settle(limiter, 0.04, T0_NS)
+        for k in range(100):
+            noisy = 0.04 + rng.uniform(-0.004, 0.004)
+            assert self.settle(limiter, noisy, T0_NS + k * 100 * MS) == pytest.approx(0.04)
+
+    def test_near_the_ends_it_goes_to_the_end(self):
+        assert self.settle(self.limiter(), 0.002, T0_NS) == 0.0
+
+    def test_a_reversal_waits_for_the_dwell(self):
+        limiter = self.limiter()
+        self.settle(limiter, 0.0, T0_NS)
+        assert self.settle(limiter, 0.08, T0_NS + 200 * MS) == 0.0
+        assert self.settle(limiter, 0.08, T0_NS + 301 * MS) == pytest.approx(0.08)
+
+    def test_nan_changes_nothing(self):
+        limiter = self.limiter()
+        self.settle(limiter, 0.04, T0_NS)
+        assert self.settle(limiter, float('nan'), T0_NS + 900 * MS) == pytest.approx(0.04)
 
 
 class TestFade:

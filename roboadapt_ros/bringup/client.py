@@ -1,0 +1,138 @@
+"""The graph from outside: its services, with deadlines and the core's values.
+
+Used by the command line, the evaluation and the supervisor.
+"""
+
+from __future__ import annotations
+
+from roboadapt_interfaces.srv import (
+    Arm,
+    ListAdapters,
+    ResetEpisode,
+    StageAdapter,
+    SwitchAdapter,
+    VerifyBase,
+)
+from roboadapt_ros.bringup.answers import AdapterList, BaseAnswer, SwitchAnswer
+from roboadapt_ros.bringup.connection import Connection
+from roboadapt_ros.errors import RefusedError
+from roboadapt_ros.ros.convert import from_time
+from std_srvs.srv import Trigger
+
+__all__ = ['AdapterList', 'BaseAnswer', 'GraphClient', 'SwitchAnswer']
+
+SWITCH_TIMEOUT_S = 10.0
+VERIFY_TIMEOUT_S = 30.0
+
+
+class GraphClient(Connection):
+    """Talks to a running graph.
+
+    Example::
+
+        with GraphClient() as client:
+            client.watch(GateStatus, 'governor/status', print, STATUS)
+            client.switch('push_blue')
+            client.arm()
+    """
+
+    def switch(self, task: str, timeout_s: float = SWITCH_TIMEOUT_S) -> SwitchAnswer:
+        """Switch the encoder; returns once the new task's first features are out.
+
+        Args:
+            task: A resident task, or 'none:<task>' for that task without its adapters.
+            timeout_s: Longest wait for the answer [s].
+
+        Raises:
+            RefusedError: 'switch': unknown or not resident task, missing camera, no frames.
+            BringupError: No answer.
+        """
+        answer = self.call(
+            SwitchAdapter, 'encoder/switch_adapter', SwitchAdapter.Request(task=task), timeout_s
+        )
+        if not answer.success:
+            raise RefusedError('switch', answer.message)
+        return SwitchAnswer(
+            task=task,
+            generation=answer.generation,
+            package_digest=answer.package_digest,
+            last_frame_before_ns=from_time(answer.last_frame_before),
+            first_frame_after_ns=from_time(answer.first_frame_after),
+            switch_us=answer.switch_us,
+            boundary_ms=answer.boundary_ms,
+            frames_dropped=answer.frames_dropped,
+        )
+
+    def stage(self, task: str, *, evict: bool = False) -> str:
+        """Make a task resident, or drop it; returns the package's digest ('' when dropped).
+
+        Raises:
+            RefusedError: 'stage', with the thing, the rule and the choices.
+            BringupError: No answer.
+        """
+        request = StageAdapter.Request(task=task, evict=evict)
+        answer = self.call(StageAdapter, 'encoder/stage_adapter', request, SWITCH_TIMEOUT_S)
+        if not answer.success:
+            raise RefusedError('stage', answer.message)
+        return str(answer.package_digest)
+
+    def list_adapters(self) -> AdapterList:
+        """Return what the encoder has; raises BringupError without an answer."""
+        answer = self.call(ListAdapters, 'encoder/list_adapters', ListAdapters.Request())
+        return AdapterList(
+            active_task=answer.active_task,
+            generation=answer.generation,
+            resident=dict(zip(answer.resident, answer.digests, strict=True)),
+            available=tuple(answer.available),
+            backbone_id=answer.backbone_id,
+            backbone_digest=answer.backbone_digest,
+        )
+
+    def verify_base(self) -> BaseAnswer:
+        """Have the live backbone checked; raises BringupError without an answer."""
+        answer = self.call(
+            VerifyBase, 'encoder/verify_base', VerifyBase.Request(), VERIFY_TIMEOUT_S
+        )
+        return BaseAnswer(
+            intact=answer.success,
+            message=answer.message,
+            digest=answer.digest,
+            expected_digest=answer.expected_digest,
+            probe_equal=answer.probe_equal,
+        )
+
+    def arm(self) -> None:
+        """Open the gate.
+
+        Raises:
+            RefusedError: 'arm', with what is missing and what to do.
+            BringupError: No answer.
+        """
+        answer = self.call(Arm, 'sim2real/arm', Arm.Request(arm=True))
+        if not answer.success:
+            raise RefusedError('arm', answer.message)
+
+    def disarm(self) -> str:
+        """Close the gate and return its state; raises BringupError without an answer."""
+        return str(self.call(Arm, 'sim2real/arm', Arm.Request(arm=False)).state)
+
+    def reset_episode(self, task: str, seed: int) -> int:
+        """Place the simulated rig's objects for an episode; returns when that was [ns].
+
+        Disarm and wait for the governor to be idle before.
+
+        Raises:
+            RefusedError: 'reset', for instance while targets are coming.
+            BringupError: No answer.
+        """
+        request = ResetEpisode.Request(task=task, seed=seed)
+        answer = self.call(ResetEpisode, 'sim_rig/reset_episode', request)
+        if not answer.success:
+            raise RefusedError('reset', answer.message)
+        return from_time(answer.stamp)
+
+    def recover(self) -> None:
+        """Clear the simulated robot's errors; raises as `reset_episode`."""
+        answer = self.call(Trigger, 'sim_rig/recover', Trigger.Request())
+        if not answer.success:
+            raise RefusedError('recover', answer.message)

@@ -1,0 +1,187 @@
+"""A place in a running ROS graph: one node in a thread of its own, services with deadlines.
+
+The caller's thread waits on events and never spins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import enum
+import os
+import threading
+from typing import Any, TypeVar
+
+from lifecycle_msgs.srv import ChangeState, GetState
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
+from roboadapt_ros.bringup.environment import process_environment
+from roboadapt_ros.errors import BringupError
+
+ConnectionT = TypeVar('ConnectionT', bound='Connection')
+SERVICE_TIMEOUT_S = 5.0
+
+
+class Transition(enum.Enum):
+    """Lifecycle transitions by their id in lifecycle_msgs/Transition."""
+
+    CONFIGURE = 1
+    CLEANUP = 2
+    ACTIVATE = 3
+    DEACTIVATE = 4
+
+
+class Connection:
+    """Calls services, drives lifecycles and listens, from outside the graph."""
+
+    def __init__(self, *, namespace: str = '', domain_id: int | None = None):
+        """Prepare; `open` (or entering the context) joins the graph.
+
+        Args:
+            namespace: Namespace of the rig.
+            domain_id: ROS domain; None: that of the environment.
+        """
+        self._namespace, self._domain_id = namespace.strip('/'), domain_id
+        self._context: Context | None = None
+        self._clients: dict[tuple[type, str], Any] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self: ConnectionT) -> ConnectionT:
+        """Join the graph."""
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the graph."""
+        self.close()
+
+    def open(self) -> None:
+        """Join the graph; nothing happens when it has been joined."""
+        if self._context is not None:
+            return
+        os.environ.update(process_environment(self._domain_id))
+        self._context = Context()
+        # The caller's own handlers stay: Ctrl-C must reach whoever stops the processes.
+        rclpy.init(
+            args=[],
+            context=self._context,
+            domain_id=self._domain_id,
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+        self._node = Node(
+            f'client_{os.getpid()}',
+            context=self._context,
+            namespace=self._namespace or None,
+            start_parameter_services=False,
+        )
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin, name='client', daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Leave the graph; may be called twice."""
+        context, self._context = self._context, None
+        if context is None:
+            return
+        self._executor.shutdown(timeout_sec=1.0)
+        context.try_shutdown()
+        self._thread.join(timeout=2.0)
+        self._node.destroy_node()
+        self._clients.clear()
+
+    def now_ns(self) -> int:
+        """Return the time on the graph's clock [ns]."""
+        return int(self._node.get_clock().now().nanoseconds)
+
+    def watch(
+        self, message_type: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile
+    ) -> Callable[[], None]:
+        """Call back with every message, in the client's thread.
+
+        Args:
+            message_type: ROS message class.
+            topic: Name relative to the rig's namespace.
+            callback: Takes the message; must be quick and must not call this client.
+            qos: Profile, see `ros.qos`.
+
+        Returns:
+            Call it to stop.
+        """
+        made = self._node.create_subscription(message_type, topic, callback, qos)
+
+        def stop() -> None:
+            self._node.destroy_subscription(made)
+
+        return stop
+
+    # ---- lifecycles ----
+
+    def is_ready(self, node: str) -> bool:
+        """Return whether a node's lifecycle can be driven."""
+        return bool(self._client(ChangeState, f'{node}/change_state').service_is_ready())
+
+    def state(self, node: str) -> str:
+        """Return a node's lifecycle state: 'unconfigured', 'inactive', 'active', ..."""
+        return str(
+            self.call(GetState, f'{node}/get_state', GetState.Request()).current_state.label
+        )
+
+    def begin_transition(self, node: str, transition: Transition) -> Callable[[], bool | None]:
+        """Ask for a transition; returns a question that is None until it is answered."""
+        request = ChangeState.Request()
+        request.transition.id = transition.value
+        future = self._client(ChangeState, f'{node}/change_state').call_async(request)
+        return lambda: bool(future.result().success) if future.done() else None
+
+    def transition(self, node: str, transition: Transition, timeout_s: float) -> bool:
+        """Drive a transition and return whether it succeeded; BringupError without an answer."""
+        request = ChangeState.Request()
+        request.transition.id = transition.value
+        return bool(self.call(ChangeState, f'{node}/change_state', request, timeout_s).success)
+
+    def forget(self, node: str) -> None:
+        """Drop the lifecycle clients of a node that is being restarted."""
+        with self._lock:
+            for key in [key for key in self._clients if key[1].startswith(f'{node}/')]:
+                self._node.destroy_client(self._clients.pop(key))
+
+    def call(
+        self, service: type, name: str, request: Any, timeout_s: float = SERVICE_TIMEOUT_S
+    ) -> Any:
+        """Call a service and wait for the answer.
+
+        Raises:
+            BringupError: The service is not there, or did not answer in time.
+        """
+        client = self._client(service, name)
+        if not client.wait_for_service(timeout_sec=timeout_s):
+            raise BringupError(
+                f"Service '{name}' is not there (waited {timeout_s:g} s); is the graph up, in "
+                f"ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')}? Start it with 'roboadapt up'."
+            )
+        answered = threading.Event()
+        future = client.call_async(request)
+        future.add_done_callback(lambda _: answered.set())
+        if not answered.wait(timeout_s):
+            client.remove_pending_request(future)
+            raise BringupError(f"Service '{name}' did not answer within {timeout_s:g} s")
+        return future.result()
+
+    def _client(self, service: type, name: str) -> Any:
+        with self._lock:
+            if (service, name) not in self._clients:
+                self._clients[service, name] = self._node.create_client(service, name)
+            return self._clients[service, name]
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return
+        except Exception:
+            if self._context is not None:
+                raise

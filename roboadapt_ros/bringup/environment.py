@@ -1,0 +1,114 @@
+"""The environment variables of the processes this project starts, and a free ROS domain for them.
+
+This module must not import rclpy: it prepares the processes that do.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+import shutil
+import socket
+import tempfile
+
+from roboadapt_ros.bringup.paths import config_dir
+from roboadapt_ros.errors import BringupError
+
+# Kilted's Fast DDS warns about the old name; Humble's knows no other.
+_PROFILE_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
+_OLD_PROFILE_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
+_DISTROS_WITH_OLD_NAME = ('humble', 'iron', 'jazzy')
+
+# Ten processes with the 32 MiB segments of fastdds.xml, and room for others' files.
+_SHARED_MEMORY = Path('/dev/shm')
+_LARGE_SEGMENTS_BYTES = 512 * 2**20
+
+# Above 101 the ports of a domain reach Linux's ephemeral range (32768 and up).
+_DOMAINS = range(1, 102)
+
+# Lock files of the domains handed out; open, and so locked, for the life of this process.
+_held: list[int] = []
+
+
+def process_environment(domain_id: int | None = None, *, profile: bool = True) -> dict[str, str]:
+    """Return a copy of this process's environment for a process of the graph.
+
+    What the user has set stays: discovery range, Fast DDS profile, thread limits.
+
+    Args:
+        domain_id: ROS domain; None keeps the current one.
+        profile: Whether to point Fast DDS at the transports that carry whole camera frames.
+    """
+    environment = dict(os.environ)
+    distro = environment.get('ROS_DISTRO', '')
+    environment.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    if distro == 'humble' and environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'LOCALHOST':
+        environment.setdefault('ROS_LOCALHOST_ONLY', '1')  # Humble knows no discovery range
+    if profile and not {_PROFILE_VARIABLE, _OLD_PROFILE_VARIABLE} & environment.keys():
+        path = str(fast_dds_profile())
+        environment[_PROFILE_VARIABLE] = path
+        if distro in _DISTROS_WITH_OLD_NAME:
+            environment[_OLD_PROFILE_VARIABLE] = path
+    if domain_id is not None:
+        environment['ROS_DOMAIN_ID'] = str(domain_id)
+    return environment
+
+
+def fast_dds_profile() -> Path:
+    """Return the profile whose shared-memory segments fit this host."""
+    try:
+        is_roomy = shutil.disk_usage(_SHARED_MEMORY).free >= _LARGE_SEGMENTS_BYTES
+    except OSError:
+        is_roomy = False
+    return config_dir() / ('fastdds.xml' if is_roomy else 'fastdds_small.xml')
+
+
+def find_free_domain() -> int:
+    """Return a ROS domain (1 to 101) that no other process of this host seems to use.
+
+    A lock file keeps it from other callers until this process ends.
+
+    Raises:
+        BringupError: If every domain is taken.
+    """
+    first = os.getpid() % len(_DOMAINS)  # spreads callers that start together
+    for offset in range(len(_DOMAINS)):
+        domain_id = _DOMAINS[(first + offset) % len(_DOMAINS)]
+        if _has_free_ports(domain_id) and _lock(domain_id):
+            return domain_id
+    raise BringupError(
+        'No free ROS domain from 1 to 101. Stop ROS processes that are no longer needed.'
+    )
+
+
+def _has_free_ports(domain_id: int) -> bool:
+    """Return whether the UDP ports of a domain's first participants can be bound.
+
+    Ports as in the RTPS specification 2.5, section 9.6.2.3 (base 7400, domain gain 250,
+    participant gain 2).
+    """
+    base = 7400 + 250 * domain_id
+    for port in (base + 10, base + 11, base + 12, base + 13):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(('', port))
+            except OSError:
+                return False
+    return True
+
+
+def _lock(domain_id: int) -> bool:
+    """Return whether this process could take the domain's lock file."""
+    path = Path(tempfile.gettempdir(), f'roboadapt-domain-{domain_id}.lock')
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:  # another user's file
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return False
+    _held.append(descriptor)
+    return True

@@ -1,0 +1,116 @@
+"""The process list of a rig as launch actions, for the files in `launch/`.
+
+Needs `launch` and `launch_ros` of a ROS 2 installation; where there is none the supervisor
+starts the same list.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+)
+from launch.events import matches_action
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from lifecycle_msgs.msg import Transition
+from roboadapt_ros.bringup.environment import process_environment
+from roboadapt_ros.bringup.processes import PACKAGE, process_list, ProcessDescription
+from roboadapt_ros.bringup.rig import load_rig
+
+from launch import LaunchContext, LaunchDescription
+
+GRAPH_VARIABLES = (
+    'ROS_AUTOMATIC_DISCOVERY_RANGE',
+    'ROS_LOCALHOST_ONLY',
+    'FASTDDS_DEFAULT_PROFILES_FILE',
+    'FASTRTPS_DEFAULT_PROFILES_FILE',
+)
+"""What `process_environment` adds for every process of the graph."""
+
+
+def describe_rig(default_rig: str) -> LaunchDescription:
+    """Return the launch description of a rig's graph.
+
+    Args:
+        default_rig: Rig started when the argument `rig` is not given.
+    """
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                'rig',
+                default_value=default_rig,
+                description='name of a file in config/rigs/, or a path ending in .yaml',
+            ),
+            DeclareLaunchArgument(
+                'task', default_value='', description="task to serve from the start; '' = none"
+            ),
+            DeclareLaunchArgument(
+                'models_dir',
+                default_value='',
+                description="folder with backbones/ and tasks/; '' = the package's own",
+            ),
+            DeclareLaunchArgument(
+                'record_to', default_value='', description="folder to record to; '' = none"
+            ),
+            OpaqueFunction(function=_start_rig),
+        ]
+    )
+
+
+def _start_rig(context: LaunchContext) -> list[Any]:
+    """Return environment and nodes of the rig that the arguments name."""
+    rig, task, models_dir, record_to = (
+        LaunchConfiguration(name).perform(context)
+        for name in ('rig', 'task', 'models_dir', 'record_to')
+    )
+    processes = process_list(
+        load_rig(rig),
+        models_dir=Path(models_dir) if models_dir else None,
+        initial_task=task,
+        record_to=Path(record_to) if record_to else None,
+    )
+    environment = process_environment()
+    actions: list[Any] = [
+        SetEnvironmentVariable(name, environment[name])
+        for name in GRAPH_VARIABLES
+        if name in environment
+    ]
+    for process in processes:
+        actions += node_actions(process)
+    return actions
+
+
+def node_actions(process: ProcessDescription) -> list[Any]:
+    """Return a lifecycle node that configures at its start and then activates itself."""
+    node = LifecycleNode(
+        package=PACKAGE,
+        executable=process.executable,
+        name=process.name,
+        namespace=process.namespace,
+        parameters=[dict(process.parameters)],
+        remappings=list(process.remappings),
+        additional_env=dict(process.environment),
+        output='both',
+    )
+    activate = OnStateTransition(
+        target_lifecycle_node=node,
+        start_state='configuring',
+        goal_state='inactive',
+        entities=[_change(node, Transition.TRANSITION_ACTIVATE)],
+    )
+    configure = _change(node, Transition.TRANSITION_CONFIGURE)
+    return [RegisterEventHandler(activate), node, configure]
+
+
+def _change(node: LifecycleNode, transition: int) -> EmitEvent:
+    event = ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition)
+    return EmitEvent(event=event)

@@ -1,0 +1,218 @@
+"""A rig becomes the list of its processes: the one place where nodes meet names.
+
+Launch files and the command line start the same list. This module must not import rclpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roboadapt_ros.bringup.paths import config_dir
+from roboadapt_ros.bringup.paths import models_dir as packaged_models_dir
+from roboadapt_ros.bringup.rig import CameraNames, RigConfig
+from roboadapt_ros.errors import ConfigError
+import yaml
+
+PACKAGE = 'roboadapt_ros'
+SINGLE_THREADED = {'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1', 'MKL_NUM_THREADS': '1'}
+"""Small matrices only: more threads would fight over the cores."""
+NICENESS = {'sim_rig': -10, 'governor': -10, 'sim2real': -5, 'policy': -5, 'encoder': -5}
+"""By node: what must not wait comes first on a busy host."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessDescription:
+    """One node process."""
+
+    name: str
+    """Node name."""
+    executable: str
+    """Installed executable, and module in `roboadapt_ros.nodes`."""
+    namespace: str
+    parameters: Mapping[str, Any]
+    remappings: tuple[tuple[str, str], ...]
+    """From the node's relative name to the rig's."""
+    environment: Mapping[str, str]
+    niceness: int = 0
+    """Scheduling priority asked for, lower is more urgent; given where the system permits it."""
+
+    @property
+    def full_name(self) -> str:
+        """Return the node's name with its namespace: '/governor', '/left/governor'."""
+        return '/'.join(['', *filter(None, (self.namespace.strip('/'), self.name))])
+
+    def arguments(self, parameter_file: Path) -> list[str]:
+        """Return the ROS arguments that name, remap and parametrise the node."""
+        words = ['--ros-args', '-r', f'__node:={self.name}']
+        if self.namespace.strip('/'):
+            words += ['-r', f'__ns:=/{self.namespace.strip("/")}']
+        for source, target in self.remappings:
+            words += ['-r', f'{source}:={target}']
+        return [*words, '--params-file', str(parameter_file)]
+
+    def write_parameters(self, path: Path) -> None:
+        """Write the parameter file that `arguments` names."""
+        text = yaml.safe_dump({'/**': {'ros__parameters': dict(self.parameters)}})
+        path.write_text(text, encoding='utf-8')
+
+
+def process_list(
+    rig: RigConfig,
+    *,
+    models_dir: Path | None = None,
+    initial_task: str = '',
+    record_to: Path | None = None,
+) -> tuple[ProcessDescription, ...]:
+    """Return the processes of a rig, in the order they are activated.
+
+    Args:
+        rig: The rig file.
+        models_dir: Folder with backbones/ and tasks/; None: the package's own.
+        initial_task: Task to serve from the start; '' = none until the first switch.
+        record_to: Folder to record to; None: no recorder.
+
+    Raises:
+        ConfigError: No backbone, or several and the rig names none.
+        RoboAdaptError: A camera's driver file is wrong.
+    """
+    models = packaged_models_dir() if models_dir is None else models_dir
+    builder = _Builder(rig, models.resolve())
+    processes = [builder.camera(camera) for camera in rig.cameras if camera.driver]
+    if rig.simulated:
+        processes.insert(0, builder.sim_rig())
+    processes += [builder.governor()]
+    processes += [builder.sim2real()] if rig.bridge else []
+    processes += [builder.policy(), builder.encoder(initial_task)]
+    if record_to is not None:
+        processes.insert(0, builder.recorder(record_to))
+    return tuple(processes)
+
+
+class _Builder:
+    """Fills descriptions from one rig."""
+
+    def __init__(self, rig: RigConfig, models_dir: Path):
+        self._rig, self._models_dir = rig, str(models_dir)
+        arm, gripper = rig.arm, rig.gripper
+        self._joints = {
+            'joint_names': list(arm.joint_names),
+            'gripper_joint_names': list(gripper.joint_names),
+        }
+        self._hand = {
+            'gripper_message': gripper.command_type,
+            'gripper_convention': gripper.convention.value,
+        }
+        self._state = (
+            ('joint_states', arm.joint_states),
+            ('gripper/joint_states', gripper.joint_states),
+        )
+        self._error = (('robot_state', arm.robot_state),) if arm.robot_state else ()
+        self._motion = (('target_joint', arm.target_joint), ('gripper/command', gripper.command))
+
+    def sim_rig(self) -> ProcessDescription:
+        pose = self._rig.arm.current_pose
+        remaps = (*self._state, *self._motion, *self._error, *self._images('image_raw'))
+        remaps += (('current_pose', pose),) if pose else ()
+        return self._describe('sim_rig', {**self._joints, **self._hand}, remaps)
+
+    def governor(self) -> ProcessDescription:
+        remaps = (*self._state, *self._motion, *self._error)
+        if not self._rig.bridge:
+            remaps += (('sim2real/action_chunk', 'policy/action_chunk'),)
+        parameters = {
+            'robot': self._rig.robot,
+            'robot_state_type': self._rig.arm.robot_state_type,
+            **self._joints,
+            **self._hand,
+        }
+        return self._describe('governor', parameters, remaps)
+
+    def sim2real(self) -> ProcessDescription:
+        parameters = {
+            'robot': self._rig.robot,
+            'robot_state_type': self._rig.arm.robot_state_type,
+            'models_dir': self._models_dir,
+            **self._joints,
+        }
+        return self._describe('sim2real', parameters, (*self._state, *self._error))
+
+    def policy(self) -> ProcessDescription:
+        parameters = {'models_dir': self._models_dir, **self._joints}
+        return self._describe('policy', parameters, (*self._state, self._motion[0]))
+
+    def encoder(self, initial_task: str) -> ProcessDescription:
+        rig = self._rig
+        parameters: dict[str, Any] = {
+            'models_dir': self._models_dir,
+            'backbone_id': rig.backbone_id or self._only_backbone(),
+            'cameras': [camera.name for camera in rig.cameras],
+            'compressed': rig.compressed,
+            'initial_task': initial_task,
+        }
+        if rig.tasks:
+            parameters['tasks'] = list(rig.tasks)
+        leaf = '/compressed' if rig.compressed else ''
+        described = self._describe('encoder', parameters, self._images('image_raw' + leaf, leaf))
+        threads = str(described.parameters.get('threads', 1))
+        environment = {**described.environment, 'OMP_NUM_THREADS': threads}
+        return ProcessDescription(**{**vars(described), 'environment': environment})
+
+    def camera(self, camera: CameraNames) -> ProcessDescription:
+        path = config_dir() / 'cameras' / camera.driver
+        try:
+            settings = yaml.safe_load(path.read_text(encoding='utf-8'))
+        except (OSError, yaml.YAMLError) as error:
+            raise ConfigError(
+                f'cameras.{camera.name}.driver', camera.driver, f'must be a YAML file ({error})'
+            ) from error
+        remaps = (('image_raw', camera.image), ('camera_info', _info_topic(camera)))
+        name = f'camera_{camera.name}'
+        return self._describe('camera', {**settings, 'camera': camera.name}, remaps, name=name)
+
+    def recorder(self, folder: Path) -> ProcessDescription:
+        remaps = (*self._state, self._motion[0], *self._images('image_raw'))
+        return self._describe('recorder', {'folder': str(folder.resolve())}, remaps)
+
+    def _images(self, leaf: str, suffix: str = '') -> tuple[tuple[str, str], ...]:
+        remaps: list[tuple[str, str]] = []
+        for camera in self._rig.cameras:
+            remaps.append((f'cameras/{camera.name}/{leaf}', camera.image + suffix))
+            remaps.append((f'cameras/{camera.name}/camera_info', _info_topic(camera)))
+        return tuple(remaps)
+
+    def _only_backbone(self) -> str:
+        found = Path(self._models_dir).glob('backbones/*/backbone.json')
+        names = sorted(path.parent.name for path in found)
+        if len(names) != 1:
+            raise ConfigError(
+                'backbone_id',
+                '',
+                f'must name one of: {", ".join(names) or "none"} '
+                f'(in {self._models_dir}/backbones)',
+            )
+        return names[0]
+
+    def _describe(
+        self,
+        node: str,
+        parameters: Mapping[str, Any],
+        remappings: tuple[tuple[str, str], ...],
+        name: str = '',
+    ) -> ProcessDescription:
+        return ProcessDescription(
+            name=name or node,
+            executable=f'{node}_node',
+            namespace=self._rig.namespace,
+            parameters={**parameters, **self._rig.nodes.get(node, {})},
+            remappings=tuple(pair for pair in remappings if pair[0] != pair[1]),
+            environment={**SINGLE_THREADED, **self._rig.environment},
+            niceness=NICENESS.get(node, 0),
+        )
+
+
+def _info_topic(camera: CameraNames) -> str:
+    """Return the CameraInfo topic: by convention beside the image."""
+    return camera.camera_info or f'{camera.image.rpartition("/")[0]}/camera_info'

@@ -1,0 +1,133 @@
+"""The rig file: what a rig's topics, joints, cameras and controllers are called.
+
+Simulated and real rigs differ in this file only. Learned numbers are not here: they are in the
+task packages. This module must not import rclpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from roboadapt_ros.bringup.paths import config_dir
+from roboadapt_ros.config import load_yaml
+from roboadapt_ros.contract import GripperConvention
+from roboadapt_ros.control.limits import JOINTS, robot_limits
+from roboadapt_ros.errors import ConfigError, UnknownNameError
+
+NODE_NAMES = ('sim_rig', 'camera', 'encoder', 'policy', 'sim2real', 'governor', 'recorder')
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmNames:
+    """The arm's side of the rig."""
+
+    joint_names: tuple[str, ...]
+    """As in joint states and commands, in the arm's order."""
+    joint_states: str
+    """Topic, sensor_msgs/JointState, 50 Hz or more."""
+    target_joint: str
+    """Topic of a joint impedance controller that takes sensor_msgs/JointState."""
+    current_pose: str = ''
+    """Topic of the hand's pose, geometry_msgs/PoseStamped; published by a simulated rig."""
+    robot_state: str = ''
+    """Topic of the robot's own error state; '' where there is none."""
+    robot_state_type: str = ''
+    """Its type: franka_msgs/FrankaRobotState or diagnostic_msgs/DiagnosticStatus."""
+
+    def __post_init__(self) -> None:
+        """Check the number of joints, and that type and topic go together."""
+        if len(self.joint_names) != JOINTS or len(set(self.joint_names)) != JOINTS:
+            raise ConfigError('arm.joint_names', self.joint_names, f'must be {JOINTS} names')
+        if bool(self.robot_state) != bool(self.robot_state_type):
+            raise ConfigError(
+                'arm.robot_state_type', self.robot_state_type, 'goes together with robot_state'
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GripperNames:
+    """The hand's side of the rig."""
+
+    joint_names: tuple[str, ...]
+    """Finger joints; their positions [m] add up to the width."""
+    joint_states: str
+    """Topic, sensor_msgs/JointState."""
+    command: str
+    """Topic of the wanted width."""
+    command_type: str
+    """Its type: std_msgs/Float64MultiArray, std_msgs/Float64 or std_msgs/Float32."""
+    convention: GripperConvention = GripperConvention.WIDTH_M
+    """What its number means."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraNames:
+    """One camera of the rig."""
+
+    name: str
+    """As in the contracts of the tasks."""
+    image: str
+    """Image topic; with `compressed` on the rig, the topic without '/compressed'."""
+    camera_info: str = ''
+    """CameraInfo topic; '' = beside the image."""
+    driver: str = ''
+    """File in config/cameras/ for `camera_node`; '' = another driver publishes the image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RigConfig:
+    """What `config/rigs/<name>.yaml` holds."""
+
+    description: str
+    robot: str
+    """Whose limits hold: panda or fr3."""
+    arm: ArmNames
+    gripper: GripperNames
+    cameras: tuple[CameraNames, ...]
+    namespace: str = ''
+    """Namespace of every node and topic that has no leading slash."""
+    simulated: bool = False
+    """Whether the graph has a simulated rig in it."""
+    compressed: bool = False
+    """Whether images are listened to as CompressedImage."""
+    bridge: bool = True
+    """False: the governor listens to the policy directly, for tasks learned on this rig."""
+    backbone_id: str = ''
+    """Backbone to serve; '' = the only one in the models folder."""
+    tasks: tuple[str, ...] = ()
+    """Tasks to make resident; empty: all that fit the backbone."""
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Parameters by node, over those that follow from this file."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Environment variables of every process."""
+
+    def __post_init__(self) -> None:
+        """Check the robot is known, names are unique, and sections are of known nodes."""
+        robot_limits(self.robot)
+        names = [camera.name for camera in self.cameras]
+        if not names or len(set(names)) != len(names):
+            raise ConfigError('cameras', names, 'must be one or more different names')
+        for name in self.nodes:
+            if name not in NODE_NAMES:
+                raise UnknownNameError('section of nodes', name, NODE_NAMES)
+
+
+def rig_names() -> tuple[str, ...]:
+    """Return the rigs that have a file in config/rigs/."""
+    return tuple(sorted(path.stem for path in (config_dir() / 'rigs').glob('*.yaml')))
+
+
+def load_rig(name_or_path: str) -> RigConfig:
+    """Read a rig by the name of its file in config/rigs/, or by a path ending in .yaml.
+
+    Raises:
+        UnknownNameError: No such rig; the message has the nearest name.
+        RoboAdaptError: As `config.load_yaml`.
+    """
+    if name_or_path.endswith('.yaml'):
+        return load_yaml(RigConfig, Path(name_or_path))
+    if name_or_path not in rig_names():
+        raise UnknownNameError('rig', name_or_path, rig_names())
+    return load_yaml(RigConfig, config_dir() / 'rigs' / f'{name_or_path}.yaml')

@@ -1,0 +1,235 @@
+"""The graph as one thing: starts the processes of a rig, drives their lifecycles, watches them.
+
+`launch` does the same on a ROS installation; this needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+import os
+from pathlib import Path
+import signal
+import time
+from types import TracebackType
+
+from roboadapt_ros.bringup.client import GraphClient
+from roboadapt_ros.bringup.connection import Transition
+from roboadapt_ros.bringup.environment import process_environment
+from roboadapt_ros.bringup.process import NodeProcess, stop_all
+from roboadapt_ros.bringup.processes import process_list, ProcessDescription
+from roboadapt_ros.bringup.rig import RigConfig
+from roboadapt_ros.errors import UnknownNameError
+
+POLL_S = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphTimeouts:
+    """How long each step of bringing up may take."""
+
+    start_s: float = 120.0
+    """From starting a process to its lifecycle services [s]; the encoder imports torch."""
+    configure_s: float = 120.0
+    """Loading and warming up [s]."""
+    activate_s: float = 20.0
+    """Connecting [s]."""
+    stop_s: float = 5.0
+    """From each signal to the next, stronger one [s]."""
+
+
+class Graph:
+    """Every process of a rig, as a context.
+
+    Example::
+
+        with Graph(load_rig('sim'), log_dir=Path('runs/log')) as graph:
+            graph.client.switch('lift_red')
+            graph.client.arm()
+            graph.check()
+
+    Leaving the context stops all processes. `progress` is told what is going on.
+    """
+
+    def __init__(
+        self,
+        rig: RigConfig,
+        *,
+        log_dir: Path,
+        domain_id: int | None = None,
+        models_dir: Path | None = None,
+        initial_task: str = '',
+        record_to: Path | None = None,
+        timeouts: GraphTimeouts | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+    ):
+        """Prepare; `start` (or entering the context) brings it up.
+
+        Args:
+            rig: The rig file.
+            log_dir: Folder for a log and a parameter file per process; made when missing.
+            domain_id: ROS domain; None: that of the environment.
+            models_dir: Folder with backbones/ and tasks/; None: the package's own.
+            initial_task: Task to serve from the start; '' = none until the first switch.
+            record_to: Folder to record to; None: no recorder.
+            timeouts: Deadlines of bringing up.
+            progress: Told each step.
+
+        Raises:
+            RoboAdaptError: The rig does not give a list of processes.
+        """
+        log_dir.mkdir(parents=True, exist_ok=True)
+        self.rig, self.log_dir, self.domain_id = rig, log_dir, domain_id
+        self._timeouts, self._progress = timeouts or GraphTimeouts(), progress
+        environment = process_environment(domain_id)
+        package_root = str(Path(__file__).resolve().parents[2])
+        paths = [package_root, environment.get('PYTHONPATH', '')]
+        environment['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
+        environment.setdefault('ROS_LOG_DIR', str(log_dir / 'ros'))
+        self.descriptions = process_list(
+            rig, models_dir=models_dir, initial_task=initial_task, record_to=record_to
+        )
+        self._processes = {
+            description.name: NodeProcess(description, log_dir, environment)
+            for description in self.descriptions
+        }
+        self.client = GraphClient(namespace=rig.namespace, domain_id=domain_id)
+
+    def __enter__(self) -> Graph:
+        """Bring the graph up."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop every process."""
+        self.stop()
+
+    def start(self) -> None:
+        """Start, configure and activate every node.
+
+        Raises:
+            BringupError: A process ended, or a step failed or took too long; everything has been
+                stopped and the message has the end of that process's log.
+        """
+        try:
+            self.client.open()
+            for process in self._processes.values():
+                process.start()
+            self._bring_up(self.descriptions)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop every process and the client; may be called twice."""
+        self.client.close()
+        stop_all(list(self._processes.values()), self._timeouts.stop_s)
+
+    def pids(self) -> dict[str, int]:
+        """Return the process id of every running node by name."""
+        return {
+            name: process.pid
+            for name, process in self._processes.items()
+            if process.pid is not None
+        }
+
+    def log_path(self, name: str) -> Path:
+        """Return the log file of a node."""
+        return self._find(name).log_path
+
+    def ended(self) -> dict[str, int]:
+        """Return the exit code of every node that has ended, by name."""
+        codes = {name: process.exit_code for name, process in self._processes.items()}
+        return {name: code for name, code in codes.items() if code is not None}
+
+    def check(self) -> None:
+        """Raise `BringupError` with the end of its log for a process that has ended."""
+        for name, code in self.ended().items():
+            raise self._find(name).fail(f'ended with code {code}')
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to one process and wait for its end.
+
+        Raises:
+            BringupError: It is still running.
+        """
+        process = self._find(name)
+        process.signal(number)
+        if not process.wait(self._timeouts.stop_s):
+            raise process.fail(f'did not end on {number.name}')
+
+    def restart(self, name: str) -> None:
+        """Stop one process if it runs, and bring it up again; the gate stays as it is.
+
+        Raises:
+            BringupError: As `start`, but only this process is affected.
+        """
+        process = self._find(name)
+        stop_all([process], self._timeouts.stop_s)
+        self.client.forget(process.description.full_name)
+        process.start()
+        self._bring_up([process.description])
+
+    # ---- inside ----
+
+    def _bring_up(self, descriptions: Iterable[ProcessDescription]) -> None:
+        """Configure all at once, then activate one after the other."""
+        nodes = list(descriptions)
+        self._progress(f'starting {len(nodes)} processes')
+        for node in nodes:
+            self._await_services(node)
+        self._progress('loading models and building the world')
+        waiting = {
+            node.name: self.client.begin_transition(node.full_name, Transition.CONFIGURE)
+            for node in nodes
+        }
+        for node in nodes:
+            self._await(node, waiting[node.name], 'configure', self._timeouts.configure_s)
+        self._progress('activating')
+        for node in nodes:
+            done = self.client.begin_transition(node.full_name, Transition.ACTIVATE)
+            self._await(node, done, 'activate', self._timeouts.activate_s)
+
+    def _await_services(self, node: ProcessDescription) -> None:
+        timeout_s = self._timeouts.start_s
+        self._poll(
+            node,
+            lambda: self.client.is_ready(node.full_name),
+            f'offered no lifecycle services within {timeout_s:g} s',
+            timeout_s,
+        )
+
+    def _await(
+        self,
+        node: ProcessDescription,
+        done: Callable[[], bool | None],
+        step: str,
+        timeout_s: float,
+    ) -> None:
+        problem = f'did not {step} within {timeout_s:g} s'
+        self._poll(node, lambda: done() is not None, problem, timeout_s)
+        if not done():
+            raise self._find(node.name).fail(f'could not {step}')
+
+    def _poll(
+        self, node: ProcessDescription, is_done: Callable[[], bool], problem: str, timeout_s: float
+    ) -> None:
+        """Wait for a condition, watching the process meanwhile."""
+        process = self._find(node.name)
+        deadline_s = time.monotonic() + timeout_s
+        while not is_done():
+            if not process.is_running:
+                raise process.fail(f'ended with code {process.exit_code}')
+            if time.monotonic() > deadline_s:
+                raise process.fail(problem)
+            time.sleep(POLL_S)
+
+    def _find(self, name: str) -> NodeProcess:
+        if name not in self._processes:
+            raise UnknownNameError('process', name, self._processes)
+        return self._processes[name]

@@ -1,0 +1,1 @@
+"""The `roboadapt` command: one module per subcommand, the only place that prints."""

@@ -1,0 +1,155 @@
+"""`roboadapt adapters list|show|verify`: the task packages on disk."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, TYPE_CHECKING
+
+from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.output import print_table, say
+from roboadapt_ros.errors import RoboAdaptError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from roboadapt_ros.contract import Contract
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--models', type=Path, metavar='PATH', help="models folder (default: the package's own)"
+    )
+
+
+def _models(options: argparse.Namespace) -> Path:
+    from roboadapt_ros.bringup.paths import models_dir
+
+    return options.models or models_dir()
+
+
+def _list(options: argparse.Namespace, console: Console) -> int:
+    """Print one row per package, unreadable ones included."""
+    from roboadapt_ros.adapters.library import TaskLibrary
+    from roboadapt_ros.adapters.package import load_manifest, WEIGHTS_NAME
+
+    library = TaskLibrary(_models(options) / 'tasks')
+    rows = []
+    for task in library.names():
+        try:
+            manifest, digest = load_manifest(library.path(task))
+            size = (library.path(task) / WEIGHTS_NAME).stat().st_size / 1e6
+            measured = _success(manifest.provenance)
+            rows.append((task, manifest.backbone_id, digest[:12], measured, f'{size:.2f}'))
+        except (RoboAdaptError, OSError) as error:
+            rows.append((task, '', '', f'unreadable: {error}', ''))
+    if not rows:
+        say(console, f"No task packages in {library.root}. Make one with 'roboadapt train'.")
+        return 1
+    print_table(console, ('task', 'backbone', 'digest', 'measured', 'MB'), rows, numbers=1)
+    return 0
+
+
+def _success(provenance: dict[str, Any]) -> str:
+    """Return the measured success a package states, or '-'."""
+    measured = provenance.get('measured')
+    if not isinstance(measured, dict) or not {'successes', 'episodes'} <= measured.keys():
+        return '-'
+    return f'{measured["successes"]} of {measured["episodes"]}'
+
+
+def _add_task(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('task', help='task package, as in `roboadapt adapters list`')
+    _add_models(parser)
+
+
+def _show(options: argparse.Namespace, console: Console) -> int:
+    """Print a package's identity, contract and provenance."""
+    from roboadapt_ros.adapters.layout import task_shapes
+    from roboadapt_ros.adapters.library import TaskLibrary
+    from roboadapt_ros.adapters.package import load_manifest
+
+    path = TaskLibrary(_models(options) / 'tasks').path(options.task)
+    manifest, digest = load_manifest(path)
+    shapes = task_shapes(manifest.adapters, manifest.head)
+    count = sum(_size(shape) for shape in shapes.values())
+    rows: list[tuple[str, object]] = [
+        ('task', manifest.task),
+        ('what it does', manifest.description),
+        ('digest', digest),
+        ('backbone', f'{manifest.backbone_id} ({manifest.backbone_digest[:12]})'),
+        ('parameters', f'{count:,} in {len(shapes)} tensors'),
+        ('folder', path),
+    ]
+    rows += _contract_rows(manifest.contract)
+    rows += [(f'provenance: {key}', value) for key, value in manifest.provenance.items()]
+    print_table(console, ('', ''), rows)
+    return 0
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def _contract_rows(contract: Contract) -> list[tuple[str, object]]:
+    cameras = ', '.join(f'{c.name} {c.width}x{c.height}' for c in contract.cameras)
+    fields = ', '.join(f'{f.value} [{f.unit}]' for f in contract.proprioception)
+    return [
+        ('robot', contract.robot),
+        ('cameras', cameras),
+        ('proprioception', fields),
+        ('actions', f'{contract.action_space.value}, {contract.reference.value} reference'),
+        ('rotation', contract.rotation.value),
+        ('gripper', contract.gripper.value),
+        (
+            'chunk',
+            f'{contract.chunk_length} rows at {contract.rate_hz:g} Hz, '
+            f'{contract.execute_length} executed before the next',
+        ),
+        ('oldest observation', f'{contract.max_observation_age_s:g} s'),
+    ]
+
+
+def _add_tasks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('task', nargs='?', help='task package (default: all)')
+    _add_models(parser)
+
+
+def _verify(options: argparse.Namespace, console: Console) -> int:
+    """Check every tensor of the packages and the backbone under them."""
+    from roboadapt_ros.adapters.library import TaskLibrary
+    from roboadapt_ros.adapters.package import load_package
+    from roboadapt_ros.backbones.frozen import FrozenBackbone
+    from roboadapt_ros.backbones.manifest import backbone_path
+
+    models = _models(options)
+    library = TaskLibrary(models / 'tasks')
+    names = (options.task,) if options.task else library.names()
+    failures = 0
+    for task in names:
+        path = library.path(task)
+        try:
+            package = load_package(path)
+            base_path = backbone_path(models, package.manifest.backbone_id)
+            backbone = FrozenBackbone.load(base_path)
+            backbone.check(base_path).require()
+            package.require_backbone(backbone.manifest.id, backbone.manifest.digest)
+        except RoboAdaptError as error:
+            failures += 1
+            say(console, f'{task}: not intact. {error}')
+        else:
+            say(
+                console,
+                f'{task}: intact ({package.digest[:12]}), over {backbone.manifest.id}: digest and '
+                'probe features equal the stored ones',
+            )
+    if not names:
+        say(console, f'No task packages in {library.root}.')
+    return 1 if failures or not names else 0
+
+
+list_command = Command(arguments=_add_models, run=_list)
+show_command = Command(arguments=_add_task, run=_show)
+verify_command = Command(arguments=_add_tasks, run=_verify)

@@ -1,0 +1,93 @@
+"""`roboadapt bench transport|switch|loop`: figures by fixed names, as a table and as JSON."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+import time
+from types import ModuleType
+from typing import Any, TYPE_CHECKING
+
+from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.output import print_table, progress_line, say, write_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from roboadapt_ros.bench.result import BenchResult
+    from roboadapt_ros.bringup.rig import RigConfig
+    from roboadapt_ros.learning.progress import Progress
+
+
+def _command(module: str, config: str, *, needs_graph: bool) -> Command:
+    """Return the command of one module of `roboadapt_ros.bench`.
+
+    Args:
+        module: Its name; has a `run`.
+        config: Its dataclass of settings.
+        needs_graph: Whether `run` takes a graph that is up.
+    """
+
+    def arguments(parser: argparse.ArgumentParser) -> None:
+        from roboadapt_ros.cli.graph import add_graph_options
+        from roboadapt_ros.cli.options import add_options
+
+        add_options(parser, getattr(import_module(module), config))
+        parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures to FILE')
+        if needs_graph:
+            add_graph_options(parser)
+
+    def run(options: argparse.Namespace, console: Console) -> int:
+        from roboadapt_ros.cli.options import from_options
+
+        bench = import_module(module)
+        settings = from_options(getattr(bench, config), options)
+        with progress_line(console) as progress:
+            if needs_graph:
+                result = _on_graph(bench, settings, options, progress)
+            else:
+                result = bench.run(settings, progress)
+        if options.json is not None:
+            write_json(options.json, result.to_json())
+        _print(result, console)
+        return 0
+
+    return Command(arguments=arguments, run=run)
+
+
+def _on_graph(
+    bench: ModuleType, settings: Any, options: argparse.Namespace, progress: Progress
+) -> BenchResult:
+    """Run a benchmark on a graph of its own, cameras at the rate it asks for."""
+    from roboadapt_ros.cli.graph import graph_up
+
+    log_dir = options.runs / time.strftime('%Y-%m-%d_%H-%M-%S') / 'log'
+    rate_hz = getattr(settings, 'camera_rate_hz', None)
+
+    def adapt(rig: RigConfig) -> RigConfig:
+        if rate_hz is None:
+            return rig
+        sim_rig = {**rig.nodes.get('sim_rig', {}), 'camera_rate_hz': rate_hz}
+        return replace(rig, nodes={**rig.nodes, 'sim_rig': sim_rig})
+
+    with graph_up(
+        options, log_dir=log_dir, progress=progress, tasks=settings.tasks, adapt=adapt
+    ) as graph:
+        result: BenchResult = bench.run(graph, settings, progress)
+    return result
+
+
+def _print(result: BenchResult, console: Console) -> None:
+    rows = [
+        (name, f'{value:,.0f}' if float(value).is_integer() else f'{value:,.3f}')
+        for name, value in result.figures.items()
+    ]
+    print_table(console, ('figure', 'value'), rows, numbers=1)
+    facts = result.machine
+    say(console, f'\n{facts["processor"]}, {facts["cores"]} cores, {facts["system"]}')
+
+
+transport_command = _command('roboadapt_ros.bench.transport', 'TransportConfig', needs_graph=False)
+switch_command = _command('roboadapt_ros.bench.switching', 'SwitchConfig', needs_graph=True)
+loop_command = _command('roboadapt_ros.bench.loop', 'LoopBenchConfig', needs_graph=True)

@@ -1,0 +1,131 @@
+"""`roboadapt eval`: the success of a task under an adapter, with its uncertainty."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+import time
+from typing import TYPE_CHECKING
+
+from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.output import progress_line, say, write_json
+from roboadapt_ros.errors import ConfigError, UnknownNameError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from roboadapt_ros.evaluation.results import EvaluationResult
+    from roboadapt_ros.learning.progress import Progress
+
+NO_ADAPTER = 'none'
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    from roboadapt_ros.cli.graph import add_graph_options
+
+    parser.add_argument('--task', required=True, help='task whose success is judged')
+    parser.add_argument(
+        '--adapter',
+        required=True,
+        help="task package to serve; 'none': the task's own head over the bare backbone",
+    )
+    parser.add_argument(
+        '--episodes', type=int, default=50, metavar='N', help='episodes to run (default: 50)'
+    )
+    parser.add_argument(
+        '--seed', type=int, default=5000, metavar='S', help='seed of the first (default: 5000)'
+    )
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the result to FILE')
+    parser.add_argument(
+        '--in-process',
+        action='store_true',
+        help='the same core without ROS and faster than real time',
+    )
+    parser.add_argument(
+        '--threads',
+        type=int,
+        default=1,
+        metavar='N',
+        help='torch threads, with --in-process (default: 1)',
+    )
+    add_graph_options(parser)
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    """Run the episodes and print the proportion."""
+    _check(options)
+    with progress_line(console) as progress:
+        run = _in_process if options.in_process else _through_ros
+        result = run(options, progress)
+    if options.json is not None:
+        write_json(options.json, result.to_json())
+    say(
+        console,
+        f'{result.task} under {result.adapter}, {result.through.value}: {result.proportion}',
+    )
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise for names and numbers that are wrong, before anything heavy starts."""
+    from roboadapt_ros.adapters.library import TaskLibrary
+    from roboadapt_ros.bringup.paths import models_dir
+    from roboadapt_ros.sim.tasks import TASKS
+
+    if options.task not in TASKS:
+        raise UnknownNameError('task', options.task, TASKS)
+    if options.episodes < 1:
+        raise ConfigError('--episodes', options.episodes, 'must be at least 1')
+    library = TaskLibrary((options.models or models_dir()) / 'tasks')
+    served = options.task if options.adapter == NO_ADAPTER else options.adapter
+    if served not in library.names():
+        raise UnknownNameError('adapter', served, (*library.names(), NO_ADAPTER))
+
+
+def _in_process(options: argparse.Namespace, progress: Progress) -> EvaluationResult:
+    from roboadapt_ros.bringup.paths import models_dir
+    from roboadapt_ros.evaluation.inprocess import run_episodes
+
+    return run_episodes(
+        options.models or models_dir(),
+        options.task,
+        options.adapter,
+        options.episodes,
+        options.seed,
+        progress,
+        options.threads,
+    )
+
+
+def _through_ros(options: argparse.Namespace, progress: Progress) -> EvaluationResult:
+    from roboadapt_ros.bench.live_rig import LiveRig
+    from roboadapt_ros.bench.observer import GraphObserver
+    from roboadapt_ros.cli.graph import graph_up
+    from roboadapt_ros.evaluation.protocol import EpisodeRules, repeat, run_episode
+    from roboadapt_ros.evaluation.results import EvaluationResult, Through
+
+    log_dir = options.runs / time.strftime('%Y-%m-%d_%H-%M-%S') / 'log'
+    rules, records = EpisodeRules(), []
+    plans = list(
+        repeat(options.task, options.adapter, episodes=options.episodes, seed=options.seed)
+    )
+    with graph_up(options, log_dir=log_dir, progress=progress, tasks=()) as graph:
+        observer = GraphObserver(graph.client, graph.rig)
+        observer.start()
+        rig = LiveRig(graph, observer, moving_rad_s=rules.moving_rad_s)
+        for number, plan in enumerate(plans):
+            successes = sum(record.success for record in records)
+            progress(number, len(plans), f'{successes} of {number} succeeded')
+            records.append(run_episode(rig, plan, rules).record)
+        served = options.task if options.adapter == NO_ADAPTER else options.adapter
+        digest = graph.client.list_adapters().resident.get(served, '')
+    return EvaluationResult(
+        task=options.task,
+        adapter=options.adapter,
+        seed=options.seed,
+        through=Through.ROS,
+        records=tuple(records),
+        package_digest=digest,
+    )
+
+
+command = Command(arguments=_arguments, run=_run)

@@ -1,0 +1,91 @@
+"""`roboadapt collect|pretrain|train`: from demonstrations to a task package."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+import inspect
+from pathlib import Path
+from typing import Any, TYPE_CHECKING
+
+from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.output import progress_line, say
+from roboadapt_ros.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from roboadapt_ros.contract import Contract
+
+
+def _command(module: str, function: str, config: str, done: Callable[[Any, Any], str]) -> Command:
+    """Return a command that is one function of `roboadapt_ros.learning` and its settings.
+
+    Args:
+        module: Module's name; imported when the command is used, because it loads torch.
+        function: The function; takes the settings, a contract where it asks for one, and
+            a progress callback.
+        config: Dataclass of the settings.
+        done: Settings and result to the closing line.
+    """
+
+    def arguments(parser: argparse.ArgumentParser) -> None:
+        from roboadapt_ros.cli.options import add_options
+
+        add_options(parser, getattr(import_module(module), config))
+
+    def run(options: argparse.Namespace, console: Console) -> int:
+        from roboadapt_ros.cli.options import from_options
+
+        loaded = import_module(module)
+        settings = from_options(getattr(loaded, config), options)
+        _check_task(settings)
+        work = getattr(loaded, function)
+        with progress_line(console) as progress:
+            needs_contract = 'contract' in inspect.signature(work).parameters
+            given = {'contract': _rig_contract()} if needs_contract else {}
+            result = work(settings, progress=progress, **given)
+        say(console, done(settings, result))
+        return 0
+
+    return Command(arguments=arguments, run=run)
+
+
+def _check_task(settings: Any) -> None:
+    """Raise `UnknownNameError` where the settings name a task the simulator does not have."""
+    from roboadapt_ros.sim.tasks import TASKS
+
+    task = getattr(settings, 'task', None)
+    if task is not None and task not in TASKS:
+        raise UnknownNameError('task', task, TASKS)
+
+
+def _rig_contract() -> Contract:
+    """Return the contract of what the simulated rig records."""
+    from roboadapt_ros.evaluation.loop import make_sim_rig
+    from roboadapt_ros.learning.collect import rig_contract
+
+    rig = make_sim_rig()
+    try:
+        return rig_contract(rig)
+    finally:
+        rig.close()
+
+
+def _collected(settings: Any, result: tuple[int, int]) -> str:
+    on_disk, successes = result
+    return f'{on_disk} episodes in {settings.out} ({successes} successes recorded now)'
+
+
+def _written(settings: Any, result: Any) -> str:
+    folder: Path = getattr(result, 'path', settings.out)
+    return f'Wrote {folder} (digest {result.digest[:12]})'
+
+
+collect_command = _command(
+    'roboadapt_ros.learning.collect', 'collect', 'CollectConfig', _collected
+)
+pretrain_command = _command(
+    'roboadapt_ros.learning.pretrain', 'pretrain', 'PretrainConfig', _written
+)
+train_command = _command('roboadapt_ros.learning.train', 'train', 'TrainConfig', _written)

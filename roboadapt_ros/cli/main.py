@@ -1,0 +1,158 @@
+"""Entry of `roboadapt`: find the subcommand, run it, turn failures into one line and a code.
+
+Exit codes: 0 done; 1 done, and the answer is no (a check failed, a run fell short);
+2 the request or its surroundings are wrong; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from roboadapt_ros.cli.command import Command, Entry, group_help, Parser
+from roboadapt_ros.errors import RoboAdaptError, UnknownNameError
+
+PROGRAM = 'roboadapt'
+DESCRIPTION = 'Camera-driven manipulation policies on a Franka arm, task by task, over ROS 2.'
+INTERRUPTED = 130
+
+COMMANDS: Mapping[str, Entry] = {
+    'demo': Entry(
+        summary='run both tasks on the simulated rig, switching while the arm moves, and report',
+        target='roboadapt_ros.cli.demo:command',
+    ),
+    'up': Entry(
+        summary='start the graph of a rig and keep it running',
+        target='roboadapt_ros.cli.up:command',
+    ),
+    'switch': Entry(
+        summary='switch the running graph to a task',
+        target='roboadapt_ros.cli.switch:switch_command',
+    ),
+    'arm': Entry(
+        summary='open the motion gate of the running graph',
+        target='roboadapt_ros.cli.switch:arm_command',
+    ),
+    'stop': Entry(
+        summary='close the motion gate of the running graph: the arm holds',
+        target='roboadapt_ros.cli.switch:stop_command',
+    ),
+    'adapters': Entry(
+        summary='the task packages',
+        group={
+            'list': Entry(
+                summary='list the task packages',
+                target='roboadapt_ros.cli.adapters:list_command',
+            ),
+            'show': Entry(
+                summary="show a task package's contract and provenance",
+                target='roboadapt_ros.cli.adapters:show_command',
+            ),
+            'verify': Entry(
+                summary='check a task package, and the backbone under it, bit for bit',
+                target='roboadapt_ros.cli.adapters:verify_command',
+            ),
+        },
+    ),
+    'collect': Entry(
+        summary='record demonstrations by the scripted experts in the simulator',
+        target='roboadapt_ros.cli.learning:collect_command',
+    ),
+    'pretrain': Entry(
+        summary='train a small backbone on rendered scenes',
+        target='roboadapt_ros.cli.learning:pretrain_command',
+    ),
+    'train': Entry(
+        summary="train a task's adapters and head over the frozen backbone",
+        target='roboadapt_ros.cli.learning:train_command',
+    ),
+    'eval': Entry(
+        summary='measure the success of a task under an adapter',
+        target='roboadapt_ros.cli.evaluate:command',
+    ),
+    'bench': Entry(
+        summary='benchmarks',
+        group={
+            'transport': Entry(
+                summary='measure camera frames lost between processes',
+                target='roboadapt_ros.cli.bench:transport_command',
+            ),
+            'switch': Entry(
+                summary='measure task switches at random times under camera load',
+                target='roboadapt_ros.cli.bench:switch_command',
+            ),
+            'loop': Entry(
+                summary='measure frame to command through the whole graph',
+                target='roboadapt_ros.cli.bench:loop_command',
+            ),
+        },
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(PROGRAM, DESCRIPTION, COMMANDS, words)
+    except RoboAdaptError as error:
+        print(f'{PROGRAM}: {error}', file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (error.name or '').startswith('roboadapt_ros'):
+            raise
+        print(
+            f"{PROGRAM}: the Python package '{error.name}' is not installed here; run "
+            "'make setup', or source the ROS 2 installation and the workspace",
+            file=sys.stderr,
+        )
+        return 2
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); nothing is left to say.
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print(f'{PROGRAM}: interrupted', file=sys.stderr)
+        return INTERRUPTED
+
+
+def _dispatch(program: str, description: str, table: Mapping[str, Entry], words: list[str]) -> int:
+    if not words or words[0] in ('-h', '--help'):
+        print(group_help(program, description, table))
+        return 0 if words else 2
+    name, rest = words[0], words[1:]
+    if name not in table:
+        raise UnknownNameError('command', name, table)
+    entry = table[name]
+    if entry.group is not None:
+        return _dispatch(f'{program} {name}', entry.summary, entry.group, rest)
+    return _run(f'{program} {name}', entry, rest)
+
+
+def _run(program: str, entry: Entry, words: list[str]) -> int:
+    """Import the command, parse its options and run it."""
+    module, _, attribute = entry.target.partition(':')
+    command: Command = getattr(import_module(module), attribute)
+    parser = Parser(prog=program, description=f'{entry.summary[0].upper()}{entry.summary[1:]}.')
+    command.arguments(parser)
+    options = parser.parse_all(words)
+    from rich.console import Console
+
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return command.run(options, Console(highlight=False))
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Stop as Ctrl-C does, so that every process this one started is stopped too."""
+    raise KeyboardInterrupt
+
+
+if __name__ == '__main__':
+    sys.exit(main())

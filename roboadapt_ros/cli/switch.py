@@ -1,0 +1,65 @@
+"""`roboadapt switch TASK`, `arm` and `stop`: what a person says to a running graph."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.output import say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from roboadapt_ros.bringup.client import GraphClient
+
+
+def _add_graph(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--namespace', default='', help="the rig's namespace (default: none)")
+    parser.add_argument(
+        '--domain', type=int, metavar='N', help='ROS domain (default: ROS_DOMAIN_ID)'
+    )
+
+
+def _client(options: argparse.Namespace) -> GraphClient:
+    from roboadapt_ros.bringup.client import GraphClient
+
+    return GraphClient(namespace=options.namespace, domain_id=options.domain)
+
+
+def _add_task(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('task', help="a resident task; 'none:TASK' is TASK without its adapters")
+    _add_graph(parser)
+
+
+def _switch(options: argparse.Namespace, console: Console) -> int:
+    """Switch, and print what happened at the boundary."""
+    with _client(options) as client:
+        answer = client.switch(options.task)
+    say(
+        console,
+        f'{answer.task} is active: generation {answer.generation}, switched in '
+        f'{answer.switch_us:.0f} µs, first features after {answer.boundary_ms:.0f} ms, '
+        f'{answer.frames_dropped} frames dropped (package {answer.package_digest[:12]})',
+    )
+    return 0
+
+
+def _arm(options: argparse.Namespace, console: Console) -> int:
+    """Open the gate."""
+    with _client(options) as client:
+        client.arm()
+    say(console, 'Armed: the arm follows the policy.')
+    return 0
+
+
+def _stop(options: argparse.Namespace, console: Console) -> int:
+    """Close the gate."""
+    with _client(options) as client:
+        state = client.disarm()
+    say(console, f'Stopped: the gate is closed ({state}), the arm holds.')
+    return 0
+
+
+switch_command = Command(arguments=_add_task, run=_switch)
+arm_command = Command(arguments=_add_graph, run=_arm)
+stop_command = Command(arguments=_add_graph, run=_stop)

@@ -1,0 +1,67 @@
+"""`roboadapt up`: the graph of a rig, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+import time
+from typing import TYPE_CHECKING
+
+from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.output import say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CHECK_S = 0.5
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    from roboadapt_ros.cli.graph import RUNS
+
+    parser.add_argument('--rig', required=True, help='file in config/rigs, or a path to one')
+    parser.add_argument('--task', default='', help='task to serve from the start (default: none)')
+    parser.add_argument(
+        '--models', type=Path, metavar='PATH', help="models folder (default: the package's own)"
+    )
+    parser.add_argument(
+        '--record', type=Path, metavar='PATH', help='folder to record to (default: no recording)'
+    )
+    parser.add_argument(
+        '--runs', type=Path, default=RUNS, metavar='PATH', help='folder for logs (default: runs)'
+    )
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    """Bring the graph up, say how to go on, and watch it."""
+    from roboadapt_ros.adapters.library import TaskLibrary
+    from roboadapt_ros.bringup.paths import models_dir
+    from roboadapt_ros.bringup.rig import load_rig
+    from roboadapt_ros.bringup.supervisor import Graph
+
+    rig = load_rig(options.rig)
+    library = TaskLibrary((options.models or models_dir()) / 'tasks')
+    if options.task:
+        library.path(options.task)
+    log_dir = options.runs / time.strftime('%Y-%m-%d_%H-%M-%S') / 'log'
+    graph = Graph(
+        rig,
+        log_dir=log_dir,
+        models_dir=options.models,
+        initial_task=options.task,
+        record_to=options.record,
+        progress=lambda step: say(console, step),
+    )
+    with graph:
+        say(console, f'{rig.description}: up. The gate is closed; nothing moves.')
+        say(console, f'Logs: {log_dir.resolve()}')
+        say(console, 'In another terminal, in the same ROS domain:')
+        for task in library.names():
+            say(console, f'  roboadapt switch {task}')
+        say(console, '  roboadapt arm\n  roboadapt stop\nCtrl-C ends the graph.')
+        while True:
+            graph.check()
+            time.sleep(CHECK_S)
+
+
+command = Command(arguments=_arguments, run=_run)

@@ -1,0 +1,1 @@
+"""Judging and reporting: statistics, protocols, monitors and the report. No ROS imports."""

@@ -1,0 +1,1 @@
+"""Demonstrations, pretraining of the backbone, and cloning of adapters and heads."""

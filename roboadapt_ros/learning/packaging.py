@@ -1,0 +1,88 @@
+"""From a trained model to a task package with its card."""
+
+from __future__ import annotations
+
+from typing import Any, TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from roboadapt_ros.adapters.package import save_package, TaskManifest, TaskPackage
+
+if TYPE_CHECKING:
+    from roboadapt_ros.learning.train import TrainConfig, Trainer
+
+DESCRIPTIONS = {
+    'lift_red': 'Grasp the red object and lift it clear of the table.',
+    'push_blue': 'Push the blue object onto the marked place.',
+}
+
+
+def task_tensors(trainer: Trainer) -> dict[str, npt.NDArray[np.float32]]:
+    """Return adapter and head tensors named as `layout.task_shapes`."""
+    tensors = {}
+    for part in ('adapters', 'head'):
+        for name, tensor in getattr(trainer.model, part).state_dict().items():
+            tensors[f'{part}.{name}'] = tensor.detach().cpu().numpy()
+    return tensors
+
+
+def package_task(config: TrainConfig, trainer: Trainer, provenance: dict[str, Any]) -> TaskPackage:
+    """Write the package, its card and one reference picture per camera."""
+    model = trainer.model
+    backbone = model.backbone.manifest
+    manifest = TaskManifest(
+        schema_version=1,
+        task=config.task,
+        description=DESCRIPTIONS.get(config.task, config.task),
+        backbone_id=backbone.id,
+        backbone_digest=backbone.digest,
+        adapters=model.adapters.layout,
+        head=model.head.layout,
+        contract=trainer.contract,
+        normaliser=trainer.normaliser,
+        weights_sha256='',
+        provenance=provenance,
+    )
+    base = sum(p.numel() for p in model.backbone.vit.parameters())
+    package = save_package(
+        config.out / config.task,
+        manifest,
+        task_tensors(trainer),
+        task_card(manifest, model.adapters.parameter_count, base),
+    )
+    for index, camera in enumerate(trainer.contract.cameras):
+        picture = trainer.data.images[0, index].numpy()
+        path = package.path / f'reference_{camera.name}.png'
+        cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    return package
+
+
+def task_card(manifest: TaskManifest, adapter_count: int, base_count: int) -> str:
+    """Return the model card, Markdown."""
+    contract, data = manifest.contract, manifest.provenance
+    lines = [
+        f'# {manifest.task}',
+        '',
+        manifest.description,
+        '',
+        '| | |',
+        '|---|---|',
+        f'| backbone | `{manifest.backbone_id}` ({manifest.backbone_digest[:12]}), frozen |',
+        f'| adapters | {adapter_count:,} values, {100 * adapter_count / base_count:.1f} % of the '
+        f'backbone: bottom {manifest.adapters.bottom}, middle {list(manifest.adapters.middle)}, '
+        f'top {manifest.adapters.top} |',
+        f'| cameras | {", ".join(f"{c.name} {c.width}x{c.height}" for c in contract.cameras)} |',
+        f'| actions | {contract.action_space.value}, {contract.chunk_length} rows at '
+        f'{contract.rate_hz:g} Hz, gripper {contract.gripper.value} |',
+        '| licence | Apache-2.0; trained on renderings of dm_robotics assets (Apache-2.0) |',
+        '',
+        '## How it was made',
+        '',
+        *[f'- {key}: {value}' for key, value in data.items()],
+        '',
+        'Measured success is in `docs/results.md`. Trained in simulation only; not tried on a '
+        'real arm.',
+        '',
+    ]
+    return '\n'.join(lines)

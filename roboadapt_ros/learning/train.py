@@ -1,0 +1,319 @@
+"""`roboadapt train`: clone an expert into one task's adapters and head.
+
+Two stages over the frozen backbone. First the head and the top adapter learn from the bare
+backbone's final tokens, computed once. Then the bottom and middle adapters join: a fresh
+adapter is exactly the identity, so the second stage starts where the first ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+import time
+
+import numpy as np
+import numpy.typing as npt
+from roboadapt_ros.adapters.layout import AdapterLayout, HeadLayout
+from roboadapt_ros.adapters.package import load_package, Normaliser, TaskPackage
+from roboadapt_ros.backbones.frozen import FrozenBackbone
+from roboadapt_ros.contract import Contract
+from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.learning.checkpoint import Checkpoint
+from roboadapt_ros.learning.dataset import data_hash, episode_paths, load_samples, Samples
+from roboadapt_ros.learning.model import TaskModel
+from roboadapt_ros.learning.packaging import package_task
+from roboadapt_ros.learning.pretrain import cosine
+from roboadapt_ros.learning.progress import Progress, silent
+import torch
+import torch.nn.functional as F
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of one cloning run."""
+
+    task: str = field(metadata={'help': 'task to learn; names the package'})
+    data: tuple[Path, ...] = field(metadata={'help': 'folders of recorded episodes'})
+    backbone: Path = field(metadata={'help': 'folder of the frozen backbone'})
+    out: Path = field(metadata={'help': 'folder of task packages to write into'})
+    bottom: int = field(default=16, metadata={'help': 'width of the bottom adapter, 0 for none'})
+    middle: int = field(default=16, metadata={'help': 'width of each middle adapter, 0 for none'})
+    top: int = field(default=64, metadata={'help': 'width of the top adapter, 0 for none'})
+    hidden: tuple[int, ...] = field(default=(256, 256), metadata={'help': 'layers of the head'})
+    top_steps: int = field(default=4000, metadata={'help': 'steps of the first stage'})
+    steps: int = field(default=1500, metadata={'help': 'steps of the second stage'})
+    top_batch: int = field(default=256, metadata={'help': 'samples per step, first stage'})
+    batch: int = field(default=64, metadata={'help': 'samples per step, second stage'})
+    learning_rate: float = field(default=1e-3, metadata={'help': 'peak learning rate'})
+    weight_decay: float = field(default=1e-3, metadata={'help': 'AdamW weight decay'})
+    dropout: float = field(default=0.1, metadata={'help': 'dropout in the head'})
+    probe_weight: float = field(default=0.5, metadata={'help': 'weight of the position loss'})
+    brightness: float = field(default=0.15, metadata={'help': 'brightness and contrast jitter'})
+    seed: int = field(default=0, metadata={'help': 'seed of weights and order'})
+    threads: int = field(default=2, metadata={'help': 'torch threads'})
+    start: Path | None = field(
+        default=None,
+        metadata={
+            'help': 'task package to go on from; its normaliser is kept, stage one left out'
+        },
+    )
+    checkpoint_every: int = field(default=250, metadata={'help': 'steps between checkpoints'})
+    resume: bool = field(default=False, metadata={'help': 'go on from the last checkpoint'})
+
+    def __post_init__(self) -> None:
+        """Check there is something to train."""
+        if self.top_steps + self.steps <= 0:
+            raise ConfigError(
+                'steps', self.steps, 'the two stages together need at least one step'
+            )
+
+
+def fit_normaliser(samples: Samples) -> Normaliser:
+    """Return means and deviations over all steps; each row of a chunk has its own.
+
+    Deviations have floors (1 mm), so that a column that never varies stays finite.
+    """
+    flat = samples.actions.reshape(len(samples.actions), -1)
+    return Normaliser(
+        proprio_mean=tuple(samples.proprio.mean(0).tolist()),
+        proprio_std=tuple(np.maximum(samples.proprio.std(0), 1e-3).tolist()),
+        action_mean=tuple(flat.mean(0).tolist()),
+        action_std=tuple(np.maximum(flat.std(0), 1e-3).tolist()),
+    )
+
+
+@dataclass(frozen=True)
+class _Tensors:
+    """Training arrays as tensors, normalised."""
+
+    images: torch.Tensor
+    proprio: torch.Tensor
+    actions: torch.Tensor
+    objects: torch.Tensor
+    train: npt.NDArray[np.int64]
+    held_out: npt.NDArray[np.int64]
+
+
+def _tensors(samples: Samples, normaliser: Normaliser) -> _Tensors:
+    """Normalise, and hold out every twentieth episode."""
+    flat = samples.actions.reshape(len(samples.actions), -1)
+
+    def scale(values: npt.NDArray[np.float64], mean: object, std: object) -> torch.Tensor:
+        return torch.from_numpy(((values - np.array(mean)) / np.array(std)).astype(np.float32))
+
+    held_out = samples.episode % 20 == 19
+    return _Tensors(
+        torch.from_numpy(samples.images),
+        scale(samples.proprio, normaliser.proprio_mean, normaliser.proprio_std),
+        scale(flat, normaliser.action_mean, normaliser.action_std),
+        scale(samples.objects, samples.objects.mean(0), np.maximum(samples.objects.std(0), 0.01)),
+        np.flatnonzero(~held_out),
+        np.flatnonzero(held_out),
+    )
+
+
+def _jitter(images: torch.Tensor, strength: float) -> torch.Tensor:
+    """Vary brightness and contrast of each image of a uint8 batch (B, n, S, S, 3)."""
+    shape = (*images.shape[:2], 1, 1, 1)
+    gain = 1.0 + strength * (2 * torch.rand(shape) - 1)
+    shift = 255 * strength * 0.5 * (2 * torch.rand(shape) - 1)
+    return ((images.float() - 127.5) * gain + 127.5 + shift).clamp_(0, 255)
+
+
+class Trainer:
+    """Runs the two stages of one task."""
+
+    def __init__(
+        self, config: TrainConfig, backbone: FrozenBackbone, samples: Samples, contract: Contract
+    ):
+        """Build the model for `contract` and normalise the data."""
+        self.config = config
+        self.contract = contract
+        start = None if config.start is None else load_package(config.start)
+        self.normaliser = start.manifest.normaliser if start else fit_normaliser(samples)
+        self.data = _tensors(samples, self.normaliser)
+        feature_size = backbone.features_per_camera * len(contract.cameras)
+        adapters = AdapterLayout(
+            width=backbone.width,
+            depth=backbone.depth,
+            pooled_channels=backbone.manifest.pooled_channels,
+            bottom=config.bottom,
+            middle=(config.middle,) * backbone.depth if config.middle else (),
+            top=config.top,
+        )
+        head = HeadLayout(
+            feature_size=feature_size,
+            proprio_size=contract.proprio_size,
+            hidden=config.hidden,
+            chunk_length=contract.chunk_length,
+            action_size=contract.action_size,
+        )
+        objects_size = samples.objects.shape[1]
+        self.model = TaskModel(backbone, adapters, head, objects_size, config.dropout)
+        if start is not None:
+            self._start_from(start)
+        self.rng = np.random.default_rng(config.seed)
+
+    def _start_from(self, package: TaskPackage) -> None:
+        """Load a package's adapters and head.
+
+        Raises:
+            RoboAdaptError: Trained over another backbone, or of another layout.
+        """
+        manifest = self.model.backbone.manifest
+        package.require_backbone(manifest.id, manifest.digest)
+        layouts = (self.model.adapters.layout, self.model.head.layout)
+        if layouts != (package.manifest.adapters, package.manifest.head):
+            raise ConfigError('start', str(package.path), f'must have the layout {layouts}')
+        for part, module in (('adapters', self.model.adapters), ('head', self.model.head)):
+            module.load_state_dict(
+                {name: torch.from_numpy(t.copy()) for name, t in package.part(part).items()}
+            )
+
+    def loss(self, features: torch.Tensor, index: npt.NDArray[np.int64]) -> torch.Tensor:
+        """Return the cloning loss plus the weighted position loss."""
+        actions, objects = self.model(features, self.data.proprio[index])
+        cloning = F.smooth_l1_loss(actions, self.data.actions[index], beta=0.2)
+        positions = F.smooth_l1_loss(objects, self.data.objects[index], beta=0.2)
+        return cloning + self.config.probe_weight * positions
+
+    def first_stage(self, progress: Progress) -> None:
+        """Train the head and the top adapter on the bare backbone's tokens."""
+        tokens = self._bare_tokens(progress)
+        config = self.config
+        optimiser = self._optimiser(1.0)
+        self.model.train()
+        for step in range(config.top_steps):
+            self._set_rate(optimiser, step, config.top_steps, 1.0)
+            index = self.rng.choice(self.data.train, config.top_batch)
+            features = self.model.top_features(tokens[index].float())
+            value = self._step(optimiser, self.loss(features, index))
+            if step % 200 == 0 or step + 1 == config.top_steps:
+                held_out = self._held_out_top(tokens)
+            progress(step + 1, config.top_steps, f'top: loss {value:.4f}, held out {held_out:.4f}')
+
+    def second_stage(self, progress: Progress, checkpoint: Checkpoint) -> None:
+        """Train all adapters and the head end to end through the frozen backbone."""
+        config = self.config
+        optimiser = self._optimiser(1.0)
+        start = checkpoint.restore(self.model, optimiser) if config.resume else 0
+        self.model.train()
+        for step in range(start, config.steps):
+            self._set_rate(optimiser, step, config.steps, 1.0)
+            index = self.rng.choice(self.data.train, config.batch)
+            images = _jitter(self.data.images[index], config.brightness)
+            value = self._step(optimiser, self.loss(self.model.features(images), index))
+            if step % 200 == 0 or step + 1 == config.steps:
+                held_out = self.held_out()
+            if (step + 1) % config.checkpoint_every == 0:
+                checkpoint.save(self.model, optimiser, step + 1)
+            progress(step + 1, config.steps, f'all: loss {value:.4f}, held out {held_out:.4f}')
+
+    @torch.inference_mode()
+    def held_out(self) -> float:
+        """Return the loss on (at most 512 steps of) the held-out episodes."""
+        index = self.data.held_out[:: max(1, len(self.data.held_out) // 512)]
+        if len(index) == 0:
+            return float('nan')
+        self.model.eval()
+        losses = [
+            float(self.loss(self.model.features(self.data.images[part]), part)) * len(part)
+            for part in np.array_split(index, max(1, len(index) // 64))
+        ]
+        self.model.train()
+        return sum(losses) / len(index)
+
+    @torch.inference_mode()
+    def _held_out_top(self, tokens: torch.Tensor) -> float:
+        if len(self.data.held_out) == 0:
+            return float('nan')
+        self.model.eval()
+        index = self.data.held_out
+        value = float(self.loss(self.model.top_features(tokens[index].float()), index))
+        self.model.train()
+        return value
+
+    def _bare_tokens(self, progress: Progress) -> torch.Tensor:
+        parts: list[torch.Tensor] = []
+        batches = list(_batches(len(self.data.images), 128))
+        for number, part in enumerate(batches):
+            parts.append(self.model.bare_tokens(self.data.images[part]))
+            progress(number + 1, len(batches), 'encoding frames once')
+        return torch.cat(parts).clone()
+
+    def _optimiser(self, factor: float) -> torch.optim.AdamW:
+        return torch.optim.AdamW(
+            self.model.trainable(),
+            lr=self.config.learning_rate * factor,
+            weight_decay=self.config.weight_decay,
+        )
+
+    def _set_rate(
+        self, optimiser: torch.optim.Optimizer, step: int, total: int, factor: float
+    ) -> None:
+        rate = self.config.learning_rate * factor * cosine(step, total, max(1, total // 20))
+        for group in optimiser.param_groups:
+            group['lr'] = rate
+
+    def _step(self, optimiser: torch.optim.Optimizer, loss: torch.Tensor) -> float:
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.trainable(), 1.0)
+        optimiser.step()
+        return float(loss.detach())
+
+
+def _batches(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def train(config: TrainConfig, contract: Contract, progress: Progress = silent) -> TaskPackage:
+    """Clone an expert into a task package.
+
+    Args:
+        config: Settings.
+        contract: Contract the data was recorded under.
+        progress: Told after every step.
+
+    Returns:
+        The package as written.
+
+    Raises:
+        BaseChangedError: Training has written to the backbone (it can't; this is checked).
+        RoboAdaptError: Data, backbone or checkpoint can't be read.
+    """
+    torch.manual_seed(config.seed)
+    torch.set_num_threads(config.threads)
+    started = time.monotonic()
+    backbone = FrozenBackbone.load(config.backbone)
+    paths = [path for folder in config.data for path in episode_paths(folder)]
+    samples = load_samples(paths, contract, backbone.manifest.image_size, progress)
+    trainer = Trainer(config, backbone, samples, contract)
+    checkpoint = Checkpoint(config.out / f'.{config.task}.checkpoint.safetensors')
+    if config.start is None and not (config.resume and checkpoint.exists()):
+        trainer.first_stage(progress)
+    trainer.second_stage(progress, checkpoint)
+    held_out = trainer.held_out()
+    backbone.check(config.backbone).require()
+    package = package_task(
+        config,
+        trainer,
+        provenance={
+            'recipe': 'behaviour cloning of a scripted expert (roboadapt train)',
+            'episodes': len(paths),
+            'samples': len(samples.images),
+            'data_sha256': data_hash(paths),
+            'data': [folder.name for folder in config.data],
+            'top_steps': config.top_steps,
+            'steps': config.steps,
+            'batch': config.batch,
+            'learning_rate': config.learning_rate,
+            'seed': config.seed,
+            'parents': [] if config.start is None else [load_package(config.start).digest],
+            'held_out_loss': round(held_out, 5),
+            'seconds': round(time.monotonic() - started),
+        },
+    )
+    checkpoint.remove()
+    return package

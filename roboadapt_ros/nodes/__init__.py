@@ -1,0 +1,1 @@
+"""Thin lifecycle nodes: parameters, core objects, topics. Nothing imports them."""

@@ -1,0 +1,164 @@
+"""The services of the encoder: switch, stage, list, verify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import time
+
+from roboadapt_interfaces.srv import ListAdapters, StageAdapter, SwitchAdapter, VerifyBase
+from roboadapt_ros.backbones.frozen import BaseCheck
+from roboadapt_ros.encoder.engine import Activation, TorchEncoder
+from roboadapt_ros.errors import ConfigError, RoboAdaptError, UnknownNameError
+from roboadapt_ros.nodes.parameters import EncoderParameters
+from roboadapt_ros.ros.convert import to_time
+from roboadapt_ros.ros.encoding import EncodeWorker
+
+NO_ADAPTERS = 'none:'
+"""Before a task's name: its identity over the bare backbone, for evaluation."""
+
+
+class AdapterServices:
+    """Answers requests about tasks; the engine goes on encoding meanwhile."""
+
+    def __init__(
+        self,
+        engine: TorchEncoder,
+        parameters: EncoderParameters,
+        *,
+        now_ns: Callable[[], int],
+        changed: Callable[[], None],
+        broken: Callable[[str], None],
+    ):
+        """Prepare.
+
+        Args:
+            engine: Serves the tasks.
+            parameters: The node's.
+            now_ns: Time on the ROS clock [ns].
+            changed: Told after whatever changes the encoder's status.
+            broken: Told why the backbone must no longer be served.
+        """
+        self._engine, self._parameters = engine, parameters
+        self._now_ns, self._changed, self._broken = now_ns, changed, broken
+        self.worker: EncodeWorker | None = None
+        self.switches = 0
+        self.dropped_at_switch = 0
+        self.base_problem = ''
+        """Why the backbone is not intact; '' while it is."""
+
+    def activate(self, name: str) -> Activation:
+        """Switch the engine; everything that can be wrong is found before it is touched.
+
+        Args:
+            name: A resident task, or 'none:<task>'.
+
+        Raises:
+            RoboAdaptError: Unknown or not resident, a camera is missing, a changed backbone.
+        """
+        engine, task = self._engine, name.removeprefix(NO_ADAPTERS)
+        if self.base_problem:
+            raise ConfigError('backbone', engine.backbone_id, self.base_problem)
+        if task not in engine.resident and task in engine.library.names():
+            raise ConfigError('task', task, 'is on disk but not resident; stage it first')
+        for camera in engine.contract(task).cameras:
+            if camera.name not in self._parameters.cameras:
+                raise UnknownNameError(
+                    f"camera of task '{task}'", camera.name, self._parameters.cameras
+                )
+        return engine.activate(task, with_adapters=not name.startswith(NO_ADAPTERS))
+
+    def switch(
+        self, request: SwitchAdapter.Request, response: SwitchAdapter.Response
+    ) -> SwitchAdapter.Response:
+        """Switch, and answer when the first frame of the new generation has been encoded."""
+        asked_ns = self._now_ns()
+        try:
+            activation = self.activate(request.task)
+        except RoboAdaptError as error:
+            response.success, response.message = False, str(error)
+            response.generation = self._engine.generation
+            return response
+        self.switches += 1
+        response.generation = activation.generation
+        response.package_digest = activation.package_digest
+        response.switch_us = activation.switch_us
+        self._await_boundary(activation, asked_ns, response)
+        every = self._parameters.verify_every_switches
+        if every and self.switches % every == 0:
+            self.check_base()
+        self._changed()
+        return response
+
+    def stage(
+        self, request: StageAdapter.Request, response: StageAdapter.Response
+    ) -> StageAdapter.Response:
+        """Make a task resident, or drop it."""
+        start_s = time.perf_counter()
+        try:
+            if request.evict:
+                self._engine.evict(request.task)
+                response.message = f"task '{request.task}' is no longer resident"
+            else:
+                response.package_digest = self._engine.stage(request.task).digest
+                response.message = f"task '{request.task}' is resident"
+            response.success = True
+        except RoboAdaptError as error:
+            response.success, response.message = False, str(error)
+        response.stage_ms = (time.perf_counter() - start_s) * 1e3
+        self._changed()
+        return response
+
+    def list_all(
+        self, request: ListAdapters.Request, response: ListAdapters.Response
+    ) -> ListAdapters.Response:
+        """Say what is active, resident and on disk."""
+        engine = self._engine
+        response.active_task, response.generation = engine.active or '', engine.generation
+        response.resident = list(engine.resident)
+        response.available = [n for n in engine.library.names() if n not in engine.resident]
+        response.digests = [engine.package(task).digest for task in engine.resident]
+        response.backbone_id = engine.backbone_id
+        response.backbone_digest = engine.backbone_digest
+        return response
+
+    def verify(
+        self, request: VerifyBase.Request, response: VerifyBase.Response
+    ) -> VerifyBase.Response:
+        """Check the live backbone."""
+        check = self.check_base()
+        response.success, response.message = check.intact, self.base_problem or 'intact'
+        response.expected_digest, response.digest = check.expected_digest, check.digest
+        response.probe_equal = check.probe_equal
+        return response
+
+    def check_base(self) -> BaseCheck:
+        """Check the backbone; when it has changed, nothing more is served."""
+        check = self._engine.verify_base()
+        try:
+            check.require()
+        except RoboAdaptError as error:
+            self.base_problem = str(error)
+            self._engine.deactivate()
+            self._broken(self.base_problem)
+        self._changed()
+        return check
+
+    def _await_boundary(
+        self, activation: Activation, asked_ns: int, response: SwitchAdapter.Response
+    ) -> None:
+        """Fill in what happened to frames at the switch."""
+        timeout_s, worker = self._parameters.switch_timeout_s, self.worker
+        boundary = worker.await_generation(activation.generation, timeout_s) if worker else None
+        response.success = boundary is not None
+        if boundary is None:
+            response.message = (
+                f"task '{activation.task}' is active, but no frame was encoded within "
+                f'{timeout_s:g} s; check the cameras {", ".join(self._parameters.cameras)}'
+            )
+            return
+        response.message = f"task '{activation.task}' is active"
+        response.last_frame_before = to_time(boundary.last_before_ns)
+        response.first_frame_after = to_time(boundary.first_after_ns)
+        response.boundary_ms = (boundary.first_after_at_ns - asked_ns) / 1e6
+        response.frames_dropped = boundary.dropped
+        self.dropped_at_switch += boundary.dropped

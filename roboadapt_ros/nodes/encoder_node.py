@@ -1,0 +1,183 @@
+"""The encoder as a node: synchronised camera frames to features under one task's adapters.
+
+Subscribes:
+    cameras/<name>/image_raw (sensor_msgs/Image, or sensor_msgs/CompressedImage by parameter)
+        for every name of the parameter `cameras`.
+Publishes:
+    encoder/features (roboadapt_interfaces/Features): one per complete set of frames.
+    encoder/status (roboadapt_interfaces/AdapterStatus): latched; on change and once a second.
+    /diagnostics
+Serves:
+    encoder/switch_adapter (SwitchAdapter): answers when the first frame of the new generation
+        has been encoded. 'none:<task>' serves <task> without its adapters, for evaluation.
+    encoder/stage_adapter (StageAdapter), encoder/list_adapters (ListAdapters),
+    encoder/verify_base (VerifyBase).
+On failure: a changed backbone fails configuring and activating, and stops the serving when it
+is found later. A frame of the wrong size, with a zero, repeated, old or future stamp, or that
+can't be decoded is refused, counted by cause and logged. Without a task, or with a camera
+missing, nothing is published.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from roboadapt_interfaces.msg import AdapterStatus
+from roboadapt_interfaces.msg import Features as FeaturesMessage
+from roboadapt_interfaces.srv import ListAdapters, StageAdapter, SwitchAdapter, VerifyBase
+from roboadapt_ros.dataflow import Features
+from roboadapt_ros.encoder.engine import TorchEncoder
+from roboadapt_ros.errors import ImageError, RefusedError, RoboAdaptError
+from roboadapt_ros.nodes.adapter_services import AdapterServices
+from roboadapt_ros.nodes.parameters import EncoderParameters
+from roboadapt_ros.ros.convert import from_time, to_features, to_time
+from roboadapt_ros.ros.diagnostics import Health, Level
+from roboadapt_ros.ros.encoding import EncodeWorker
+from roboadapt_ros.ros.frames import Frame, FramePairer, FrameSet, StampRule
+from roboadapt_ros.ros.images import to_rgb
+from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.qos import DATA, IMAGE, LATCHED
+from roboadapt_ros.ros.run import run
+from sensor_msgs.msg import CompressedImage, Image
+
+STATUS_PERIOD_S = 1.0
+SILENT_CAMERA_S = 1.0
+
+
+class EncoderNode(GraphNode[EncoderParameters]):
+    """Drives a `TorchEncoder` from ROS; see the module for topics and failure behaviour."""
+
+    def __init__(self) -> None:
+        """Declare the parameters."""
+        super().__init__('encoder', EncoderParameters)
+        self._slow = MutuallyExclusiveCallbackGroup()  # a switch waits here while frames come in
+        self._worker: EncodeWorker | None = None
+
+    def configure(self, config: EncoderParameters) -> None:
+        """Load the backbone, check it, stage and warm up the tasks."""
+        self._config = config
+        engine = TorchEncoder(Path(config.models_dir), config.backbone_id, threads=config.threads)
+        for task in config.tasks or engine.library.names():
+            try:
+                engine.stage(task)
+            except RoboAdaptError as error:
+                if task in (*config.tasks, config.initial_task):
+                    raise
+                self.get_logger().error(f"Task '{task}' is not resident: {error}")
+        self._engine = engine
+        self._features_out = self.publisher(FeaturesMessage, 'encoder/features', DATA)
+        self._status_out = self.publisher(AdapterStatus, 'encoder/status', LATCHED)
+        self._adapters = AdapterServices(
+            engine, config, now_ns=self.now_ns, changed=self._report, broken=self._on_broken
+        )
+
+    def activate(self) -> None:
+        """Check the backbone again, listen and serve."""
+        config, services = self._config, self._adapters
+        self._engine.verify_base().require()
+        self._rule = StampRule(max_age_s=config.max_frame_age_s)
+        self._pairer = FramePairer(config.cameras, config.pairing_tolerance_s)
+        if config.initial_task and self._engine.active is None:
+            services.activate(config.initial_task)
+        self._worker = services.worker = EncodeWorker(self._encode)
+        kind, leaf = (CompressedImage, '/compressed') if config.compressed else (Image, '')
+        for name in config.cameras:
+            topic = f'cameras/{name}/image_raw{leaf}'
+            self.subscribe(kind, topic, partial(self._on_image, name), IMAGE)
+        self.serve(SwitchAdapter, 'encoder/switch_adapter', services.switch, self._slow)
+        self.serve(StageAdapter, 'encoder/stage_adapter', services.stage, self._slow)
+        self.serve(ListAdapters, 'encoder/list_adapters', services.list_all, self._slow)
+        self.serve(VerifyBase, 'encoder/verify_base', services.verify, self._slow)
+        self.every(STATUS_PERIOD_S, self._report)
+        self._report()
+
+    def deactivate(self) -> None:
+        """Encode no more."""
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+    def health(self) -> Health:
+        """Return refusals, drops, and which camera is silent."""
+        if self.problem or not self.is_active or self._worker is None:
+            return super().health()
+        now_ns, task = self.now_ns(), self._engine.active
+        silent = [
+            name
+            for name, stamp_ns in self._pairer.last_stamp_ns.items()
+            if now_ns - stamp_ns > SILENT_CAMERA_S * 1e9
+        ]
+        values = {
+            'encoded': self._worker.frames_encoded,
+            'overrun': self._worker.frames_overrun,
+            **self._pairer.counts,
+            **self.refused,
+        }
+        if silent:
+            return Health(Level.ERROR, f'no good frames from {", ".join(silent)}', values)
+        return Health(Level.OK, f'serving {task}' if task else 'no task is active', values)
+
+    def _on_image(self, camera: str, message: Image | CompressedImage) -> None:
+        now_ns, stamp_ns = self.now_ns(), from_time(message.header.stamp)
+        last_ns = self._pairer.last_stamp_ns[camera]
+        cause = self._rule.judge(stamp_ns, last_ns, now_ns)
+        if cause is not None:
+            self.refuse(cause, self._rule.explain(camera, cause, stamp_ns, now_ns))
+            return
+        try:
+            pixels = to_rgb(message, camera)
+        except ImageError as error:
+            self.refuse('image', str(error))
+            return
+        frames = self._pairer.add(camera, Frame(stamp_ns, now_ns, pixels))
+        if frames is not None and self._worker is not None:
+            self._worker.offer(frames)
+
+    def _encode(self, frames: FrameSet) -> Features | None:
+        """Encode a set and publish its features; runs in the worker."""
+        if self._engine.active is None:
+            return None
+        try:
+            features = self._engine.encode(
+                {name: frame.pixels for name, frame in frames.frames.items()},
+                {name: frame.stamp_ns for name, frame in frames.frames.items()},
+                frames.received_ns,
+                self.now_ns,
+            )
+        except ImageError as error:
+            self.refuse('image_size', str(error))
+        except RefusedError as error:
+            self.refuse(error.cause, error.detail)
+        else:
+            self._features_out.publish(to_features(features))
+            return features
+        return None
+
+    def _on_broken(self, problem: str) -> None:
+        self.problem = problem
+        self.get_logger().error(problem)
+
+    def _report(self) -> None:
+        engine, services = self._engine, self._adapters
+        status = AdapterStatus(stamp=to_time(self.now_ns()))
+        status.backbone_id, status.backbone_digest = engine.backbone_id, engine.backbone_digest
+        active = engine.active
+        status.active_task, status.generation = active or '', engine.generation
+        status.active_digest = engine.package(active).digest if active else ''
+        status.resident_tasks = list(engine.resident)
+        status.switches = services.switches
+        status.frames_encoded = self._worker.frames_encoded if self._worker else 0
+        status.frames_dropped_at_switch = services.dropped_at_switch
+        status.base_intact = not services.base_problem
+        self._status_out.publish(status)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the node."""
+    run(EncoderNode, args, threads=2)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,162 @@
+"""The parameters of every node: one frozen dataclass each, the only place with defaults.
+
+This module imports no core part that is heavy; `ros.params` turns the fields into ROS
+parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from roboadapt_ros.contract import GripperConvention
+from roboadapt_ros.ros.gripper import GRIPPER_MESSAGES
+from roboadapt_ros.ros.params import param
+
+CONVENTIONS = tuple(convention.value for convention in GripperConvention)
+ROBOTS = ('panda', 'fr3')
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimRigParameters:
+    """Parameters of `sim_rig_node`."""
+
+    joint_names: tuple[str, ...] = param(help="names of the arm joints, in the arm's order")
+    gripper_joint_names: tuple[str, ...] = param(help='names of the two finger joints')
+    gripper_message: str = param(
+        help='type of the gripper command', choices=tuple(GRIPPER_MESSAGES)
+    )
+    gripper_convention: str = param('width_m', help='meaning of its number', choices=CONVENTIONS)
+    width: int = param(192, help='image width', unit='px', minimum=16, maximum=640)
+    height: int = param(144, help='image height', unit='px', minimum=16, maximum=480)
+    camera_rate_hz: float = param(
+        10.0, help='exposures of every camera, all at once', unit='Hz', minimum=1.0, maximum=100.0
+    )
+    seed: int = param(0, help='seed of the first scene', minimum=0)
+    base_frame: str = param('base', help='frame of current_pose')
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraParameters:
+    """Parameters of `camera_node`."""
+
+    camera: str = param(help='name of the camera, as in the rig file')
+    kind: str = param(help='what the source is', choices=('device', 'video', 'folder'))
+    source: str = param(help='device file, video file or folder')
+    width: int = param(help='width every frame must have', unit='px', minimum=1, maximum=8192)
+    height: int = param(help='height every frame must have', unit='px', minimum=1, maximum=8192)
+    rate_hz: float = param(
+        30.0, help='rate of frames; a device decides in the end', unit='Hz', minimum=0.1
+    )
+    loop: bool = param(True, help='whether a file or folder starts again at its end')
+    exposure_lag_s: float = param(
+        0.0, help='time from exposure to the frame being read', unit='s', minimum=0.0, maximum=0.5
+    )
+    intrinsics: tuple[float, ...] = param(
+        (0.0, 0.0, 0.0, 0.0), help='fx, fy, cx, cy; zeros: not calibrated', unit='px'
+    )
+    frame_id: str = param('', help="frame of the images; '' = <camera>_optical_frame")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderParameters:
+    """Parameters of `encoder_node`."""
+
+    models_dir: str = param(help='folder with backbones/ and tasks/')
+    backbone_id: str = param(help='backbone to serve')
+    cameras: tuple[str, ...] = param(help='cameras to listen to, by name')
+    compressed: bool = param(False, help='listen to CompressedImage instead of Image')
+    tasks: tuple[str, ...] = param((), help='tasks to make resident; empty: all that fit')
+    initial_task: str = param('', help="task to activate at start; '' = none")
+    threads: int = param(1, help='torch threads', minimum=1, maximum=64)
+    pairing_tolerance_s: float = param(
+        0.02, help='largest distance of exposures in a set', unit='s', minimum=0.0, maximum=1.0
+    )
+    max_frame_age_s: float = param(
+        0.3, help='oldest frame encoded', unit='s', minimum=0.01, maximum=5.0
+    )
+    switch_timeout_s: float = param(
+        2.0, help='longest wait for the first frame of a new task', unit='s', minimum=0.1
+    )
+    verify_every_switches: int = param(
+        200, help='switches between two checks of the backbone; 0 = only on demand', minimum=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyParameters:
+    """Parameters of `policy_node`."""
+
+    models_dir: str = param(help='folder with tasks/')
+    joint_names: tuple[str, ...] = param(help="the rig's arm joints, in the arm's order")
+    gripper_joint_names: tuple[str, ...] = param(help='finger joints; positions add up to width')
+    ensemble_chunks: int = param(
+        4, help='chunks averaged in time; more is smoother and lags more', minimum=1, maximum=16
+    )
+    ensemble_decay: float = param(
+        0.5, help='weight lost per age; raising it trusts the newest chunk more', minimum=0.0
+    )
+    state_tolerance_s: float = param(
+        0.05, help='longest time between exposure and robot state', unit='s', minimum=0.005
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sim2RealParameters:
+    """Parameters of `sim2real_node`."""
+
+    models_dir: str = param(help='folder with tasks/, whose manifests hold the contracts')
+    robot: str = param(help="the rig's arm", choices=ROBOTS)
+    joint_names: tuple[str, ...] = param(help="the rig's arm joints, in the arm's order")
+    gripper_joint_names: tuple[str, ...] = param(help='finger joints; positions add up to width')
+    robot_state_type: str = param('', help="type of robot_state; '' = the rig has none")
+    chunk_timeout_s: float = param(
+        0.5, help='longest time without a good chunk while armed', unit='s', minimum=0.05
+    )
+    governor_timeout_s: float = param(
+        0.5, help='longest time without a status of the governor', unit='s', minimum=0.1
+    )
+    robot_timeout_s: float = param(
+        0.25, help='longest time without a joint state', unit='s', minimum=0.02
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GovernorParameters:
+    """Parameters of `governor_node`."""
+
+    robot: str = param(help='arm whose limits hold', choices=ROBOTS)
+    joint_names: tuple[str, ...] = param(help="the rig's arm joints, in the arm's order")
+    gripper_joint_names: tuple[str, ...] = param(help='finger joints; positions add up to width')
+    gripper_message: str = param(
+        help='type of the gripper command', choices=tuple(GRIPPER_MESSAGES)
+    )
+    gripper_convention: str = param('width_m', help='meaning of its number', choices=CONVENTIONS)
+    robot_state_type: str = param('', help="type of robot_state; '' = the rig has none")
+    rate_hz: float = param(100.0, help='rate of points', unit='Hz', minimum=20.0, maximum=500.0)
+    lookahead_s: float = param(
+        0.0, help='how far ahead chunks are sampled', unit='s', minimum=0.0, maximum=0.3
+    )
+    velocity_scale: float = param(
+        0.5, help='part of the joint speed used', minimum=0.01, maximum=1.0
+    )
+    acceleration_scale: float = param(
+        0.5, help='part of the joint acceleration used', minimum=0.01, maximum=1.0
+    )
+    jerk_scale: float = param(0.1, help='part of the joint jerk used', minimum=0.001, maximum=1.0)
+    hand_speed_max_m_s: float = param(
+        0.7, help='largest speed of the hand', unit='m/s', minimum=0.01, maximum=2.0
+    )
+    workspace_low_m: tuple[float, ...] = param(
+        (0.1, -0.5, 0.0), help='lower corner of the box the hand stays in, base frame', unit='m'
+    )
+    workspace_high_m: tuple[float, ...] = param(
+        (0.8, 0.5, 0.8), help='upper corner of that box', unit='m'
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecorderParameters:
+    """Parameters of `recorder_node`."""
+
+    folder: str = param(help='folder to write to; made when missing')
+    cameras: tuple[str, ...] = param((), help='cameras whose images are recorded too')

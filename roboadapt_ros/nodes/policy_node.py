@@ -1,0 +1,114 @@
+"""The policies as a node: features and robot state to an action chunk.
+
+Subscribes:
+    encoder/features (roboadapt_interfaces/Features)
+    encoder/status (roboadapt_interfaces/AdapterStatus): which tasks need a head here.
+    joint_states, gripper/joint_states (sensor_msgs/JointState): measured arm and fingers.
+    target_joint (sensor_msgs/JointState): what the governor sends to the arm.
+Publishes:
+    policy/action_chunk (roboadapt_interfaces/ActionChunk): one per features message.
+    /diagnostics
+On failure: features of an unknown task or of another version of its package, and features
+without a robot state measured near their exposure, are refused, counted by cause and logged;
+nothing is published for them, so the governor holds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from roboadapt_interfaces.msg import ActionChunk as ChunkMessage
+from roboadapt_interfaces.msg import AdapterStatus
+from roboadapt_interfaces.msg import Features as FeaturesMessage
+from roboadapt_ros.adapters.library import TaskLibrary
+from roboadapt_ros.adapters.package import load_package
+from roboadapt_ros.control.kinematics import PandaKinematics
+from roboadapt_ros.errors import RefusedError, RoboAdaptError, SpecError
+from roboadapt_ros.nodes.parameters import PolicyParameters
+from roboadapt_ros.policy.policy import TaskPolicies
+from roboadapt_ros.ros.convert import from_features, to_chunk
+from roboadapt_ros.ros.listen import listen_state
+from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.qos import DATA, LATCHED, STATE_HISTORY
+from roboadapt_ros.ros.robot import StateBuffer
+from roboadapt_ros.ros.run import run
+from sensor_msgs.msg import JointState
+
+
+class PolicyNode(GraphNode[PolicyParameters]):
+    """Drives `TaskPolicies` from ROS; see the module for topics and failure behaviour."""
+
+    def __init__(self) -> None:
+        """Declare the parameters."""
+        super().__init__('policy', PolicyParameters)
+
+    def configure(self, config: PolicyParameters) -> None:
+        """Load the heads of every task package."""
+        self._config = config
+        self._library = TaskLibrary(Path(config.models_dir) / 'tasks')
+        self._policies = TaskPolicies(
+            ensemble_chunks=config.ensemble_chunks, ensemble_decay=config.ensemble_decay
+        )
+        self._digests: dict[str, str] = {}
+        for task in self._library.names():
+            self._stage(task)
+        self._buffer = StateBuffer(
+            config.joint_names, config.gripper_joint_names, PandaKinematics().forward
+        )
+        self._chunk_out = self.publisher(ChunkMessage, 'policy/action_chunk', DATA)
+
+    def activate(self) -> None:
+        """Listen."""
+        self._policies.reset()
+        listen_state(self, self._buffer, STATE_HISTORY)
+        self.subscribe(JointState, 'target_joint', self._on_target, STATE_HISTORY)
+        self.subscribe(AdapterStatus, 'encoder/status', self._on_status, LATCHED)
+        self.subscribe(FeaturesMessage, 'encoder/features', self._on_features, DATA)
+
+    def _stage(self, task: str) -> None:
+        """Load a task's head; a package that can't be read leaves the task unserved."""
+        try:
+            package = load_package(self._library.path(task))
+            self._policies.add(package)
+        except RoboAdaptError as error:
+            self.get_logger().error(f"Task '{task}' is not served: {error}")
+        else:
+            self._digests[task] = package.digest
+
+    def _on_status(self, message: AdapterStatus) -> None:
+        """Take a head for what the encoder has staged; a new version replaces the old."""
+        for task in message.resident_tasks:
+            is_other = task == message.active_task and (
+                self._digests.get(task) != message.active_digest
+            )
+            if task not in self._digests or is_other:
+                self._stage(task)
+
+    def _on_target(self, message: JointState) -> None:
+        try:
+            self._buffer.command(message)
+        except SpecError as error:
+            self.refuse('target', str(error))
+
+    def _on_features(self, message: FeaturesMessage) -> None:
+        try:
+            features = from_features(message)
+            state = self._buffer.nearest(
+                features.stamp_ns, max_distance_s=self._config.state_tolerance_s
+            )
+            chunk = self._policies.act(features, state, self.now_ns)
+        except RefusedError as error:
+            self.refuse(error.cause, error.detail)
+        except SpecError as error:
+            self.refuse('shape', str(error))
+        else:
+            self._chunk_out.publish(to_chunk(chunk))
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the node."""
+    run(PolicyNode, args)
+
+
+if __name__ == '__main__':
+    main()

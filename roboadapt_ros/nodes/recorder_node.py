@@ -1,0 +1,124 @@
+"""Everything small that flows, recorded to one MCAP file (https://mcap.dev).
+
+Subscribes: features, chunks, points, statuses, joint states and /diagnostics; camera images too
+with the parameter `images`. Messages are written as they came, without being decoded, each with
+its definition, so that Foxglove, rerun and rosbag2 read the file.
+Publishes: /diagnostics
+On failure: a folder that can't be written fails configuring; a write error stops the recording
+and is an error on /diagnostics. The graph does not depend on this node.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+import importlib
+from pathlib import Path
+from typing import Any
+
+from mcap.writer import CompressionType, Writer
+from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.nodes.parameters import RecorderParameters
+from roboadapt_ros.ros.diagnostics import Health, Level
+from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.qos import DATA, IMAGE, LATCHED, STATUS, TRACE
+from roboadapt_ros.ros.run import run
+from roboadapt_ros.ros.schema import definition
+
+OWN = 'roboadapt_interfaces/msg'
+TOPICS = {
+    'encoder/features': (f'{OWN}/Features', DATA),
+    'encoder/status': (f'{OWN}/AdapterStatus', LATCHED),
+    'policy/action_chunk': (f'{OWN}/ActionChunk', DATA),
+    'sim2real/action_chunk': (f'{OWN}/ActionChunk', DATA),
+    'sim2real/status': (f'{OWN}/GateStatus', STATUS),
+    'governor/command': (f'{OWN}/ActionChunk', TRACE),
+    'governor/status': (f'{OWN}/GateStatus', STATUS),
+    'sim_rig/episode_status': (f'{OWN}/EpisodeStatus', STATUS),
+    'joint_states': ('sensor_msgs/msg/JointState', TRACE),
+    'gripper/joint_states': ('sensor_msgs/msg/JointState', TRACE),
+    'target_joint': ('sensor_msgs/msg/JointState', TRACE),
+    '/diagnostics': ('diagnostic_msgs/msg/DiagnosticArray', STATUS),
+}
+"""Type and QoS by topic."""
+
+
+class RecorderNode(GraphNode[RecorderParameters]):
+    """Writes an MCAP file; see the module for topics and failure behaviour."""
+
+    def __init__(self) -> None:
+        """Declare the parameters."""
+        super().__init__('recorder', RecorderParameters)
+        self._file: Any = None
+
+    def configure(self, config: RecorderParameters) -> None:
+        """Open the file and write the definitions."""
+        folder = Path(config.folder)
+        self._topics = TOPICS | {
+            f'cameras/{name}/image_raw': ('sensor_msgs/msg/Image', IMAGE)
+            for name in config.cameras
+        }
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            number = len(list(folder.glob('graph_*.mcap')))
+            self._path = folder / f'graph_{number:03d}.mcap'
+            self._file = self._path.open('xb')
+        except OSError as error:
+            raise ConfigError(
+                'parameter folder', config.folder, f'must be writable ({error})'
+            ) from error
+        self._writer = Writer(self._file, compression=CompressionType.ZSTD)
+        self._writer.start(profile='ros2', library='roboadapt_ros')
+        self._messages = 0
+        self._channels = {topic: self._register(topic) for topic in self._topics}
+
+    def activate(self) -> None:
+        """Listen."""
+        for topic, (kind, qos) in self._topics.items():
+            package, _, name = kind.split('/')
+            message_type = getattr(importlib.import_module(f'{package}.msg'), name)
+            made = self.create_subscription(
+                message_type, topic, partial(self._on_message, topic), qos, raw=True
+            )
+            self.destroy_with_active(self.destroy_subscription, made)
+
+    def release(self) -> None:
+        """Finish the file."""
+        if self._file is not None:
+            self._writer.finish()
+            self._file.close()
+            self._file = None
+
+    def health(self) -> Health:
+        """Return how much was written."""
+        if self.problem or not self.is_active:
+            return super().health()
+        return Health(Level.OK, f'recording to {self._path}', {'messages': self._messages})
+
+    def _register(self, topic: str) -> int:
+        kind, _ = self._topics[topic]
+        schema = self._writer.register_schema(kind, 'ros2msg', definition(kind).encode())
+        resolved = self.resolve_topic_name(topic)
+        return int(self._writer.register_channel(resolved, 'cdr', schema))
+
+    def _on_message(self, topic: str, data: bytes) -> None:
+        if self._file is None:
+            return
+        now_ns = self.now_ns()
+        try:
+            self._writer.add_message(
+                channel_id=self._channels[topic], log_time=now_ns, publish_time=now_ns, data=data
+            )
+        except OSError as error:
+            self.problem = f'{self._path} cannot be written: {error}'
+            self.get_logger().error(self.problem)
+            self._file = None
+        self._messages += 1
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the node."""
+    run(RecorderNode, args)
+
+
+if __name__ == '__main__':
+    main()

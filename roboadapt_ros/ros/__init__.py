@@ -1,0 +1,1 @@
+"""The layer between ROS and the core: messages, images, parameters, QoS, process main."""

@@ -1,0 +1,146 @@
+"""Frames from a V4L2 device, a video file or a folder of images, through OpenCV."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from roboadapt_ros.errors import ImageError
+
+Frame = npt.NDArray[np.uint8]
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp')
+
+
+class FrameSource(ABC):
+    """Gives RGB frames one after the other.
+
+    Example: ``with_source = make_source('folder', 'frames/', (640, 480), 30.0, loop=True)``;
+    `open`, then `read` until it returns None, then `close`.
+    """
+
+    is_live = False
+    """Whether the source sets the pace itself."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Open the source; raises ImageError, naming it, when it is not there."""
+
+    @abstractmethod
+    def read(self) -> Frame | None:
+        """Return the next (H, W, 3) uint8 RGB frame, or None at the end.
+
+        Raises:
+            ImageError: The source broke off or gave another size than asked for.
+        """
+
+    def close(self) -> None:  # noqa: B027 - a folder of images holds nothing open
+        """Free the source; may be called twice."""
+
+
+class CaptureSource(FrameSource):
+    """A V4L2 device or a video file."""
+
+    def __init__(
+        self, source: str, size: tuple[int, int], rate_hz: float, *, is_device: bool, loop: bool
+    ):
+        """Prepare; see `make_source`."""
+        self._source, self._size, self._rate_hz = source, size, rate_hz
+        self.is_live, self._loop = is_device, loop
+        self._capture: cv2.VideoCapture | None = None
+
+    def open(self) -> None:
+        """Open it and, for a device, ask for size and rate."""
+        backend = cv2.CAP_V4L2 if self.is_live else cv2.CAP_ANY
+        capture = cv2.VideoCapture(self._source, backend)
+        if not capture.isOpened():
+            capture.release()
+            raise ImageError(
+                self._source,
+                'cannot be opened',
+                'a camera that is plugged in' if self.is_live else 'a video file OpenCV can read',
+            )
+        if self.is_live:
+            capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
+            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size[1])
+            capture.set(cv2.CAP_PROP_FPS, self._rate_hz)
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        self._capture = capture
+
+    def read(self) -> Frame | None:
+        """Return the next frame; a device that gives none is unplugged."""
+        if self._capture is None:
+            raise ImageError(self._source, 'is not open', 'open() first')
+        is_there, bgr = self._capture.read()
+        if not is_there and not self.is_live:
+            if not self._loop:
+                return None
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+            is_there, bgr = self._capture.read()
+        if not is_there:
+            raise ImageError(self._source, 'gave no frame', 'a camera that is plugged in')
+        return _checked(self._source, bgr, self._size)
+
+    def close(self) -> None:
+        """Release the device or file."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+
+class FolderSource(FrameSource):
+    """A folder of images in the order of their names."""
+
+    def __init__(self, folder: str, size: tuple[int, int], *, loop: bool):
+        """Prepare; see `make_source`."""
+        self._folder, self._size, self._loop = Path(folder), size, loop
+        self._paths: list[Path] = []
+        self._next = 0
+
+    def open(self) -> None:
+        """List the folder."""
+        found = sorted(self._folder.glob('*')) if self._folder.is_dir() else []
+        self._paths = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+        if not self._paths:
+            raise ImageError(
+                str(self._folder), 'has no images', f'a folder with {", ".join(IMAGE_SUFFIXES)}'
+            )
+
+    def read(self) -> Frame | None:
+        """Return the next image."""
+        if self._next == len(self._paths):
+            if not self._loop:
+                return None
+            self._next = 0
+        path = self._paths[self._next]
+        self._next += 1
+        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        if bgr is None:
+            raise ImageError(str(path), 'cannot be read', 'a whole image file')
+        return _checked(str(path), bgr, self._size)
+
+
+def make_source(
+    kind: str, source: str, size: tuple[int, int], rate_hz: float, *, loop: bool
+) -> FrameSource:
+    """Return a source; nothing is opened yet.
+
+    Args:
+        kind: 'device', 'video' or 'folder'.
+        source: Device file, video file or folder.
+        size: Width and height every frame must have [px].
+        rate_hz: Rate asked of a device [Hz].
+        loop: Whether a file or folder starts again at its end.
+    """
+    if kind == 'folder':
+        return FolderSource(source, size, loop=loop)
+    return CaptureSource(source, size, rate_hz, is_device=kind == 'device', loop=loop)
+
+
+def _checked(name: str, bgr: npt.NDArray[np.generic], size: tuple[int, int]) -> Frame:
+    height, width = bgr.shape[:2]
+    if (width, height) != size:
+        raise ImageError(name, f'{width}x{height} pixels', f'{size[0]}x{size[1]} pixels')
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)

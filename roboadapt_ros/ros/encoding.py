@@ -1,0 +1,120 @@
+"""The encoder's worker: one thread that encodes the newest complete set of frames.
+
+Nothing waits for it but a switch. A set that comes while another one is being encoded takes
+the place of the one that waits, which is counted as dropped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+import threading
+
+from roboadapt_ros.dataflow import Features
+from roboadapt_ros.ros.frames import FrameSet
+
+REMEMBERED = 256
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """What happened to frames around a switch."""
+
+    last_before_ns: int
+    """Newest exposure encoded before [ns]; 0 when there was none."""
+    first_after_ns: int
+    """Oldest exposure encoded under the new generation [ns]."""
+    first_after_at_ns: int
+    """When its features were published [ns]."""
+    dropped: int
+    """Complete sets received between the two exposures and not encoded."""
+
+
+class EncodeWorker:
+    """Runs `encode` on sets of frames, newest first, and remembers what became of them.
+
+    Example: sets at 1.0, 1.1 and 1.2 s, the second and third coming while the first is being
+    encoded: 1.0 and 1.2 are encoded, 1.1 is dropped.
+    """
+
+    def __init__(self, encode: Callable[[FrameSet], Features | None]):
+        """Start the thread.
+
+        Args:
+            encode: Encodes and publishes; None when the set was refused (already counted).
+        """
+        self._encode = encode
+        self._condition = threading.Condition()
+        self._pending: FrameSet | None = None
+        self._is_stopping = False
+        self._received: deque[int] = deque(maxlen=REMEMBERED)
+        self._encoded: deque[tuple[int, int, int]] = deque(maxlen=REMEMBERED)
+        self.frames_encoded = 0
+        self.frames_overrun = 0
+        """Sets that were replaced by a newer one before their turn."""
+        self._thread = threading.Thread(target=self._work, name='encode', daemon=True)
+        self._thread.start()
+
+    def offer(self, frames: FrameSet) -> None:
+        """Hand over a complete set."""
+        with self._condition:
+            self._received.append(frames.stamp_ns)
+            self.frames_overrun += self._pending is not None
+            self._pending = frames
+            self._condition.notify_all()
+
+    def stop(self) -> None:
+        """End the thread after the set at hand."""
+        with self._condition:
+            self._is_stopping = True
+            self._condition.notify_all()
+        self._thread.join()
+
+    def await_generation(self, generation: int, timeout_s: float) -> Boundary | None:
+        """Wait for the first features of a generation, or of a newer one.
+
+        Args:
+            generation: The switch's generation.
+            timeout_s: Longest wait [s].
+
+        Returns:
+            The boundary, or None when the time is over.
+        """
+        with self._condition:
+            is_there = self._condition.wait_for(
+                lambda: self._first(generation) is not None, timeout_s
+            )
+            return self._boundary(generation) if is_there else None
+
+    def _first(self, generation: int) -> tuple[int, int, int] | None:
+        return next((done for done in self._encoded if done[0] >= generation), None)
+
+    def _boundary(self, generation: int) -> Boundary | None:
+        first = self._first(generation)
+        if first is None:
+            return None
+        before = [stamp for number, stamp, _ in self._encoded if number < generation]
+        last_ns = before[-1] if before else 0
+        dropped = sum(last_ns < stamp < first[1] for stamp in self._received) if last_ns else 0
+        return Boundary(last_ns, first[1], first[2], dropped)
+
+    def _work(self) -> None:
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._pending is not None or self._is_stopping)
+                if self._is_stopping:
+                    return
+                frames, self._pending = self._pending, None
+            if frames is not None:
+                self._run(frames)
+
+    def _run(self, frames: FrameSet) -> None:
+        features = self._encode(frames)
+        if features is None:
+            return
+        with self._condition:
+            self.frames_encoded += 1
+            done = (features.identity.generation, features.stamp_ns, features.ledger.encoded)
+            self._encoded.append(done)
+            self._condition.notify_all()

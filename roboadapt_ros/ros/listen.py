@@ -1,0 +1,70 @@
+"""The topics of arm, hand and robot errors, as three nodes listen to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.qos import QoSProfile
+from roboadapt_ros.errors import SpecError, UnknownNameError
+from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.qos import STATE
+from roboadapt_ros.ros.robot import ArmSample, ERROR_STATES, message_class, StateBuffer
+from sensor_msgs.msg import JointState
+
+
+def listen_state(
+    node: GraphNode[Any],
+    buffer: StateBuffer,
+    qos: QoSProfile,
+    on_arm: Callable[[ArmSample], None] = lambda _: None,
+) -> None:
+    """Fill a buffer from `joint_states` and `gripper/joint_states` while the node is active.
+
+    Args:
+        node: Refuses, counts and logs malformed messages.
+        buffer: Takes the states.
+        qos: How many states wait for a busy node.
+        on_arm: Told every new state of the arm.
+    """
+
+    def take_gripper(message: JointState) -> None:
+        try:
+            buffer.gripper(message)
+        except SpecError as error:
+            node.refuse('gripper_state', str(error))
+
+    def take_arm(message: JointState) -> None:
+        try:
+            sample = buffer.arm(message)
+        except SpecError as error:
+            node.refuse('joint_state', str(error))
+            return
+        if sample is not None:
+            on_arm(sample)
+
+    node.subscribe(JointState, 'gripper/joint_states', take_gripper, qos)
+    node.subscribe(JointState, 'joint_states', take_arm, qos)
+
+
+def listen_errors(
+    node: GraphNode[Any], type_name: str, on_problem: Callable[[str | None], None]
+) -> None:
+    """Tell the robot's own error state, while the node is active.
+
+    Args:
+        node: The node.
+        type_name: Message type of `robot_state`; '' = the rig has none.
+        on_problem: Told why the robot can't move, or None when it can.
+
+    Raises:
+        UnknownNameError: A type that can't be read.
+        ConfigError: Its package is not installed.
+    """
+    if not type_name:
+        return
+    if type_name not in ERROR_STATES:
+        raise UnknownNameError('type of robot_state', type_name, ERROR_STATES)
+    problem = ERROR_STATES[type_name]
+    kind = message_class(type_name)
+    node.subscribe(kind, 'robot_state', lambda message: on_problem(problem(message)), STATE)

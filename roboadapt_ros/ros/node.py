@@ -1,0 +1,210 @@
+"""The base of every node: a lifecycle with owned entities, parameters, health and refusals.
+
+A node overrides four hooks. Configuring loads and warms up, activating connects; what the
+hooks create through this class is destroyed in the opposite transition.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+import time
+import traceback
+from typing import Any, Generic, TypeVar
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile
+from roboadapt_ros.errors import RoboAdaptError
+from roboadapt_ros.ros.diagnostics import Health, Level, Reporter
+from roboadapt_ros.ros.params import declare, read, require_known
+
+ConfigT = TypeVar('ConfigT')
+REFUSAL_LOG_PERIOD_S = 2.0
+
+
+class GraphNode(LifecycleNode, Generic[ConfigT]):
+    """Lifecycle node with parameters from a dataclass.
+
+    A hook that raises a `RoboAdaptError` fails its transition: the error is logged, shown on
+    /diagnostics, and the node stays where it was with nothing half made.
+    """
+
+    def __init__(self, name: str, config_type: type[ConfigT]):
+        """Declare the parameters; nothing else happens before `configure`.
+
+        Raises:
+            ConfigError: A parameter has the wrong type or is out of bounds.
+            UnknownNameError: A parameter was set that the node does not have.
+        """
+        super().__init__(name)
+        declare(self, config_type)
+        require_known(self, config_type)
+        self._config_type = config_type
+        self._made_publishers: list[Any] = []
+        self._while_active: list[tuple[Callable[[Any], Any], Any]] = []
+        self._refusal_logged_s: dict[str, float] = {}
+        self.refused: Counter[str] = Counter()
+        """What was refused, by cause."""
+        self.is_active = False
+        self.problem = 'not configured'
+        """Why the node does not work; '' while it does."""
+        self._reporter = Reporter(self, self.health)
+
+    # ---- hooks ----
+
+    def configure(self, config: ConfigT) -> None:
+        """Load, warm up, create publishers."""
+
+    def activate(self) -> None:
+        """Subscribe, serve, start timers."""
+
+    def deactivate(self) -> None:
+        """Stop what leads to motion, before publishers fall silent."""
+
+    def release(self) -> None:
+        """Free what `configure` made; must cope with a `configure` that failed half way."""
+
+    def health(self) -> Health:
+        """Return how the node does, for /diagnostics."""
+        if self.problem:
+            return Health(Level.ERROR, self.problem, dict(self.refused))
+        return Health(Level.OK, 'active' if self.is_active else 'inactive', dict(self.refused))
+
+    # ---- tools for the hooks ----
+
+    def now_ns(self) -> int:
+        """Return the time on the ROS clock [ns]."""
+        return int(self.get_clock().now().nanoseconds)
+
+    def publisher(self, message_type: type, topic: str, qos: QoSProfile) -> Any:
+        """Create a publisher that speaks only while the node is active; for `configure`."""
+        made = self.create_lifecycle_publisher(message_type, topic, qos)
+        self._made_publishers.append(made)
+        return made
+
+    def destroy_with_active(self, destroy: Callable[[Any], Any], entity: Any) -> None:
+        """Have an entity that was created directly destroyed when the node is deactivated."""
+        self._while_active.append((destroy, entity))
+
+    def subscribe(
+        self,
+        message_type: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        qos: QoSProfile,
+        group: CallbackGroup | None = None,
+    ) -> None:
+        """Listen for as long as the node is active; for `activate`."""
+        made = self.create_subscription(message_type, topic, callback, qos, callback_group=group)
+        self._while_active.append((self.destroy_subscription, made))
+
+    def serve(
+        self,
+        service_type: type,
+        name: str,
+        callback: Callable[[Any, Any], Any],
+        group: CallbackGroup | None = None,
+    ) -> None:
+        """Answer a service for as long as the node is active; for `activate`."""
+        made = self.create_service(service_type, name, callback, callback_group=group)
+        self._while_active.append((self.destroy_service, made))
+
+    def every(
+        self, period_s: float, callback: Callable[[], None], group: CallbackGroup | None = None
+    ) -> None:
+        """Call back at a rate for as long as the node is active; for `activate`."""
+        made = self.create_timer(period_s, callback, callback_group=group)
+        self._while_active.append((self.destroy_timer, made))
+
+    def refuse(self, cause: str, detail: str) -> None:
+        """Count a refusal and log it, at most once in two seconds for each cause."""
+        self.refused[cause] += 1
+        now_s = time.monotonic()
+        if (
+            now_s - self._refusal_logged_s.get(cause, -REFUSAL_LOG_PERIOD_S)
+            >= REFUSAL_LOG_PERIOD_S
+        ):
+            self._refusal_logged_s[cause] = now_s
+            count = self.refused[cause]
+            self.get_logger().warning(f'Refused ({cause}, {count} so far): {detail}')
+
+    # ---- transitions ----
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Read the parameters and call `configure`."""
+        if self._fails(lambda: self.configure(read(self, self._config_type)), 'configure'):
+            self._release_all()
+            return TransitionCallbackReturn.FAILURE
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let the publishers speak and call `activate`."""
+        result = super().on_activate(state)
+        if self._fails(self.activate, 'activate'):
+            self._destroy_active()
+            super().on_deactivate(state)
+            return TransitionCallbackReturn.FAILURE
+        self.is_active = True
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop: commands first, publishers last."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free what was configured."""
+        result = super().on_cleanup(state)
+        self._release_all()
+        self.problem = 'not configured'
+        return result
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and free everything."""
+        self.close()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to unconfigured after an unknown exception in a transition."""
+        self.close()
+        return TransitionCallbackReturn.SUCCESS
+
+    def close(self) -> None:
+        """Stop and free everything, in whatever state; also called when the process ends."""
+        if self.is_active:
+            self._stop()
+        self._destroy_active()
+        self._release_all()
+
+    # ---- inside ----
+
+    def _fails(self, hook: Callable[[], None], transition: str) -> bool:
+        """Run a hook and return whether it failed, with the reason logged and kept."""
+        try:
+            hook()
+        except RoboAdaptError as error:
+            self.problem = str(error)
+            self.get_logger().error(f'Cannot {transition}: {error}')
+            return True
+        except Exception:
+            # rclpy turns this into its error transition without a word.
+            self.get_logger().fatal(f'Cannot {transition}:\n{traceback.format_exc()}')
+            raise
+        self.problem = ''
+        return False
+
+    def _stop(self) -> None:
+        self.is_active = False
+        self.deactivate()
+        self._destroy_active()
+
+    def _destroy_active(self) -> None:
+        while self._while_active:
+            destroy, entity = self._while_active.pop()
+            destroy(entity)
+
+    def _release_all(self) -> None:
+        self.release()
+        while self._made_publishers:
+            self.destroy_lifecycle_publisher(self._made_publishers.pop())

@@ -1,0 +1,164 @@
+"""Node parameters from one frozen dataclass per node, and back.
+
+The dataclass is the only place with names, types, defaults and bounds: each field becomes a
+read-only ROS parameter with a description, and what the user set becomes the dataclass again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import (
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+    ParameterUninitializedException,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from roboadapt_ros.errors import ConfigError, UnknownNameError
+
+T = TypeVar('T')
+
+_TYPES = {
+    bool: Parameter.Type.BOOL,
+    int: Parameter.Type.INTEGER,
+    float: Parameter.Type.DOUBLE,
+    str: Parameter.Type.STRING,
+    tuple[str, ...]: Parameter.Type.STRING_ARRAY,
+    tuple[float, ...]: Parameter.Type.DOUBLE_ARRAY,
+    tuple[int, ...]: Parameter.Type.INTEGER_ARRAY,
+}
+_ROS_OWN = ('qos_overrides.', 'use_sim_time', 'start_type_description_service')
+_LARGEST = 1e9
+"""Bound of a range that is open at one side: ROS ranges have two ends."""
+
+
+def param(
+    default: Any = dataclasses.MISSING,
+    *,
+    help: str,
+    unit: str = '',
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Return a dataclass field that is a ROS parameter.
+
+    Args:
+        default: Value where nothing is set; without one the parameter is required.
+        help: What it is and what raising it does.
+        unit: Unit, '' for none.
+        minimum: Inclusive lower bound of a number.
+        maximum: Inclusive upper bound of a number.
+        choices: Allowed strings, any when empty.
+    """
+    metadata = {
+        'help': help,
+        'unit': unit,
+        'minimum': minimum,
+        'maximum': maximum,
+        'choices': choices,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def declare(node: Node, cls: type) -> None:
+    """Declare a parameter on `node` for every field of the dataclass `cls`.
+
+    Raises:
+        ConfigError: What the user set has the wrong type or is out of bounds.
+    """
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        kind = _TYPES[hints[field.name]]
+        value: Any = kind
+        # rclpy takes an empty list for bytes, so an empty default stays undeclared in value.
+        if field.default is not dataclasses.MISSING and field.default != ():
+            value = list(field.default) if isinstance(field.default, tuple) else field.default
+        try:
+            node.declare_parameter(field.name, value, _descriptor(field, kind))
+        except InvalidParameterTypeException as error:
+            wanted = kind.name.lower().replace('_', ' ')
+            raise ConfigError(
+                f'parameter {field.name}', str(error), f'must be {wanted}'
+            ) from error
+        except InvalidParameterValueException as error:
+            raise ConfigError(
+                f'parameter {field.name}', str(error), _bounds_text(field)
+            ) from error
+
+
+def require_known(node: Node, cls: type) -> None:
+    """Refuse a parameter that was set and that the node does not have.
+
+    rclpy ignores such a parameter, so a misspelt limit would silently stay at its default.
+
+    Raises:
+        UnknownNameError: With the nearest right name.
+    """
+    names = [field.name for field in dataclasses.fields(cls)]
+    # rclpy gives no public access to what was set and not declared.
+    for name in getattr(node, '_parameter_overrides', {}):
+        if name not in names and not node.has_parameter(name) and not name.startswith(_ROS_OWN):
+            raise UnknownNameError('parameter', name, names)
+
+
+def read(node: Node, cls: type[T]) -> T:
+    """Return the dataclass `cls` filled with the declared parameters of `node`.
+
+    Raises:
+        ConfigError: A required parameter is missing, or the dataclass refuses a value.
+        UnknownNameError: A value that is not among the field's choices.
+    """
+    values = {}
+    for field in dataclasses.fields(typing.cast(Any, cls)):
+        value = _value(node, field.name)
+        if value is None:
+            if field.default is dataclasses.MISSING:
+                raise ConfigError(f'parameter {field.name}', None, 'is required and was not set')
+            value = field.default
+        choices = field.metadata.get('choices', ())
+        for item in value if isinstance(value, (list, tuple)) else (value,):
+            if choices and item not in choices:
+                raise UnknownNameError(f'{field.name}', str(item), choices)
+        is_list = not isinstance(value, (str, bool, int, float))
+        values[field.name] = tuple(value) if is_list else value
+    return cls(**values)
+
+
+def _value(node: Node, name: str) -> Any:
+    try:
+        return node.get_parameter(name).value
+    except ParameterUninitializedException:
+        return None
+
+
+def _descriptor(field: dataclasses.Field[Any], kind: Parameter.Type) -> ParameterDescriptor:
+    """Return help, unit, bounds and choices as ROS shows them."""
+    meta = field.metadata
+    text = meta.get('help', '')
+    if meta.get('unit'):
+        text += f' [{meta["unit"]}]'
+    descriptor = ParameterDescriptor(name=field.name, description=text, read_only=True)
+    descriptor.type = kind.value
+    if meta.get('choices'):
+        descriptor.additional_constraints = f'one of {", ".join(meta["choices"])}'
+    low, high = meta.get('minimum'), meta.get('maximum')
+    if low is None and high is None:
+        return descriptor
+    low, high = -_LARGEST if low is None else low, _LARGEST if high is None else high
+    if kind in (Parameter.Type.INTEGER, Parameter.Type.INTEGER_ARRAY):
+        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
+    else:
+        descriptor.floating_point_range = [
+            FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
+        ]
+    return descriptor
+
+
+def _bounds_text(field: dataclasses.Field[Any]) -> str:
+    low, high = field.metadata.get('minimum'), field.metadata.get('maximum')
+    return f'must be within {low if low is not None else ""}..{high if high is not None else ""}'

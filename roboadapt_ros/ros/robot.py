@@ -1,0 +1,220 @@
+"""What a rig says about its arm and hand: joint states by name, gripper width, error state."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+import importlib
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+import numpy as np
+import numpy.typing as npt
+from roboadapt_ros.dataflow import RobotState
+from roboadapt_ros.errors import ConfigError, RefusedError, SpecError
+from roboadapt_ros.ros.convert import from_time
+from sensor_msgs.msg import JointState
+
+FloatArray = npt.NDArray[np.float64]
+COMMAND_TIMEOUT_S = 0.1
+"""A command that is not followed by another for this long is no longer in force [s]."""
+_MOVABLE_MODES = (1, 2)
+"""franka_msgs/FrankaRobotState: IDLE and MOVE."""
+
+
+class JointReader:
+    """Reads joints out of JointState messages by name, in the caller's order.
+
+    The order in a message is not to be trusted: franka_ros2 has swapped joints in it
+    (https://github.com/frankarobotics/franka_ros2/issues/156).
+    """
+
+    def __init__(self, names: tuple[str, ...]):
+        """Remember which joints to read."""
+        self.names = names
+        self._seen: list[str] | None = None
+        self._index = np.zeros(len(names), dtype=np.intp)
+
+    def read(self, message: JointState) -> tuple[FloatArray, FloatArray]:
+        """Return positions and velocities, (n,) each; missing velocities read as zero.
+
+        Raises:
+            SpecError: A joint is missing, or fewer positions than names.
+        """
+        if message.name != self._seen:
+            missing = [name for name in self.names if name not in message.name]
+            if missing:
+                raise SpecError(
+                    'joint_states', f'joints {", ".join(message.name)}', ', '.join(self.names)
+                )
+            self._index = np.array([message.name.index(name) for name in self.names])
+            self._seen = list(message.name)
+        if len(message.position) != len(message.name):
+            raise SpecError(
+                'joint_states.position', f'{len(message.position)} values', f'{len(message.name)}'
+            )
+        positions = np.array(message.position, dtype=np.float64)[self._index]
+        if len(message.velocity) != len(message.name):
+            return positions, np.zeros(len(self.names))
+        return positions, np.array(message.velocity, dtype=np.float64)[self._index]
+
+
+@dataclass(frozen=True)
+class ArmSample:
+    """One joint state [rad], [rad/s]."""
+
+    stamp_ns: int
+    q: FloatArray
+    dq: FloatArray
+
+
+class StateBuffer:
+    """The last second of measured states, found by time.
+
+    Example: with states every 10 ms, `nearest(t)` returns one at most 5 ms from t, its pose by
+    forward kinematics and the newest gripper width.
+    """
+
+    def __init__(
+        self,
+        joint_names: tuple[str, ...],
+        gripper_joint_names: tuple[str, ...],
+        forward: Callable[[FloatArray], tuple[FloatArray, FloatArray]],
+        *,
+        length: int = 200,
+    ):
+        """Prepare.
+
+        Args:
+            joint_names: Arm joints in order.
+            gripper_joint_names: Finger joints; their positions add up to the width [m].
+            forward: Joints (7,) [rad] to TCP position [m] and quaternion xyzw, base frame.
+            length: Joint states kept.
+        """
+        self._arm, self._fingers = JointReader(joint_names), JointReader(gripper_joint_names)
+        self._forward = forward
+        self._samples: deque[ArmSample] = deque(maxlen=length)
+        self._widths: deque[tuple[int, float]] = deque(maxlen=length)
+        self._commands: deque[ArmSample] = deque(maxlen=length)
+
+    def arm(self, message: JointState) -> ArmSample | None:
+        """Take a joint state; None (and forgotten) when it is not newer than the last.
+
+        Raises:
+            SpecError: As `JointReader.read`.
+        """
+        q, dq = self._arm.read(message)
+        sample = ArmSample(from_time(message.header.stamp), q, dq)
+        if self._samples and sample.stamp_ns <= self._samples[-1].stamp_ns:
+            return None
+        self._samples.append(sample)
+        return sample
+
+    def gripper(self, message: JointState) -> None:
+        """Take the finger joints; raises as `arm`."""
+        fingers, _ = self._fingers.read(message)
+        self._widths.append((from_time(message.header.stamp), float(fingers.sum())))
+
+    def command(self, message: JointState) -> None:
+        """Take a joint target that was sent to the arm; raises as `arm`."""
+        q, dq = self._arm.read(message)
+        self._commands.append(ArmSample(from_time(message.header.stamp), q, dq))
+
+    @property
+    def latest(self) -> ArmSample | None:
+        """The newest joint state."""
+        return self._samples[-1] if self._samples else None
+
+    @property
+    def width_m(self) -> float | None:
+        """The newest gripper width [m]."""
+        return self._widths[-1][1] if self._widths else None
+
+    def nearest(self, time_ns: int, *, max_distance_s: float) -> RobotState:
+        """Return the state measured nearest to a time.
+
+        Raises:
+            RefusedError: 'state_missing' when nothing was measured near it.
+        """
+        if not self._samples or not self._widths:
+            missing = 'gripper' if self._samples else 'arm'
+            raise RefusedError('state_missing', f'no joint state of the {missing} was received')
+        samples = list(self._samples)
+        sample = samples[_nearest([s.stamp_ns for s in samples], time_ns)]
+        distance_s = abs(sample.stamp_ns - time_ns) / 1e9
+        if distance_s > max_distance_s:
+            raise RefusedError(
+                'state_missing',
+                f'nearest joint state is {distance_s:.3f} s from the exposure, '
+                f'at most {max_distance_s:g} s',
+            )
+        widths = list(self._widths)
+        width_m = widths[_nearest([stamp for stamp, _ in widths], time_ns)][1]
+        position, quat_xyzw = self._forward(sample.q)
+        return RobotState(
+            stamp_ns=sample.stamp_ns,
+            q=sample.q,
+            dq=sample.dq,
+            ee_position=position,
+            ee_quat_xyzw=quat_xyzw,
+            ee_commanded=self._commanded(time_ns, position),
+            gripper_width_m=width_m,
+        )
+
+    def _commanded(self, time_ns: int, otherwise: FloatArray) -> FloatArray:
+        """Return the hand position of the command in force at a time, if there was one."""
+        for sample in reversed(self._commands):
+            if sample.stamp_ns <= time_ns:
+                is_in_force = time_ns - sample.stamp_ns <= COMMAND_TIMEOUT_S * 1e9
+                return self._forward(sample.q)[0] if is_in_force else otherwise
+        return otherwise
+
+
+def _nearest(stamps: list[int], time_ns: int) -> int:
+    """Return the index of the stamp (ascending) nearest to a time."""
+    right = bisect_left(stamps, time_ns)
+    if right == 0:
+        return 0
+    if right == len(stamps):
+        return right - 1
+    return right if stamps[right] - time_ns < time_ns - stamps[right - 1] else right - 1
+
+
+def _from_diagnostic(message: DiagnosticStatus) -> str | None:
+    is_ok = message.level in (DiagnosticStatus.OK, DiagnosticStatus.WARN)
+    return None if is_ok else message.message or 'error'
+
+
+def _from_franka(message: Any) -> str | None:
+    """Read franka_msgs/FrankaRobotState."""
+    errors = message.current_errors
+    names = [name for name in errors.get_fields_and_field_types() if getattr(errors, name)]
+    if names:
+        return ', '.join(names)
+    if message.robot_mode not in _MOVABLE_MODES:
+        return f'robot mode {message.robot_mode}'
+    return None
+
+
+ERROR_STATES: dict[str, Callable[[Any], str | None]] = {
+    'diagnostic_msgs/DiagnosticStatus': _from_diagnostic,
+    'franka_msgs/FrankaRobotState': _from_franka,
+}
+"""Readers of a robot's own error state by message type: why it can't move, or None."""
+
+
+def message_class(type_name: str) -> type:
+    """Return the class of 'package/Message'.
+
+    Raises:
+        ConfigError: The package is not installed here, or has no such message.
+    """
+    package, _, name = type_name.partition('/')
+    try:
+        return getattr(importlib.import_module(f'{package}.msg'), name)  # type: ignore[no-any-return]
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            'message type', type_name, f'must be installed here ({error}); source its workspace'
+        ) from error

@@ -1,0 +1,38 @@
+"""Shared by the tests that run real nodes."""
+
+import fakes
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
+from roboadapt_ros.bringup.environment import find_free_domain
+
+
+@pytest.fixture(scope='session')
+def models(tmp_path_factory):
+    """Return a models folder with a random backbone and two circling tasks."""
+    return fakes.make_circle_models(tmp_path_factory.mktemp('models'))
+
+
+@pytest.fixture(scope='session')
+def domain():
+    """Return a ROS domain of this test process's own."""
+    return find_free_domain()
+
+
+@pytest.fixture
+def make_node(domain):
+    """Return a function that makes a node of its own context from ROS arguments."""
+    made = []
+
+    def make(name, *arguments):
+        context = Context()
+        rclpy.init(args=['--ros-args', *arguments], context=context, domain_id=domain)
+        node = Node(name, context=context)
+        made.append((node, context))
+        return node
+
+    yield make
+    for node, context in made:
+        node.destroy_node()
+        context.try_shutdown()

@@ -1,0 +1,198 @@
+"""Frames to sets, the encoder's worker, and the real-time pacer."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from roboadapt_ros.dataflow import Features, Identity, LatencyLedger
+from roboadapt_ros.ros.encoding import EncodeWorker
+from roboadapt_ros.ros.frames import Frame, FramePairer, FrameSet, StampRule
+from roboadapt_ros.ros.pacer import Pacer
+
+PERIOD_NS = 100_000_000
+T0_NS = 10_000_000_000
+PIXELS = np.zeros((2, 2, 3), dtype=np.uint8)
+
+
+def _frame(stamp_ns):
+    return Frame(stamp_ns, stamp_ns + 5, PIXELS)
+
+
+def _pairer():
+    return FramePairer(('scene', 'wrist'), tolerance_s=0.02)
+
+
+def test_frames_of_one_moment_are_a_set():
+    pairer = _pairer()
+    assert pairer.add('scene', _frame(T0_NS)) is None
+    found = pairer.add('wrist', _frame(T0_NS + 4_000_000))
+    assert found.stamp_ns == T0_NS
+    assert found.received_ns == T0_NS + 5
+
+
+def test_frames_further_apart_than_the_tolerance_are_no_set():
+    pairer = _pairer()
+    pairer.add('scene', _frame(T0_NS))
+    assert pairer.add('wrist', _frame(T0_NS + 21_000_000)) is None
+
+
+def test_a_frame_is_used_once():
+    pairer = _pairer()
+    pairer.add('scene', _frame(T0_NS))
+    assert pairer.add('wrist', _frame(T0_NS)) is not None
+    assert pairer.add('wrist', _frame(T0_NS + 1_000_000)) is None
+
+
+def test_a_frame_whose_partner_was_lost_is_counted():
+    pairer = _pairer()
+    pairer.add('scene', _frame(T0_NS))
+    pairer.add('scene', _frame(T0_NS + PERIOD_NS))
+    assert pairer.add('wrist', _frame(T0_NS + PERIOD_NS)) is not None
+    assert pairer.counts == {'unpaired_scene': 1}
+
+
+def test_a_silent_camera_leaves_no_set_and_no_growing_memory():
+    pairer = _pairer()
+    for index in range(100):
+        assert pairer.add('scene', _frame(T0_NS + index * PERIOD_NS)) is None
+    assert pairer.counts['unpaired_scene'] == 96
+    assert pairer.last_stamp_ns['wrist'] == 0
+
+
+@pytest.mark.parametrize(
+    ('stamp_ns', 'last_ns', 'cause'),
+    [
+        (0, 0, 'zero_stamp'),
+        (T0_NS, T0_NS, 'repeated_stamp'),
+        (T0_NS - 1, T0_NS, 'reordered'),
+        (T0_NS + 10**9, 0, 'future'),
+        (T0_NS - 10**9, 0, 'stale'),
+        (T0_NS - 10**8, 0, None),
+    ],
+)
+def test_a_stamp_is_judged_and_explained(stamp_ns, last_ns, cause):
+    rule = StampRule(max_age_s=0.3)
+    assert rule.judge(stamp_ns, last_ns, T0_NS) == cause
+    if cause is not None:
+        assert 'wrist' in rule.explain('wrist', cause, stamp_ns, T0_NS)
+
+
+class _SlowEncoder:
+    """Encodes when told to, under the generation that is set."""
+
+    def __init__(self):
+        self.generation = 1
+        self.gate = threading.Semaphore(0)
+        self.encoded = []
+        self.worker = EncodeWorker(self._encode)
+
+    def _encode(self, frames):
+        self.gate.acquire()
+        self.encoded.append(frames.stamp_ns)
+        identity = Identity(
+            task='t', package_digest='', generation=self.generation, frame_stamps_ns=()
+        )
+        ledger = LatencyLedger(encoded=frames.stamp_ns + 1)
+        return Features(
+            stamp_ns=frames.stamp_ns, identity=identity, ledger=ledger, values=np.zeros(1)
+        )
+
+    def offer(self, index):
+        self.worker.offer(FrameSet({'scene': _frame(T0_NS + index * PERIOD_NS)}))
+
+    def encode(self):
+        """Let one set through and wait until it is done."""
+        done = self.worker.frames_encoded
+        self.gate.release()
+        deadline_s = time.monotonic() + 5.0
+        while self.worker.frames_encoded == done:
+            assert time.monotonic() < deadline_s, 'nothing was encoded'
+            time.sleep(0.001)
+
+    def take(self):
+        """Wait until the worker has taken the set that waits."""
+        deadline_s = time.monotonic() + 5.0
+        while self.worker._pending is not None:
+            assert time.monotonic() < deadline_s, 'the set was not taken'
+            time.sleep(0.001)
+
+
+@pytest.fixture
+def encoder():
+    made = _SlowEncoder()
+    yield made
+    made.gate.release(10)
+    made.worker.stop()
+
+
+def test_the_newest_set_is_encoded_and_the_one_passed_by_is_counted(encoder):
+    encoder.offer(0)
+    encoder.take()
+    encoder.offer(1)
+    encoder.offer(2)
+    encoder.encode()
+    encoder.encode()
+    assert encoder.encoded == [T0_NS, T0_NS + 2 * PERIOD_NS]
+    assert encoder.worker.frames_overrun == 1
+
+
+def test_a_switch_learns_the_frames_on_both_sides_of_the_boundary(encoder):
+    encoder.offer(0)
+    encoder.encode()
+    encoder.generation = 2
+    encoder.offer(1)
+    encoder.encode()
+    boundary = encoder.worker.await_generation(2, 1.0)
+    assert boundary.last_before_ns == T0_NS
+    assert boundary.first_after_ns == T0_NS + PERIOD_NS
+    assert boundary.dropped == 0
+
+
+def test_a_set_lost_at_the_boundary_is_counted(encoder):
+    encoder.offer(0)
+    encoder.take()
+    encoder.offer(1)  # lost: replaced while the first one is being encoded
+    encoder.offer(2)
+    encoder.encode()
+    encoder.generation = 2
+    encoder.encode()
+    assert encoder.worker.await_generation(2, 1.0).dropped == 1
+
+
+def test_a_switch_without_frames_ends_at_its_deadline(encoder):
+    assert encoder.worker.await_generation(1, 0.05) is None
+
+
+def _pace(tick, duration_s, **settings):
+    failures = []
+    ended = threading.Event()
+    pacer = Pacer(0.01, tick, failed=failures.append, ended=ended.set, **settings)
+    pacer.start()
+    ended.wait(duration_s)
+    pacer.stop()
+    return pacer, failures
+
+
+def test_a_pacer_keeps_real_time_and_never_runs_faster():
+    ticks = []
+    pacer, failures = _pace(lambda: ticks.append(time.monotonic()), 0.5)
+    passed_s = ticks[-1] - ticks[0]
+    assert not failures
+    assert (len(ticks) - 1) * 0.01 <= passed_s + 0.031, 'it ran ahead of real time'
+    assert 0.0 < pacer.factor <= 1.0
+
+
+def test_a_pacer_that_can_not_keep_up_says_so():
+    pacer, _ = _pace(lambda: time.sleep(0.02), 0.5, max_lag_s=0.03)
+    assert pacer.factor < 0.7
+    assert pacer.lost_s > 0.1
+
+
+def test_a_tick_that_raises_ends_the_pacer_with_its_traceback():
+    def fail():
+        raise ValueError('the physics broke')
+
+    _, failures = _pace(fail, 0.5)
+    assert len(failures) == 1
+    assert 'the physics broke' in failures[0]

@@ -1,0 +1,145 @@
+"""Image messages to arrays: every encoding, and what a broken driver may send."""
+
+import array
+import time
+
+from builtin_interfaces.msg import Time
+import cv2
+import numpy as np
+import pytest
+from roboadapt_ros.errors import ImageError
+from roboadapt_ros.ros.images import ENCODINGS, from_rgb, require_size, to_array, to_rgb
+from sensor_msgs.msg import CompressedImage, Image
+
+WIDTH, HEIGHT = 6, 4
+RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def _message(pixels, encoding, *, padding=0, is_bigendian=False):
+    """Return a message of an array, with bytes of padding at the end of every row."""
+    data = pixels.astype(pixels.dtype.newbyteorder('>' if is_bigendian else '<'))
+    rows = np.frombuffer(data.tobytes(), np.uint8).reshape(len(pixels), -1)
+    rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=7)
+    message = Image(
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        encoding=encoding,
+        step=rows.shape[1],
+        is_bigendian=int(is_bigendian),
+    )
+    message.data = array.array('B', rows.tobytes())
+    return message
+
+
+@pytest.mark.parametrize('padding', [0, 1, 5])
+@pytest.mark.parametrize(
+    ('encoding', 'channels'),
+    [('rgb8', [0, 1, 2]), ('bgr8', [2, 1, 0]), ('rgba8', [0, 1, 2, 0]), ('bgra8', [2, 1, 0, 0])],
+)
+def test_every_channel_order_becomes_rgb(encoding, channels, padding):
+    message = _message(RGB[:, :, channels], encoding, padding=padding)
+    np.testing.assert_array_equal(to_rgb(message, 'scene'), RGB)
+
+
+@pytest.mark.parametrize('padding', [0, 3])
+def test_grey_becomes_three_equal_channels(padding):
+    frame = to_rgb(_message(RGB[:, :, 0], 'mono8', padding=padding), 'scene')
+    np.testing.assert_array_equal(frame, np.repeat(RGB[:, :, :1], 3, axis=2))
+
+
+@pytest.mark.parametrize('is_bigendian', [False, True])
+def test_depth_keeps_its_values_in_either_byte_order(is_bigendian):
+    depth = np.random.default_rng(0).integers(0, 2**16, (HEIGHT, WIDTH), dtype=np.uint16)
+    message = _message(depth, '16UC1', padding=3, is_bigendian=is_bigendian)
+    found = to_array(message, 'depth')
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, depth)
+
+
+@pytest.mark.parametrize('is_bigendian', [False, True])
+def test_grey_of_16_bits_is_scaled_to_8(is_bigendian):
+    grey = np.array([[0, 257, 65535]], dtype=np.uint16)
+    frame = to_rgb(_message(grey, 'mono16', is_bigendian=is_bigendian), 'scene')
+    np.testing.assert_array_equal(frame[0, :, 0], [0, 1, 255])
+
+
+@pytest.mark.parametrize(
+    ('pattern', 'red', 'blue'),
+    [('rggb', (0, 0), (1, 1)), ('bggr', (1, 1), (0, 0)), ('gbrg', (1, 0), (0, 1)),
+     ('grbg', (0, 1), (1, 0))],
+)  # fmt: skip
+def test_bayer_patterns_find_their_red_and_blue(pattern, red, blue):
+    mosaic = np.zeros((8, 8), dtype=np.uint8)
+    mosaic[red[0] :: 2, red[1] :: 2] = 200
+    mosaic[blue[0] :: 2, blue[1] :: 2] = 50
+    inside = to_rgb(_message(mosaic, f'bayer_{pattern}8'), 'scene')[2:-2, 2:-2]
+    assert inside[:, :, 0].min() > 150, 'red cells of the pattern are not red'
+    assert inside[:, :, 1].max() == 0
+    assert 30 < inside[:, :, 2].max() <= 50
+
+
+@pytest.mark.parametrize(('suffix', 'tolerance'), [('.png', 0), ('.jpg', 12)])
+def test_compressed_images_become_rgb(suffix, tolerance):
+    smooth = cv2.resize(RGB, (64, 48), interpolation=cv2.INTER_CUBIC)
+    _, data = cv2.imencode(suffix, cv2.cvtColor(smooth, cv2.COLOR_RGB2BGR))
+    message = CompressedImage(format=suffix[1:], data=array.array('B', data.tobytes()))
+    difference = np.abs(to_rgb(message, 'scene').astype(int) - smooth.astype(int))
+    assert difference.mean() <= tolerance
+
+
+def test_broken_compressed_data_names_camera_and_format():
+    message = CompressedImage(format='jpeg', data=array.array('B', b'\xff\xd8 not a jpeg'))
+    with pytest.raises(ImageError, match="'wrist'.*jpeg"):
+        to_rgb(message, 'wrist')
+
+
+def test_a_message_made_here_is_read_back():
+    message = from_rgb(RGB, Time(sec=3), 'scene_optical_frame')
+    assert (message.header.stamp.sec, message.header.frame_id) == (3, 'scene_optical_frame')
+    np.testing.assert_array_equal(to_rgb(message, 'scene'), RGB)
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        ({'height': HEIGHT + 1}, 'bytes for 6x5 rgb8.*height x step'),
+        ({'width': WIDTH + 1}, 'step 18 bytes for 7 pixels.*at least 21'),
+        ({'height': 0}, 'at least one pixel'),
+        ({'step': 17}, 'step 17 bytes'),
+        ({'encoding': 'rgb'}, "encoding 'rgb'.*one of rgb8"),
+        ({'encoding': '16UC1', 'step': 18}, 'a colour encoding: rgb8'),
+        ({'encoding': '8UC3'}, 'a colour encoding'),
+    ],
+)
+def test_a_message_that_does_not_add_up_is_a_clear_error(change, words):
+    message = _message(RGB, 'rgb8')
+    for field, value in change.items():
+        setattr(message, field, value)
+    with pytest.raises(ImageError, match=rf"(?s)'scene'.*{words}"):
+        to_rgb(message, 'scene')
+
+
+def test_another_size_than_required_is_named():
+    with pytest.raises(ImageError, match="'scene'.*6x4 pixels.*640x480"):
+        require_size(RGB, 'scene', 640, 480)
+
+
+def test_a_full_hd_message_is_filled_without_a_look_at_each_byte():
+    frame = np.zeros((1080, 1920, 3), dtype=np.uint8)
+    start_s = time.perf_counter()
+    from_rgb(frame, Time(), 'scene')
+    assert time.perf_counter() - start_s < 0.3, 'the slow path takes 1.4 s'
+
+
+def test_cv_bridge_gives_the_same_where_it_is_installed(monkeypatch):
+    pytest.importorskip('cv_bridge')
+    for encoding in (name for name, layout in ENCODINGS.items() if layout.is_colour):
+        layout = ENCODINGS[encoding]
+        shape = (8, 8) if layout.channels == 1 else (8, 8, layout.channels)
+        high = 256 if layout.depth == 'u1' else 2**16
+        pixels = np.random.default_rng(0).integers(0, high, shape).astype(layout.depth)
+        message = _message(pixels, encoding)
+        by_cv_bridge = to_rgb(message, 'scene')
+        with monkeypatch.context() as patch:
+            patch.setattr('roboadapt_ros.ros.images.CvBridge', None)
+            np.testing.assert_array_equal(by_cv_bridge, to_rgb(message, 'scene'), encoding)

@@ -1,0 +1,36 @@
+"""Every node: its parameters, its names, and what it loads."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import rclpy
+from rclpy.lifecycle import LifecycleNode
+
+NODES = Path(__file__).parents[2] / 'roboadapt_ros' / 'nodes'
+BASE = NODES.parent / 'ros' / 'node.py'
+
+
+@pytest.fixture(scope='module')
+def taken():
+    """Return the attributes that rclpy's own lifecycle node has."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = LifecycleNode('taken', context=context)
+    names = set(dir(node))
+    node.destroy_node()
+    context.try_shutdown()
+    return names
+
+
+def _assigned(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        is_own = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if is_own and isinstance(node.value, ast.Name) and node.value.id == 'self':
+            yield node.attr
+
+
+@pytest.mark.parametrize('path', [*sorted(NODES.glob('*_node.py')), BASE], ids=lambda p: p.stem)
+def test_no_attribute_of_rclpy_is_overwritten(path, taken):
+    clashes = set(_assigned(path)) & taken
+    assert not clashes, f'{path.name} overwrites what rclpy keeps in {", ".join(sorted(clashes))}'

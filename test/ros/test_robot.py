@@ -1,0 +1,124 @@
+"""What a rig says: joints by name, the state at an exposure, grippers, errors."""
+
+import math
+
+from diagnostic_msgs.msg import DiagnosticStatus
+import numpy as np
+import pytest
+from roboadapt_ros.contract import GripperConvention
+from roboadapt_ros.errors import ConfigError, RefusedError, SpecError
+from roboadapt_ros.ros.convert import to_time
+from roboadapt_ros.ros.gripper import GripperReader, GripperWriter
+from roboadapt_ros.ros.rig_messages import finger_state, joint_state
+from roboadapt_ros.ros.robot import ERROR_STATES, JointReader, message_class, StateBuffer
+from sensor_msgs.msg import JointState
+
+ARM, FINGERS = ('a', 'b', 'c'), ('left', 'right')
+T0_NS = 10_000_000_000
+TICK_NS = 10_000_000
+
+
+def _forward(q):
+    return np.asarray(q), np.array([0.0, 0.0, 0.0, 1.0])
+
+
+def _arm(time_ns, q):
+    return joint_state(to_time(time_ns), ARM, np.array(q), np.zeros(3))
+
+
+@pytest.fixture
+def buffer():
+    """Return a buffer with joint a at 0, 1, 2, ... every 10 ms and a width of 0.06 m."""
+    made = StateBuffer(ARM, FINGERS, _forward)
+    made.gripper(finger_state(to_time(T0_NS), FINGERS, 0.06))
+    for tick in range(10):
+        made.arm(_arm(T0_NS + tick * TICK_NS, [float(tick), 0.0, 0.0]))
+    return made
+
+
+def test_joints_are_read_by_name_in_the_callers_order():
+    message = JointState(name=['c', 'x', 'a'], position=[3.0, 9.0, 1.0], velocity=[0.3, 0.9, 0.1])
+    q, dq = JointReader(('a', 'c')).read(message)
+    np.testing.assert_array_equal(q, [1.0, 3.0])
+    np.testing.assert_array_equal(dq, [0.1, 0.3])
+
+
+def test_a_change_of_order_between_messages_is_noticed():
+    reader = JointReader(('a', 'b'))
+    reader.read(JointState(name=['a', 'b'], position=[1.0, 2.0]))
+    q, _ = reader.read(JointState(name=['b', 'a'], position=[2.0, 1.0]))
+    np.testing.assert_array_equal(q, [1.0, 2.0])
+
+
+def test_missing_joints_and_missing_positions_are_named():
+    with pytest.raises(SpecError, match='joints a.*required a, b'):
+        JointReader(('a', 'b')).read(JointState(name=['a'], position=[1.0]))
+    with pytest.raises(SpecError, match='1 values.*2'):
+        JointReader(('a', 'b')).read(JointState(name=['a', 'b'], position=[1.0]))
+
+
+def test_the_state_nearest_to_an_exposure_is_found(buffer):
+    state = buffer.nearest(T0_NS + int(3.4 * TICK_NS), max_distance_s=0.02)
+    assert state.q[0] == 3.0
+    assert state.ee_position[0] == 3.0
+    assert state.gripper_width_m == pytest.approx(0.06)
+
+
+def test_a_state_too_far_from_the_exposure_is_refused(buffer):
+    with pytest.raises(RefusedError, match=r'0\.110 s from the exposure'):
+        buffer.nearest(T0_NS + 20 * TICK_NS, max_distance_s=0.05)
+
+
+def test_a_rig_that_never_spoke_is_refused():
+    with pytest.raises(RefusedError, match='of the arm'):
+        StateBuffer(ARM, FINGERS, _forward).nearest(T0_NS, max_distance_s=1.0)
+
+
+def test_a_repeated_or_older_state_is_not_taken(buffer):
+    assert buffer.arm(_arm(T0_NS, [9.0, 0.0, 0.0])) is None
+    assert buffer.latest.q[0] == 9.0 or buffer.latest.stamp_ns == T0_NS + 9 * TICK_NS
+
+
+def test_the_command_in_force_at_the_exposure_is_found(buffer):
+    for tick in range(10):
+        buffer.command(_arm(T0_NS + tick * TICK_NS, [100.0 + tick, 0.0, 0.0]))
+    at = T0_NS + int(4.9 * TICK_NS)
+    assert buffer.nearest(at, max_distance_s=0.02).ee_commanded[0] == 104.0
+
+
+def test_without_a_command_in_force_the_measured_place_counts(buffer):
+    buffer.command(_arm(T0_NS - 20 * TICK_NS, [100.0, 0.0, 0.0]))
+    assert buffer.nearest(T0_NS, max_distance_s=0.02).ee_commanded[0] == 0.0
+
+
+@pytest.mark.parametrize('kind', ['std_msgs/Float64MultiArray', 'std_msgs/Float32'])
+@pytest.mark.parametrize('convention', list(GripperConvention))
+def test_a_width_survives_every_convention_and_message(kind, convention):
+    writer, reader = (c(kind, convention, 0.08) for c in (GripperWriter, GripperReader))
+    assert reader.width_m(writer.message(0.03, 1)) == pytest.approx(0.03, abs=1e-6)
+
+
+def test_a_gripper_is_told_only_what_is_new():
+    writer = GripperWriter('std_msgs/Float64', GripperConvention.WIDTH_M, 0.08)
+    assert writer.message(0.03, 0) is not None
+    assert writer.message(0.03, 10**7) is None
+    assert writer.message(0.031, 2 * 10**7) is not None
+    assert writer.message(0.031, 10**9) is not None, 'a hand that came up late must hear of it'
+
+
+def test_a_gripper_command_that_is_no_number_is_refused():
+    reader = GripperReader('std_msgs/Float64MultiArray', GripperConvention.WIDTH_M, 0.08)
+    for data in ([], [0.1, 0.2], [math.nan]):
+        with pytest.raises(SpecError, match='one finite number'):
+            reader.width_m(reader.message_type(data=data))
+
+
+def test_an_error_level_is_a_robot_that_can_not_move():
+    read = ERROR_STATES['diagnostic_msgs/DiagnosticStatus']
+    assert read(DiagnosticStatus(level=DiagnosticStatus.OK, message='move')) is None
+    assert read(DiagnosticStatus(level=DiagnosticStatus.ERROR, message='reflex')) == 'reflex'
+
+
+def test_a_message_package_that_is_not_installed_is_named():
+    with pytest.raises(ConfigError, match='no_such_msgs/Thing.*installed'):
+        message_class('no_such_msgs/Thing')
