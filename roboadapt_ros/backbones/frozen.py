@@ -247,11 +247,12 @@ def save_backbone(
     path.mkdir(parents=True, exist_ok=True)
     manifest = replace(manifest, digest=tensors_digest(model.state_dict()))
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    safetensors.torch.save_file(state, path / WEIGHTS_NAME)
+    (path / WEIGHTS_NAME).write_bytes(safetensors.torch.save(state))
     frozen = FrozenBackbone(manifest, model)
     image = torch.from_numpy(probe)[None].contiguous()
     with torch.inference_mode():
         features = frozen(frozen.normalise(image)).clone()
-    safetensors.torch.save_file({'image': image, 'features': features}, path / PROBE_NAME)
+    probe_data = safetensors.torch.save({'image': image, 'features': features})
+    (path / PROBE_NAME).write_bytes(probe_data)
     save_json(manifest, path / MANIFEST_NAME)
     return manifest

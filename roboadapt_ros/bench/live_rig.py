@@ -86,11 +86,12 @@ class LiveRig:
         """Close the gate and wait until the governor has let go of the arm."""
         self._graph.client.disarm()
 
-        def is_idle() -> bool:
+        def has_let_go() -> bool:
+            # After a fault of the robot it stays in 'fault' until the robot is reset.
             status = self._observer.gate('governor')
-            return status is not None and status.state == 'idle'
+            return status is not None and status.state in ('idle', 'fault')
 
-        self._observer.await_condition(is_idle, 'An idle governor', IDLE_TIMEOUT_S)
+        self._observer.await_condition(has_let_go, 'An idle governor', IDLE_TIMEOUT_S)
 
     def judge(self) -> JudgeView:
         """Return the latest view of the episode."""

@@ -31,16 +31,17 @@ def _command(module: str, function: str, config: str, done: Callable[[Any, Any],
 
     def arguments(parser: argparse.ArgumentParser) -> None:
         from roboadapt_ros.cli.options import add_options
+        from roboadapt_ros.learning import settings
 
-        add_options(parser, getattr(import_module(module), config))
+        add_options(parser, getattr(settings, config))
 
     def run(options: argparse.Namespace, console: Console) -> int:
         from roboadapt_ros.cli.options import from_options
+        from roboadapt_ros.learning import settings as configurations
 
-        loaded = import_module(module)
-        settings = from_options(getattr(loaded, config), options)
+        settings = from_options(getattr(configurations, config), options)
         _check_task(settings)
-        work = getattr(loaded, function)
+        work = getattr(import_module(module), function)
         with progress_line(console) as progress:
             needs_contract = 'contract' in inspect.signature(work).parameters
             given = {'contract': _rig_contract()} if needs_contract else {}

@@ -26,7 +26,7 @@ class FollowerConfig:
 
     velocity_scale: float = 0.8
     """Part of the arm's joint speed used, in (0, 1]."""
-    acceleration_scale: float = 1.0
+    acceleration_scale: float = 0.9
     """Part of the arm's joint acceleration used, in (0, 1]."""
     jerk_scale: float = 0.2
     """Part of the arm's joint jerk used, in (0, 1]; lower is smoother and lags more."""

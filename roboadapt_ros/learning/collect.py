@@ -9,54 +9,22 @@ https://arxiv.org/abs/1703.09327; "DAgger", AISTATS 2011, https://arxiv.org/abs/
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.contract import ActionSpace, Contract
 from roboadapt_ros.dataflow import ActionChunk, EE_POSE_NAMES, Identity, LatencyLedger
-from roboadapt_ros.errors import ConfigError, RefusedError
+from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.evaluation.inprocess import LearnedPolicy, load_policy
 from roboadapt_ros.evaluation.loop import ClosedLoop, make_sim_rig, Observation
 from roboadapt_ros.learning.contracts import sim_contract
 from roboadapt_ros.learning.dataset import Episode, OBJECTS, save_episode
 from roboadapt_ros.learning.progress import Progress, silent
+from roboadapt_ros.learning.settings import CollectConfig
 from roboadapt_ros.sim.expert import Motion
 from roboadapt_ros.sim.experts import make_expert
 from roboadapt_ros.sim.rig import SimRig
 from roboadapt_ros.sim.tasks import make_task
-
-
-@dataclass(frozen=True, kw_only=True)
-class CollectConfig:
-    """Settings of one recording."""
-
-    task: str = field(metadata={'help': 'task to demonstrate'})
-    out: Path = field(metadata={'help': 'folder to write episodes into'})
-    episodes: int = field(default=300, metadata={'help': 'episodes to record'})
-    seed: int = field(default=100_000, metadata={'help': 'seed of the first episode'})
-    noise_m: float = field(
-        default=0.012, metadata={'help': 'disturbance of the executed motion', 'unit': 'm'}
-    )
-    noisy_share: float = field(default=0.7, metadata={'help': 'share of disturbed episodes'})
-    policy: Path | None = field(
-        default=None,
-        metadata={'help': 'models folder whose package of the task drives, the expert labels'},
-    )
-    expert_share: float = field(
-        default=0.3, metadata={'help': 'with a policy: chance that the expert drives a stretch'}
-    )
-    linger_steps: int = field(default=4, metadata={'help': 'steps recorded after success'})
-    time_limit_s: float = field(default=12.0, metadata={'help': 'longest episode', 'unit': 's'})
-
-    def __post_init__(self) -> None:
-        """Check shares and counts."""
-        for name in ('noisy_share', 'expert_share'):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(name, getattr(self, name), 'must be 0..1')
-        if self.episodes < 1:
-            raise ConfigError('episodes', self.episodes, 'must be at least 1')
 
 
 def rig_contract(rig: SimRig) -> Contract:

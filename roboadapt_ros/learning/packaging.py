@@ -10,7 +10,8 @@ import numpy.typing as npt
 from roboadapt_ros.adapters.package import save_package, TaskManifest, TaskPackage
 
 if TYPE_CHECKING:
-    from roboadapt_ros.learning.train import TrainConfig, Trainer
+    from roboadapt_ros.learning.settings import TrainConfig
+    from roboadapt_ros.learning.train import Trainer
 
 DESCRIPTIONS = {
     'lift_red': 'Grasp the red object and lift it clear of the table.',

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 import math
-from pathlib import Path
 import time
 
 import numpy as np
@@ -14,41 +12,13 @@ from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.backbones.masked import MaskedAutoencoder
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.encoder.preprocess import preprocess
-from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.learning.dataset import data_hash, episode_paths, load_episode
 from roboadapt_ros.learning.progress import Progress, silent
+from roboadapt_ros.learning.settings import PretrainConfig
 import torch
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainConfig:
-    """Settings of one pretraining run."""
-
-    data: tuple[Path, ...] = field(metadata={'help': 'folders of recorded episodes'})
-    out: Path = field(metadata={'help': 'folder of the backbone package to write'})
-    image_size: int = field(default=128, metadata={'help': 'side of the input', 'unit': 'px'})
-    patch_size: int = field(default=16, metadata={'help': 'side of a patch', 'unit': 'px'})
-    width: int = field(default=128, metadata={'help': 'channels of a token'})
-    depth: int = field(default=6, metadata={'help': 'transformer blocks'})
-    heads: int = field(default=4, metadata={'help': 'attention heads'})
-    pooled_channels: int = field(default=16, metadata={'help': 'channels of a pooled token'})
-    keep_ratio: float = field(default=0.3, metadata={'help': 'share of patches the encoder sees'})
-    steps: int = field(default=3000, metadata={'help': 'gradient steps'})
-    batch: int = field(default=128, metadata={'help': 'images per step'})
-    learning_rate: float = field(default=1e-3, metadata={'help': 'peak learning rate'})
-    every: int = field(default=2, metadata={'help': 'use every n-th step of an episode'})
-    seed: int = field(default=0, metadata={'help': 'seed of weights, masks and order'})
-    threads: int = field(default=2, metadata={'help': 'torch threads'})
-
-    def __post_init__(self) -> None:
-        """Check the ratio and the pooling."""
-        if not 0.05 <= self.keep_ratio <= 0.9:
-            raise ConfigError('keep_ratio', self.keep_ratio, 'must be 0.05..0.9')
-        if self.width % self.pooled_channels:
-            raise ConfigError('pooled_channels', self.pooled_channels, f'must divide {self.width}')
 
 
 def load_images(

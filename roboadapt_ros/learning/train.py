@@ -8,8 +8,7 @@ adapter is exactly the identity, so the second stage starts where the first ende
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 import time
 
 import numpy as np
@@ -25,48 +24,9 @@ from roboadapt_ros.learning.model import TaskModel
 from roboadapt_ros.learning.packaging import package_task
 from roboadapt_ros.learning.pretrain import cosine
 from roboadapt_ros.learning.progress import Progress, silent
+from roboadapt_ros.learning.settings import TrainConfig
 import torch
 import torch.nn.functional as F
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Settings of one cloning run."""
-
-    task: str = field(metadata={'help': 'task to learn; names the package'})
-    data: tuple[Path, ...] = field(metadata={'help': 'folders of recorded episodes'})
-    backbone: Path = field(metadata={'help': 'folder of the frozen backbone'})
-    out: Path = field(metadata={'help': 'folder of task packages to write into'})
-    bottom: int = field(default=16, metadata={'help': 'width of the bottom adapter, 0 for none'})
-    middle: int = field(default=16, metadata={'help': 'width of each middle adapter, 0 for none'})
-    top: int = field(default=64, metadata={'help': 'width of the top adapter, 0 for none'})
-    hidden: tuple[int, ...] = field(default=(256, 256), metadata={'help': 'layers of the head'})
-    top_steps: int = field(default=4000, metadata={'help': 'steps of the first stage'})
-    steps: int = field(default=1500, metadata={'help': 'steps of the second stage'})
-    top_batch: int = field(default=256, metadata={'help': 'samples per step, first stage'})
-    batch: int = field(default=64, metadata={'help': 'samples per step, second stage'})
-    learning_rate: float = field(default=1e-3, metadata={'help': 'peak learning rate'})
-    weight_decay: float = field(default=1e-3, metadata={'help': 'AdamW weight decay'})
-    dropout: float = field(default=0.1, metadata={'help': 'dropout in the head'})
-    probe_weight: float = field(default=0.5, metadata={'help': 'weight of the position loss'})
-    brightness: float = field(default=0.15, metadata={'help': 'brightness and contrast jitter'})
-    seed: int = field(default=0, metadata={'help': 'seed of weights and order'})
-    threads: int = field(default=2, metadata={'help': 'torch threads'})
-    start: Path | None = field(
-        default=None,
-        metadata={
-            'help': 'task package to go on from; its normaliser is kept, stage one left out'
-        },
-    )
-    checkpoint_every: int = field(default=250, metadata={'help': 'steps between checkpoints'})
-    resume: bool = field(default=False, metadata={'help': 'go on from the last checkpoint'})
-
-    def __post_init__(self) -> None:
-        """Check there is something to train."""
-        if self.top_steps + self.steps <= 0:
-            raise ConfigError(
-                'steps', self.steps, 'the two stages together need at least one step'
-            )
 
 
 def fit_normaliser(samples: Samples) -> Normaliser:
@@ -182,29 +142,31 @@ class Trainer:
         """Train the head and the top adapter on the bare backbone's tokens."""
         tokens = self._bare_tokens(progress)
         config = self.config
-        optimiser = self._optimiser(1.0)
+        optimiser = self._optimiser()
+        held_out = self._held_out_top(tokens)
         self.model.train()
         for step in range(config.top_steps):
-            self._set_rate(optimiser, step, config.top_steps, 1.0)
+            self._set_rate(optimiser, step, config.top_steps)
             index = self.rng.choice(self.data.train, config.top_batch)
             features = self.model.top_features(tokens[index].float())
             value = self._step(optimiser, self.loss(features, index))
-            if step % 200 == 0 or step + 1 == config.top_steps:
+            if (step + 1) % 200 == 0:
                 held_out = self._held_out_top(tokens)
             progress(step + 1, config.top_steps, f'top: loss {value:.4f}, held out {held_out:.4f}')
 
     def second_stage(self, progress: Progress, checkpoint: Checkpoint) -> None:
         """Train all adapters and the head end to end through the frozen backbone."""
         config = self.config
-        optimiser = self._optimiser(1.0)
+        optimiser = self._optimiser()
         start = checkpoint.restore(self.model, optimiser) if config.resume else 0
+        held_out = self.held_out()
         self.model.train()
         for step in range(start, config.steps):
-            self._set_rate(optimiser, step, config.steps, 1.0)
+            self._set_rate(optimiser, step, config.steps)
             index = self.rng.choice(self.data.train, config.batch)
             images = _jitter(self.data.images[index], config.brightness)
             value = self._step(optimiser, self.loss(self.model.features(images), index))
-            if step % 200 == 0 or step + 1 == config.steps:
+            if (step + 1) % 200 == 0:
                 held_out = self.held_out()
             if (step + 1) % config.checkpoint_every == 0:
                 checkpoint.save(self.model, optimiser, step + 1)
@@ -242,17 +204,15 @@ class Trainer:
             progress(number + 1, len(batches), 'encoding frames once')
         return torch.cat(parts).clone()
 
-    def _optimiser(self, factor: float) -> torch.optim.AdamW:
+    def _optimiser(self) -> torch.optim.AdamW:
         return torch.optim.AdamW(
             self.model.trainable(),
-            lr=self.config.learning_rate * factor,
+            lr=self.config.learning_rate,
             weight_decay=self.config.weight_decay,
         )
 
-    def _set_rate(
-        self, optimiser: torch.optim.Optimizer, step: int, total: int, factor: float
-    ) -> None:
-        rate = self.config.learning_rate * factor * cosine(step, total, max(1, total // 20))
+    def _set_rate(self, optimiser: torch.optim.Optimizer, step: int, total: int) -> None:
+        rate = self.config.learning_rate * cosine(step, total, max(1, total // 20))
         for group in optimiser.param_groups:
             group['lr'] = rate
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from roboadapt_ros.contract import GripperConvention
+from roboadapt_ros.control.follower import FollowerConfig
 from roboadapt_ros.ros.gripper import GRIPPER_MESSAGES
 from roboadapt_ros.ros.params import param
 
 CONVENTIONS = tuple(convention.value for convention in GripperConvention)
 ROBOTS = ('panda', 'fr3')
+_FOLLOWER = FollowerConfig()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,14 +139,23 @@ class GovernorParameters:
         0.0, help='how far ahead chunks are sampled', unit='s', minimum=0.0, maximum=0.3
     )
     velocity_scale: float = param(
-        0.5, help='part of the joint speed used', minimum=0.01, maximum=1.0
+        _FOLLOWER.velocity_scale, help='part of the joint speed used', minimum=0.01, maximum=1.0
     )
     acceleration_scale: float = param(
-        0.5, help='part of the joint acceleration used', minimum=0.01, maximum=1.0
+        _FOLLOWER.acceleration_scale,
+        help='part of the joint acceleration used',
+        minimum=0.01,
+        maximum=1.0,
     )
-    jerk_scale: float = param(0.1, help='part of the joint jerk used', minimum=0.001, maximum=1.0)
+    jerk_scale: float = param(
+        _FOLLOWER.jerk_scale, help='part of the joint jerk used', minimum=0.001, maximum=1.0
+    )
     hand_speed_max_m_s: float = param(
-        0.7, help='largest speed of the hand', unit='m/s', minimum=0.01, maximum=2.0
+        _FOLLOWER.hand_speed_max_m_s,
+        help='largest speed of the hand',
+        unit='m/s',
+        minimum=0.01,
+        maximum=2.0,
     )
     workspace_low_m: tuple[float, ...] = param(
         (0.1, -0.5, 0.0), help='lower corner of the box the hand stays in, base frame', unit='m'

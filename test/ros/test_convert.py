@@ -108,8 +108,8 @@ def test_features_are_converted_without_a_look_at_each_element():
         ledger=LEDGER,
         values=np.zeros(100_000, dtype=np.float32),
     )
-    start_s = time.perf_counter()
+    start_s = time.thread_time()
     for _ in range(10):
         convert.from_features(convert.to_features(features))
     # 0.1 ms each; rclpy's check of each element takes 20 ms.
-    assert (time.perf_counter() - start_s) / 10 < 0.01
+    assert (time.thread_time() - start_s) / 10 < 0.01

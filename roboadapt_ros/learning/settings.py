@@ -1,0 +1,110 @@
+"""Settings of recording, pretraining and cloning: the command line's options.
+
+Light: no torch, no simulator, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from roboadapt_ros.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectConfig:
+    """Settings of one recording."""
+
+    task: str = field(metadata={'help': 'task to demonstrate'})
+    out: Path = field(metadata={'help': 'folder to write episodes into'})
+    episodes: int = field(default=300, metadata={'help': 'episodes to record'})
+    seed: int = field(default=100_000, metadata={'help': 'seed of the first episode'})
+    noise_m: float = field(
+        default=0.012, metadata={'help': 'disturbance of the executed motion', 'unit': 'm'}
+    )
+    noisy_share: float = field(default=0.7, metadata={'help': 'share of disturbed episodes'})
+    policy: Path | None = field(
+        default=None,
+        metadata={'help': 'models folder whose package of the task drives, the expert labels'},
+    )
+    expert_share: float = field(
+        default=0.3, metadata={'help': 'with a policy: chance that the expert drives a stretch'}
+    )
+    linger_steps: int = field(default=4, metadata={'help': 'steps recorded after success'})
+    time_limit_s: float = field(default=12.0, metadata={'help': 'longest episode', 'unit': 's'})
+
+    def __post_init__(self) -> None:
+        """Check shares and counts."""
+        for name in ('noisy_share', 'expert_share'):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(name, getattr(self, name), 'must be 0..1')
+        if self.episodes < 1:
+            raise ConfigError('episodes', self.episodes, 'must be at least 1')
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """Settings of one pretraining run."""
+
+    data: tuple[Path, ...] = field(metadata={'help': 'folders of recorded episodes'})
+    out: Path = field(metadata={'help': 'folder of the backbone package to write'})
+    image_size: int = field(default=128, metadata={'help': 'side of the input', 'unit': 'px'})
+    patch_size: int = field(default=16, metadata={'help': 'side of a patch', 'unit': 'px'})
+    width: int = field(default=128, metadata={'help': 'channels of a token'})
+    depth: int = field(default=6, metadata={'help': 'transformer blocks'})
+    heads: int = field(default=4, metadata={'help': 'attention heads'})
+    pooled_channels: int = field(default=16, metadata={'help': 'channels of a pooled token'})
+    keep_ratio: float = field(default=0.3, metadata={'help': 'share of patches the encoder sees'})
+    steps: int = field(default=3000, metadata={'help': 'gradient steps'})
+    batch: int = field(default=128, metadata={'help': 'images per step'})
+    learning_rate: float = field(default=1e-3, metadata={'help': 'peak learning rate'})
+    every: int = field(default=2, metadata={'help': 'use every n-th step of an episode'})
+    seed: int = field(default=0, metadata={'help': 'seed of weights, masks and order'})
+    threads: int = field(default=2, metadata={'help': 'torch threads'})
+
+    def __post_init__(self) -> None:
+        """Check the ratio and the pooling."""
+        if not 0.05 <= self.keep_ratio <= 0.9:
+            raise ConfigError('keep_ratio', self.keep_ratio, 'must be 0.05..0.9')
+        if self.width % self.pooled_channels:
+            raise ConfigError('pooled_channels', self.pooled_channels, f'must divide {self.width}')
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of one cloning run."""
+
+    task: str = field(metadata={'help': 'task to learn; names the package'})
+    data: tuple[Path, ...] = field(metadata={'help': 'folders of recorded episodes'})
+    backbone: Path = field(metadata={'help': 'folder of the frozen backbone'})
+    out: Path = field(metadata={'help': 'folder of task packages to write into'})
+    bottom: int = field(default=16, metadata={'help': 'width of the bottom adapter, 0 for none'})
+    middle: int = field(default=16, metadata={'help': 'width of each middle adapter, 0 for none'})
+    top: int = field(default=64, metadata={'help': 'width of the top adapter, 0 for none'})
+    hidden: tuple[int, ...] = field(default=(256, 256), metadata={'help': 'layers of the head'})
+    top_steps: int = field(default=4000, metadata={'help': 'steps of the first stage'})
+    steps: int = field(default=1500, metadata={'help': 'steps of the second stage'})
+    top_batch: int = field(default=256, metadata={'help': 'samples per step, first stage'})
+    batch: int = field(default=64, metadata={'help': 'samples per step, second stage'})
+    learning_rate: float = field(default=1e-3, metadata={'help': 'peak learning rate'})
+    weight_decay: float = field(default=1e-3, metadata={'help': 'AdamW weight decay'})
+    dropout: float = field(default=0.1, metadata={'help': 'dropout in the head'})
+    probe_weight: float = field(default=0.5, metadata={'help': 'weight of the position loss'})
+    brightness: float = field(default=0.15, metadata={'help': 'brightness and contrast jitter'})
+    seed: int = field(default=0, metadata={'help': 'seed of weights and order'})
+    threads: int = field(default=2, metadata={'help': 'torch threads'})
+    start: Path | None = field(
+        default=None,
+        metadata={
+            'help': 'task package to go on from; its normaliser is kept, stage one left out'
+        },
+    )
+    checkpoint_every: int = field(default=250, metadata={'help': 'steps between checkpoints'})
+    resume: bool = field(default=False, metadata={'help': 'go on from the last checkpoint'})
+
+    def __post_init__(self) -> None:
+        """Check there is something to train."""
+        if self.top_steps + self.steps <= 0:
+            raise ConfigError(
+                'steps', self.steps, 'the two stages together need at least one step'
+            )
