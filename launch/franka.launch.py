@@ -3,9 +3,9 @@
 The arm's own drivers and controllers are started by their own launch files.
 """
 
-from launch import LaunchDescription
-
 from roboadapt_ros.bringup.launching import describe_rig
+
+from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:

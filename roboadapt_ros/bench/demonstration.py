@@ -9,7 +9,7 @@ import time
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.bench.live_rig import LiveRig
-from roboadapt_ros.bench.observer import COMMAND_PERIOD_S, GraphObserver
+from roboadapt_ros.bench.observer import COMMAND_PERIOD_S, GraphObserver, PAUSE_S
 from roboadapt_ros.bringup.supervisor import Graph
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.evaluation.machine import machine_facts
@@ -140,7 +140,7 @@ class Demonstration:
         title = (
             f'{plan.task}, seed {result.seed}: {ending} after {result.duration_s:.1f} s.{began}'
         )
-        self._rig.film.mark(result.duration_s, 'success' if result.success else 'end')
+        self._rig.film.end('success' if result.success else 'end')
         strip = self._rig.film.strip(plan.task, title, phases=FILM_PHASES)
         self._strips[plan.task] = (rank, strip)
 
@@ -264,7 +264,10 @@ def switch_trace(
     switch = max(moving, key=lambda s: s.speed_rad_s)
     asked_ns = switch.stamp_ns - int(switch.boundary_ms * 1e6)
     times = (np.array([stamp for stamp, _ in commands]) - asked_ns) / 1e9
-    near = np.flatnonzero(np.abs(times) <= TRACE_S)
+    # Only the stretch without a pause that holds the switch: before it, another episode ended.
+    stretch = np.concatenate([[0], np.cumsum(np.diff(times) > PAUSE_S)])
+    is_same = stretch == stretch[min(int(np.searchsorted(times, 0.0)), len(times) - 1)]
+    near = np.flatnonzero(is_same & (np.abs(times) <= TRACE_S))
     if len(near) < 2:
         return None
     q = np.array([commands[index][1] for index in near])

@@ -157,7 +157,7 @@ class GraphObserver:
             return [*map(str, found), *(f'robot error: {name}' for name in self.robot_errors)]
 
     def refused(self) -> Counter[str]:
-        """Return the chunks that gate and governor refused, by cause."""
+        """Return what gate and governor counted, by cause."""
         total: Counter[str] = Counter()
         for status in list(self._gates.values()):
             total.update(dict(zip(status.causes, status.counts, strict=True)))

@@ -17,8 +17,9 @@ JPEG_QUALITY = 88
 class FilmRecorder:
     """Keeps the frames of one episode and picks a few of them.
 
-    Example: frames at 0.0 .. 5.0 s, `mark(1.0, 'switched')`, then `strip(..., phases=6)` gives
-    pictures near 0.0, 1.0, 2.0, 3.0, 4.0 and 5.0 s, the second captioned '1.0 s: switched'.
+    Example: frames at 0.0 .. 5.0 s, `mark(1.0, 'switched')`, `end('success')`, then
+    `strip(..., phases=6)` gives pictures near 0.0, 1.0, 2.0, 3.0, 4.0 and 5.0 s, captioned
+    '0.0 s', '1.0 s: switched', ... '5.0 s: success'.
     """
 
     def __init__(self) -> None:
@@ -38,6 +39,11 @@ class FilmRecorder:
     def mark(self, time_s: float, caption: str) -> None:
         """Note what happened at an episode time [s]; the picture nearest to it is kept."""
         self._marks[time_s] = caption
+
+    def end(self, caption: str) -> None:
+        """Note how it ended, at the last frame there is."""
+        if self._frames:
+            self._marks[self._frames[-1][0]] = caption
 
     def strip(self, task: str, title: str, *, phases: int) -> FilmStrip:
         """Return about `phases` moments: every mark, and even steps between them.

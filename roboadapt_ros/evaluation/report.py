@@ -16,6 +16,8 @@ from roboadapt_ros.evaluation.report_style import STYLE
 from roboadapt_ros.evaluation.run_record import FilmStrip, RunRecord
 from roboadapt_ros.evaluation.statistics import spread
 
+_COUNTS = {1: 'One', 2: 'Two', 3: 'Three', 4: 'Four'}
+
 
 def write_run(record: RunRecord, runs: Path, name: str) -> Path:
     """Write `runs/name/{summary.json,report.html}` and point `runs/latest` to it.
@@ -85,7 +87,8 @@ def _header(record: RunRecord) -> str:
     notes = ''.join(f'<p class="note">{escape(note)}</p>' for note in record.notes)
     return (
         f'<header><p class="when">{escape(_when(record))}, {record.wall_s:.0f} s</p>'
-        '<h1>Two tasks, one frozen backbone, switched in motion</h1>'
+        f'<h1>{_COUNTS.get(len(record.tasks), len(record.tasks))} tasks, one frozen backbone, '
+        'switched in motion</h1>'
         f'<p>{escape(_verdict(record))}</p>{notes}<dl class="figures">{tiles}</dl></header>'
     )
 
@@ -249,8 +252,8 @@ def _safety(record: RunRecord) -> str:
         "<section><h2>Within limits</h2><p>How much of each of the robot's limits the run used, "
         'at its largest, from commanded points and measured joints.</p>'
         f'{_table(("limit", "used at most"), rows)}{failures}'
-        f'<p class="label">Messages judged: {escape(seen)}. Chunks refused by the gate and '
-        f'the governor: {escape(refused)}.</p></section>'
+        f'<p class="label">Messages judged: {escape(seen)}. Counted by the gate and the '
+        f'governor, by cause: {escape(refused)}.</p></section>'
     )
 
 

@@ -116,7 +116,7 @@ class RunRecord:
     """Exposure to published command [ms]."""
     motion: Motion
     refused: Mapping[str, int]
-    """Chunks the gate and the governor refused, by cause."""
+    """What the gate and the governor counted, by cause: refusals, holds, releases."""
     strips: tuple[FilmStrip, ...]
     trace: Trace | None
     models: tuple[ModelFact, ...]

@@ -33,7 +33,7 @@ def test_a_mapping_becomes_the_dataclass_and_back() -> None:
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(UnknownKeyError, match="unknown key 'rate_h'.*'rate_hz'"):
+    with pytest.raises(UnknownKeyError, match=r"unknown key 'rate_h'.*'rate_hz'"):
         from_mapping(Outer, {**GOOD, 'rate_h': 5}, 'file')
 
 
@@ -52,12 +52,12 @@ def test_a_wrong_type_names_the_field(change: dict[str, object], words: str) -> 
 
 
 def test_a_missing_field_is_named() -> None:
-    with pytest.raises(ConfigError, match='file.rate_hz.*required'):
+    with pytest.raises(ConfigError, match=r'file.rate_hz.*required'):
         from_mapping(Outer, {'inner': {'space': 'ee_pose'}}, 'file')
 
 
 def test_a_wrong_choice_lists_the_choices() -> None:
-    with pytest.raises(UnknownNameError, match="'ee_pos'.*Did you mean 'ee_pose'"):
+    with pytest.raises(UnknownNameError, match=r"'ee_pos'.*Did you mean 'ee_pose'"):
         from_mapping(Outer, {**GOOD, 'inner': {'space': 'ee_pos'}}, 'file')
 
 
@@ -67,5 +67,5 @@ def test_json_keeps_full_precision_and_names_a_broken_file(tmp_path) -> None:
     save_json(value, path)
     assert load_json(Outer, path) == value
     path.write_text('{')
-    with pytest.raises(PackageError, match='not JSON'):
+    with pytest.raises(PackageError, match=r'not JSON'):
         load_json(Outer, path)

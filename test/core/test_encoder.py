@@ -109,19 +109,19 @@ def test_switching_while_encoding_never_mixes_tasks(encoder) -> None:
 
 def test_an_unknown_task_leaves_the_active_one(encoder) -> None:
     encoder.activate('pick')
-    with pytest.raises(UnknownNameError, match="'plaice'.*'place'"):
+    with pytest.raises(UnknownNameError, match=r"'plaice'.*'place'"):
         encoder.activate('plaice')
     assert encoder.active == 'pick'
 
 
 def test_no_active_task_refuses_frames(encoder) -> None:
-    with pytest.raises(RefusedError, match='no_task.*pick, place'):
+    with pytest.raises(RefusedError, match=r'no_task.*pick, place'):
         encode(encoder)
 
 
 def test_a_missing_camera_and_a_wrong_size_are_named(encoder) -> None:
     encoder.activate('pick')
-    with pytest.raises(ImageError, match="'wrist'.*missing"):
+    with pytest.raises(ImageError, match=r"'wrist'.*missing"):
         encoder.encode({'scene': frames()['scene']}, STAMPS, 1, lambda: 1)
     small = {**frames(), 'wrist': np.zeros((10, 10, 3), np.uint8)}
     with pytest.raises(ImageError, match=r"'wrist'.*\(10, 10, 3\).*\(48, 64, 3\)"):
@@ -130,7 +130,7 @@ def test_a_missing_camera_and_a_wrong_size_are_named(encoder) -> None:
 
 def test_the_active_task_cannot_be_evicted(encoder) -> None:
     encoder.activate('pick')
-    with pytest.raises(RefusedError, match='active'):
+    with pytest.raises(RefusedError, match=r'active'):
         encoder.evict('pick')
     encoder.evict('place')
     assert encoder.resident == ('pick',)
@@ -149,14 +149,14 @@ def test_eviction_and_restaging_give_the_same_features(encoder) -> None:
 def test_a_package_for_another_backbone_is_not_staged(encoder, tmp_path) -> None:
     other = make_backbone(tmp_path, 'other', seed=7)
     make_task(tmp_path, 'foreign', other)
-    with pytest.raises(BackboneMismatchError, match='foreign'):
+    with pytest.raises(BackboneMismatchError, match=r'foreign'):
         encoder.stage('foreign')
     assert 'foreign' not in encoder.resident
 
 
 def test_an_unknown_backbone_is_answered_with_the_nearest(tmp_path) -> None:
     make_backbone(tmp_path)
-    with pytest.raises(UnknownNameError, match="'tiney'.*'tiny'"):
+    with pytest.raises(UnknownNameError, match=r"'tiney'.*'tiny'"):
         TorchEncoder(tmp_path, 'tiney')
 
 

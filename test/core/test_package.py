@@ -50,13 +50,13 @@ def test_the_digest_changes_with_any_weight(models) -> None:
 
 
 def test_an_unknown_task_is_answered_with_the_nearest(models) -> None:
-    with pytest.raises(UnknownNameError, match="'pik'.*Did you mean 'pick'"):
+    with pytest.raises(UnknownNameError, match=r"'pik'.*Did you mean 'pick'"):
         TaskLibrary(models / 'tasks').path('pik')
 
 
 def test_a_package_for_another_backbone_is_refused(models) -> None:
     other = make_backbone(models, 'other', seed=5)
-    with pytest.raises(BackboneMismatchError, match='pick.*tiny.*other'):
+    with pytest.raises(BackboneMismatchError, match=r'pick.*tiny.*other'):
         TaskLibrary(models / 'tasks').load('pick', other.id, other.digest)
 
 
@@ -68,21 +68,21 @@ def test_the_same_backbone_name_with_other_tensors_is_refused(models) -> None:
 def test_an_unknown_key_in_the_manifest_is_named(models) -> None:
     folder = models / 'tasks' / 'pick'
     edit_manifest(folder, lambda m: m['contract'].update(rate_hzz=3))
-    with pytest.raises(UnknownKeyError, match="rate_hzz.*'rate_hz'"):
+    with pytest.raises(UnknownKeyError, match=r"rate_hzz.*'rate_hz'"):
         load_package(folder)
 
 
 def test_a_manifest_that_names_another_task_is_refused(models) -> None:
     folder = models / 'tasks' / 'pick'
     edit_manifest(folder, lambda m: m.update(task='place'))
-    with pytest.raises(PackageError, match='place'):
+    with pytest.raises(PackageError, match=r'place'):
         load_package(folder)
 
 
 def test_head_and_contract_must_agree(models) -> None:
     folder = models / 'tasks' / 'pick'
     edit_manifest(folder, lambda m: m['contract'].update(chunk_length=5, execute_length=1))
-    with pytest.raises(ConfigError, match='chunk_length'):
+    with pytest.raises(ConfigError, match=r'chunk_length'):
         load_package(folder)
 
 
@@ -90,7 +90,7 @@ def test_head_and_contract_must_agree(models) -> None:
 def test_a_truncated_weights_file_is_refused(models, keep: int) -> None:
     path = models / 'tasks' / 'pick' / 'weights.safetensors'
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(PackageError, match='truncated or corrupted'):
+    with pytest.raises(PackageError, match=r'truncated or corrupted'):
         load_package(path.parent)
 
 
@@ -102,7 +102,7 @@ def test_any_flipped_bit_is_noticed(models) -> None:
         bad = bytearray(good)
         bad[position] ^= 1 << int(rng.integers(8))
         path.write_bytes(bytes(bad))
-        with pytest.raises(PackageError, match='truncated or corrupted'):
+        with pytest.raises(PackageError, match=r'truncated or corrupted'):
             load_package(path.parent)
 
 

@@ -186,7 +186,7 @@ def _filmed(seconds):
 def test_a_strip_shows_the_marks_and_fills_the_time_between():
     film = _filmed(5.0)
     film.mark(1.0, 'switched')
-    film.mark(5.0, 'success')
+    film.end('success')
     strip = film.strip('lift_red', 'Episode 1.', phases=6)
     captions = list(dict.fromkeys(frame.caption for frame in strip.frames))
     assert captions == ['0.0 s', '1.0 s: switched', '2.0 s', '3.0 s', '4.0 s', '5.0 s: success']

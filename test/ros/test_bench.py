@@ -173,7 +173,7 @@ def test_a_command_from_the_old_scene_does_not_open_the_gate(graph, observer, ri
     rig.switch('lift_red')
     graph.time_ns += 500 * MS
     rig.reset('lift_red', 8)
-    with pytest.raises(BringupError, match='policy'):
+    with pytest.raises(BringupError, match=r'policy'):
         observer.await_message('policy', generation=1, after_ns=rig.scene_ns, timeout_s=0.05)
 
 
@@ -244,6 +244,14 @@ def test_a_trace_shows_commanded_velocity_around_the_fastest_switch():
     assert trace.times_s[0] == pytest.approx(-0.99)
     assert trace.times_s[-1] == pytest.approx(1.0)
     assert np.allclose(trace.velocities, 0.1), '0.2 rad/s of 2 rad/s'
+
+
+def test_a_trace_does_not_reach_into_the_episode_before():
+    before = [(T0 + tick * 10 * MS, REST + 1.0) for tick in range(100)]
+    after = [(T0 + (1500 + tick * 10) * MS, REST) for tick in range(150)]
+    trace = switch_trace([*before, *after], [_switch(T0 + 2100 * MS)], np.full(7, 2.0))
+    assert np.allclose(trace.velocities, 0.0)
+    assert trace.times_s[0] == pytest.approx(-0.49)
 
 
 def test_without_a_switch_in_motion_there_is_no_trace():

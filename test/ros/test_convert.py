@@ -81,7 +81,7 @@ def test_too_few_actions_are_named_with_the_rule():
 def test_an_unknown_space_is_answered_with_the_choices():
     message = convert.to_chunk(_chunk(np.zeros((4, 3))))
     message.space = 'joint_positions'
-    with pytest.raises(SpecError, match='joint_position'):
+    with pytest.raises(SpecError, match=r'joint_position'):
         convert.from_chunk(message)
 
 

@@ -89,7 +89,7 @@ def test_compressed_images_become_rgb(suffix, tolerance):
 
 def test_broken_compressed_data_names_camera_and_format():
     message = CompressedImage(format='jpeg', data=array.array('B', b'\xff\xd8 not a jpeg'))
-    with pytest.raises(ImageError, match="'wrist'.*jpeg"):
+    with pytest.raises(ImageError, match=r"'wrist'.*jpeg"):
         to_rgb(message, 'wrist')
 
 
@@ -120,7 +120,7 @@ def test_a_message_that_does_not_add_up_is_a_clear_error(change, words):
 
 
 def test_another_size_than_required_is_named():
-    with pytest.raises(ImageError, match="'scene'.*6x4 pixels.*640x480"):
+    with pytest.raises(ImageError, match=r"'scene'.*6x4 pixels.*640x480"):
         require_size(RGB, 'scene', 640, 480)
 
 

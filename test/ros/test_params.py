@@ -46,12 +46,12 @@ def test_what_is_set_arrives_in_the_dataclass(make_node):
 def test_a_missing_required_parameter_is_named(make_node):
     node = _set(make_node)
     declare(node, Example)
-    with pytest.raises(ConfigError, match='parameter name .*is required'):
+    with pytest.raises(ConfigError, match=r'parameter name .*is required'):
         read(node, Example)
 
 
 def test_a_wrong_type_is_named(make_node):
-    with pytest.raises(ConfigError, match='parameter rate_hz.*must be double'):
+    with pytest.raises(ConfigError, match=r'parameter rate_hz.*must be double'):
         declare(_set(make_node, 'name:=x', 'rate_hz:=fast'), Example)
 
 
@@ -63,14 +63,14 @@ def test_a_value_out_of_bounds_is_named_with_the_bounds(make_node):
 def test_a_wrong_choice_is_answered_with_the_nearest(make_node):
     node = _set(make_node, 'name:=x', 'kind:=c')
     declare(node, Example)
-    with pytest.raises(UnknownNameError, match="kind 'c'.*Available: a, b"):
+    with pytest.raises(UnknownNameError, match=r"kind 'c'.*Available: a, b"):
         read(node, Example)
 
 
 def test_a_parameter_that_is_not_there_is_answered_with_the_nearest(make_node):
     node = _set(make_node, 'name:=x', 'rate:=20.0')
     declare(node, Example)
-    with pytest.raises(UnknownNameError, match="parameter 'rate'. Did you mean 'rate_hz'"):
+    with pytest.raises(UnknownNameError, match=r"parameter 'rate'. Did you mean 'rate_hz'"):
         require_known(node, Example)
 
 

@@ -83,7 +83,7 @@ def test_a_namespace_is_in_front_of_every_node(models):
 
 
 def test_an_unknown_rig_is_answered_with_the_nearest():
-    with pytest.raises(UnknownNameError, match="rig 'simm'. Did you mean 'sim'"):
+    with pytest.raises(UnknownNameError, match=r"rig 'simm'. Did you mean 'sim'"):
         load_rig('simm')
 
 
@@ -97,19 +97,19 @@ def _changed(tmp_path, change):
 
 def test_an_unknown_key_is_answered_with_the_nearest(tmp_path):
     path = _changed(tmp_path, lambda m: m['arm'].update(joint_state='x'))
-    with pytest.raises(UnknownKeyError, match="'joint_state'. Did you mean 'joint_states'"):
+    with pytest.raises(UnknownKeyError, match=r"'joint_state'. Did you mean 'joint_states'"):
         load_rig(path)
 
 
 def test_a_section_of_an_unknown_node_is_answered_with_the_nearest(tmp_path):
     path = _changed(tmp_path, lambda m: m['nodes'].update(gouvernor={}))
-    with pytest.raises(UnknownNameError, match="Did you mean 'governor'"):
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'governor'"):
         load_rig(path)
 
 
 def test_a_wrong_number_of_joints_is_named(tmp_path):
     path = _changed(tmp_path, lambda m: m['arm'].update(joint_names=['a', 'b']))
-    with pytest.raises(ConfigError, match='must be 7 names'):
+    with pytest.raises(ConfigError, match=r'must be 7 names'):
         load_rig(path)
 
 

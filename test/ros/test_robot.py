@@ -51,9 +51,9 @@ def test_a_change_of_order_between_messages_is_noticed():
 
 
 def test_missing_joints_and_missing_positions_are_named():
-    with pytest.raises(SpecError, match='joints a.*required a, b'):
+    with pytest.raises(SpecError, match=r'joints a.*required a, b'):
         JointReader(('a', 'b')).read(JointState(name=['a'], position=[1.0]))
-    with pytest.raises(SpecError, match='1 values.*2'):
+    with pytest.raises(SpecError, match=r'1 values.*2'):
         JointReader(('a', 'b')).read(JointState(name=['a', 'b'], position=[1.0]))
 
 
@@ -70,7 +70,7 @@ def test_a_state_too_far_from_the_exposure_is_refused(buffer):
 
 
 def test_a_rig_that_never_spoke_is_refused():
-    with pytest.raises(RefusedError, match='of the arm'):
+    with pytest.raises(RefusedError, match=r'of the arm'):
         StateBuffer(ARM, FINGERS, _forward).nearest(T0_NS, max_distance_s=1.0)
 
 
@@ -109,7 +109,7 @@ def test_a_gripper_is_told_only_what_is_new():
 def test_a_gripper_command_that_is_no_number_is_refused():
     reader = GripperReader('std_msgs/Float64MultiArray', GripperConvention.WIDTH_M, 0.08)
     for data in ([], [0.1, 0.2], [math.nan]):
-        with pytest.raises(SpecError, match='one finite number'):
+        with pytest.raises(SpecError, match=r'one finite number'):
             reader.width_m(reader.message_type(data=data))
 
 
@@ -120,5 +120,5 @@ def test_an_error_level_is_a_robot_that_can_not_move():
 
 
 def test_a_message_package_that_is_not_installed_is_named():
-    with pytest.raises(ConfigError, match='no_such_msgs/Thing.*installed'):
+    with pytest.raises(ConfigError, match=r'no_such_msgs/Thing.*installed'):
         message_class('no_such_msgs/Thing')

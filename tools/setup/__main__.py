@@ -131,8 +131,8 @@ def set_up(environment: Environment, lock_fd: int) -> None:
         if is_host_complete:
             stamps.finish('host', _VERSION)
         print('Set-up complete.', flush=True)
-    except SetupError as error:
-        print(f'\n\nSet-up failed. {error.problem}\nThe end of {LOG}:\n{log.tail()}\n')
+    except SetupError:
+        print(f'\n\nThe end of {LOG}:\n{log.tail()}')
         raise
 
 
@@ -154,7 +154,7 @@ def main() -> int:
             acquire(lock)
             set_up(Environment(ROOT, host.sourced_ros()), lock.fileno())
     except SetupError as error:
-        print(error.remedy)
+        print(f'\nSet-up failed. {error}', flush=True)
         return 1
     except KeyboardInterrupt:
         print('\nInterrupted; make setup goes on from here.')

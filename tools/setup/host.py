@@ -22,10 +22,10 @@ PYTHONS = ((3, 10), (3, 11), (3, 12))
 
 
 def check_platform() -> None:
-    """Refuse what the ROS 2 wheels do not support.
+    """Go on only where ROS 2 and its packages run, with another Python where this one is wrong.
 
     Raises:
-        SetupError: On another system than Linux or with another Python than 3.10 to 3.12.
+        SetupError: On another system than Linux, or without a Python from 3.10 to 3.12.
     """
     if not sys.platform.startswith('linux'):
         raise SetupError(
@@ -34,12 +34,13 @@ def check_platform() -> None:
         )
     if sys.version_info[:2] not in PYTHONS:
         names = [f'python{major}.{minor}' for major, minor in PYTHONS]
-        found = [name for name in reversed(names) if _runs(name)]
+        for name in reversed(names):
+            if _runs(name):
+                os.execvp(name, [name, *sys.argv])
         raise SetupError(
             f'This is Python {sys.version.split()[0]}; ROS 2 and its packages need 3.10 to 3.12.',
-            f'Run: make PYTHON={found[0]} setup'
-            if found
-            else f'Install one of {", ".join(names)} and run: make PYTHON={names[-1]} setup',
+            f'Install one of {", ".join(names)}; where it is not on the PATH, '
+            'run: make PYTHON=/path/to/python setup',
         )
 
 

@@ -1,0 +1,114 @@
+"""What a test sees of a running graph, and waits with a name for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import threading
+import time
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+import numpy as np
+from roboadapt_interfaces.msg import ActionChunk, EpisodeStatus, Features, GateStatus
+from roboadapt_ros.bringup.client import GraphClient
+from roboadapt_ros.ros.convert import from_time
+from roboadapt_ros.ros.qos import DATA, STATE_HISTORY, STATUS, TRACE
+from sensor_msgs.msg import JointState
+
+MOVING_RAD_S = 0.03
+
+
+def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -> Any:
+    """Return the first true value of a condition, or fail naming what was waited for."""
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline_s, f'waited {timeout_s:g} s for {what}'
+        time.sleep(0.01)
+
+
+class GraphWatch:
+    """Keeps what a graph publishes."""
+
+    def __init__(self, client: GraphClient):
+        """Start listening."""
+        self._lock = threading.Lock()
+        self.client = client
+        self.features: list[Features] = []
+        self.policy: list[ActionChunk] = []
+        self.mapped: list[ActionChunk] = []
+        self.commands: list[ActionChunk] = []
+        self.governor: list[GateStatus] = []
+        self.gate: list[GateStatus] = []
+        self.episode: EpisodeStatus | None = None
+        self.joints: list[tuple[int, np.ndarray, np.ndarray]] = []
+        self.diagnostics: dict[str, tuple[str, dict[str, str], bytes]] = {}
+        for kind, topic, keep, qos in (
+            (Features, 'encoder/features', self.features.append, DATA),
+            (ActionChunk, 'policy/action_chunk', self.policy.append, DATA),
+            (ActionChunk, 'sim2real/action_chunk', self.mapped.append, DATA),
+            (ActionChunk, 'governor/command', self.commands.append, TRACE),
+            (GateStatus, 'governor/status', self.governor.append, STATUS),
+            (GateStatus, 'sim2real/status', self.gate.append, STATUS),
+            (EpisodeStatus, 'sim_rig/episode_status', self._on_episode, STATUS),
+            (JointState, 'franka/joint_states', self._on_joints, STATE_HISTORY),
+            (DiagnosticArray, '/diagnostics', self._on_diagnostics, STATUS),
+        ):
+            client.watch(kind, topic, keep, qos)
+
+    def _on_episode(self, message: EpisodeStatus) -> None:
+        self.episode = message
+
+    def _on_joints(self, message: JointState) -> None:
+        stamp_ns = from_time(message.header.stamp)
+        self.joints.append((stamp_ns, np.array(message.position), np.array(message.velocity)))
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            values = {pair.key: pair.value for pair in status.values}
+            self.diagnostics[status.name] = (status.message, values, status.level)
+
+    def speed_rad_s(self) -> float:
+        """Return the measured speed of the fastest joint over the last 50 ms."""
+        newest = self.joints[-5:]
+        return max(float(np.abs(dq).max()) for _, _, dq in newest) if newest else 0.0
+
+    def is_moving(self) -> bool:
+        """Return whether the arm moves."""
+        return self.speed_rad_s() > MOVING_RAD_S
+
+    def governor_state(self) -> str:
+        """Return the governor's last reported state."""
+        return self.governor[-1].state if self.governor else ''
+
+    def gate_state(self) -> str:
+        """Return the gate's last reported state."""
+        return self.gate[-1].state if self.gate else ''
+
+    def count(self, node: str, cause: str) -> int:
+        """Return how often a node has refused something for a cause, as /diagnostics says."""
+        _, values, _ = self.diagnostics.get(node, ('', {}, b''))
+        return int(values.get(cause, 0))
+
+    def arm_until_moving(self) -> None:
+        """Open the gate as soon as it can be, and wait for motion."""
+
+        def is_armed() -> bool:
+            try:
+                self.client.arm()
+            except Exception as error:  # noqa: BLE001 - the reason is shown when time is over
+                self.last_refusal = str(error)
+                return False
+            return True
+
+        self.last_refusal = ''
+        wait_for(is_armed, f'the gate to be armed ({self.last_refusal})')
+        wait_for(self.is_moving, 'the arm to move')
+
+    def rest(self) -> None:
+        """Close the gate and wait until the governor has released the arm."""
+        self.client.disarm()
+        wait_for(lambda: self.governor_state() == 'idle', 'the governor to be idle')
+        wait_for(lambda: not self.is_moving(), 'the arm to be at rest')
