@@ -140,6 +140,8 @@ class Demonstration:
         title = (
             f'{plan.task}, seed {result.seed}: {ending} after {result.duration_s:.1f} s.{began}'
         )
+        if episode.switch:
+            self._rig.film.mark(0.0, f'under {episode.switch.from_task}')
         self._rig.film.end('success' if result.success else 'end')
         strip = self._rig.film.strip(plan.task, title, phases=FILM_PHASES)
         self._strips[plan.task] = (rank, strip)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import enum
 import os
 import threading
+import time
 from typing import Any, TypeVar
 
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -23,6 +24,7 @@ from roboadapt_ros.errors import BringupError
 
 ConnectionT = TypeVar('ConnectionT', bound='Connection')
 SERVICE_TIMEOUT_S = 5.0
+PROBE_PERIOD_S = 1.0
 
 
 class Transition(enum.Enum):
@@ -32,6 +34,59 @@ class Transition(enum.Enum):
     CLEANUP = 2
     ACTIVATE = 3
     DEACTIVATE = 4
+
+
+_STATES = {
+    Transition.CONFIGURE: ('unconfigured', 'inactive'),
+    Transition.CLEANUP: ('inactive', 'unconfigured'),
+    Transition.ACTIVATE: ('inactive', 'active'),
+    Transition.DEACTIVATE: ('active', 'inactive'),
+}
+"""State before and after each transition."""
+
+
+class PendingTransition:
+    """A transition that was asked for; call it until it says True or False.
+
+    A node that takes the place of one that was killed is asked while DDS still knows the dead
+    one, whose endpoints it forgets only after their lease; such a request, or its answer, can be
+    lost. So the node is also asked for its state, and the request repeated where that has not
+    changed.
+    """
+
+    def __init__(self, change: Any, state: Any, transition: Transition):
+        """Ask for the first time.
+
+        Args:
+            change: Client of the node's change_state.
+            state: Client of its get_state.
+            transition: What is asked for.
+        """
+        self._change, self._state = change, state
+        self._before, self._after = _STATES[transition]
+        self._request = ChangeState.Request()
+        self._request.transition.id = transition.value
+        self._answers = [change.call_async(self._request)]
+        self._probe: Any = None
+        self._probed_s = time.monotonic()
+
+    def __call__(self) -> bool | None:
+        """Return the outcome, None until it is known."""
+        answers = [bool(answer.result().success) for answer in self._answers if answer.done()]
+        if any(answers):
+            return True
+        if self._probe is not None and self._probe.done():
+            label, self._probe = self._probe.result().current_state.label, None
+            if label == self._after:
+                return True
+            if answers:
+                return False
+            if label == self._before:
+                self._answers.append(self._change.call_async(self._request))
+        now_s = time.monotonic()
+        if now_s - self._probed_s > PROBE_PERIOD_S or (answers and self._probe is None):
+            self._probed_s, self._probe = now_s, self._state.call_async(GetState.Request())
+        return None
 
 
 class Connection:
@@ -132,16 +187,23 @@ class Connection:
 
     def begin_transition(self, node: str, transition: Transition) -> Callable[[], bool | None]:
         """Ask for a transition; returns a question that is None until it is answered."""
-        request = ChangeState.Request()
-        request.transition.id = transition.value
-        future = self._client(ChangeState, f'{node}/change_state').call_async(request)
-        return lambda: bool(future.result().success) if future.done() else None
+        return PendingTransition(
+            self._client(ChangeState, f'{node}/change_state'),
+            self._client(GetState, f'{node}/get_state'),
+            transition,
+        )
 
     def transition(self, node: str, transition: Transition, timeout_s: float) -> bool:
         """Drive a transition and return whether it succeeded; BringupError without an answer."""
-        request = ChangeState.Request()
-        request.transition.id = transition.value
-        return bool(self.call(ChangeState, f'{node}/change_state', request, timeout_s).success)
+        pending = self.begin_transition(node, transition)
+        deadline_s = time.monotonic() + timeout_s
+        while (answer := pending()) is None:
+            if time.monotonic() > deadline_s:
+                raise BringupError(
+                    f"'{node}' did not {transition.name.lower()} in {timeout_s:g} s"
+                )
+            time.sleep(0.01)
+        return answer
 
     def forget(self, node: str) -> None:
         """Drop the lifecycle clients of a node that is being restarted."""

@@ -205,9 +205,8 @@ def _switching(record: RunRecord) -> str:
             _figure(
                 trace_plot(record.trace),
                 f'Commanded velocities of seven joints around a switch, at most '
-                f'{100 * largest:.0f} % of their limit, continuous across it.',
-                f'{record.trace.title} Each line is a joint: the motion carries on through '
-                'the switch without a step.',
+                f'{100 * largest:.0f} % of their limit.',
+                f'{record.trace.title} Each line is one joint, as it was commanded.',
             )
         )
     return ''.join([*parts, '</div></section>'])

@@ -33,7 +33,7 @@ from roboadapt_interfaces.srv import ResetEpisode
 from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.errors import RoboAdaptError, SpecError
 from roboadapt_ros.nodes.parameters import SimRigParameters
-from roboadapt_ros.ros.convert import to_time
+from roboadapt_ros.ros.convert import from_time, to_time
 from roboadapt_ros.ros.diagnostics import Health, Level, to_status
 from roboadapt_ros.ros.gripper import GripperReader
 from roboadapt_ros.ros.images import from_rgb
@@ -76,7 +76,8 @@ class SimRigNode(GraphNode[SimRigParameters]):
             GripperConvention(config.gripper_convention),
             self._rig.config.gripper.max_width_m,
         )
-        self._targets: deque[np.ndarray[Any, Any]] = deque(maxlen=10)
+        self._targets: deque[tuple[np.ndarray[Any, Any], int]] = deque(maxlen=10)
+        self._sent_ns = 0
         self._targets_received, self._last_target_ns = 0, 0
         self._task: Task | None = None
         self._episode = EpisodeStatus()
@@ -141,7 +142,7 @@ class SimRigNode(GraphNode[SimRigParameters]):
             return
         self._targets_received += 1
         self._last_target_ns = now_ns
-        self._targets.append(q)
+        self._targets.append((q, from_time(message.header.stamp) or now_ns))
 
     def _on_gripper(self, message: Any) -> None:
         try:
@@ -198,7 +199,9 @@ class SimRigNode(GraphNode[SimRigParameters]):
         with self._lock:
             # One target a tick, as they were sent; two where they have piled up behind a stall.
             for _ in range(min(len(self._targets), 1 if len(self._targets) < 4 else 2)):
-                self._rig.set_joint_target(self._targets.popleft())
+                q, sent_ns = self._targets.popleft()
+                self._rig.set_joint_target(q, sent_after_s=(sent_ns - self._sent_ns) / 1e9)
+                self._sent_ns = sent_ns
             self._rig.advance(TICK_S)
             state = self._rig.state()
             stamp_ns = self.now_ns()

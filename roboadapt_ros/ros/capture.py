@@ -53,21 +53,26 @@ class CaptureSource(FrameSource):
 
     def open(self) -> None:
         """Open it and, for a device, ask for size and rate."""
-        backend = cv2.CAP_V4L2 if self.is_live else cv2.CAP_ANY
-        capture = cv2.VideoCapture(self._source, backend)
+        required = 'a camera that is plugged in' if self.is_live else 'a video OpenCV can read'
+        if not Path(self._source).exists():
+            raise ImageError(self._source, 'is not there', required)
+        capture = self._capture_device() if self.is_live else cv2.VideoCapture(self._source)
         if not capture.isOpened():
             capture.release()
-            raise ImageError(
-                self._source,
-                'cannot be opened',
-                'a camera that is plugged in' if self.is_live else 'a video file OpenCV can read',
-            )
+            raise ImageError(self._source, 'cannot be opened', required)
         if self.is_live:
             capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
             capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size[1])
             capture.set(cv2.CAP_PROP_FPS, self._rate_hz)
             capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self._capture = capture
+
+    def _capture_device(self) -> cv2.VideoCapture:
+        """Open a device by its number, which names under /dev/v4l/by-id lead to as well."""
+        number = Path(self._source).resolve().name.removeprefix('video')
+        if not number.isdigit():
+            raise ImageError(self._source, 'is no V4L2 device', '/dev/video0 or a link to one')
+        return cv2.VideoCapture(int(number), cv2.CAP_V4L2)
 
     def read(self) -> Frame | None:
         """Return the next frame; a device that gives none is unplugged."""

@@ -79,7 +79,9 @@ class RefusalConfig:
     max_target_error_rad: float = 0.5
     """Distance of the target from the measured angles at which it is refused [rad]."""
     period_s: float = 0.01
-    """Period of the command stream [s]; steps are judged over one to two periods."""
+    """Period of the command stream [s]; the least time a step is judged over."""
+    max_gap_s: float = 0.1
+    """Longest time between targets of one stream [s]: after lost ones a step may be longer."""
 
 
 class TargetGuard:
@@ -108,8 +110,9 @@ class TargetGuard:
         config, limits = self._config, self._limits
         if (target < limits.q_min).any() or (target > limits.q_max).any():
             return OUTSIDE
-        # Jitter of the stream may halve or double a period; nothing longer earns a larger step.
-        elapsed = min(max(elapsed_s, config.period_s), 2.0 * config.period_s)
+        # After a longer silence it is a new motion, which has to start where the last one ended.
+        is_one_stream = elapsed_s <= config.max_gap_s
+        elapsed = max(elapsed_s, config.period_s) if is_one_stream else 2.0 * config.period_s
         allowed = config.velocity_margin * limits.dq_max * elapsed
         is_jump = (np.abs(target - last_target) > allowed).any()
         is_far = (np.abs(target - q) > config.max_target_error_rad).any()

@@ -92,11 +92,13 @@ class SimRig:
         for _ in range(steps):
             self._step()
 
-    def set_joint_target(self, q: FloatArray) -> None:
+    def set_joint_target(self, q: FloatArray, *, sent_after_s: float = 0.0) -> None:
         """Give the impedance controller a new target.
 
         Args:
             q: Joint angles (7,) [rad].
+            sent_after_s: Time from the target before to this one on the sender's clock [s],
+                where it is longer than the simulated time between them.
 
         Raises:
             SimError: Not seven finite numbers. (A target a real arm refuses raises nothing: it
@@ -112,7 +114,7 @@ class SimRig:
             target,
             last_target=self._impedance.target,
             q=self._data.qpos[:7],
-            elapsed_s=self.time_s - self._last_target_s,
+            elapsed_s=max(self.time_s - self._last_target_s, sent_after_s),
         )
         if error is not None:
             self.inject_error(error)

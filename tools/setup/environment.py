@@ -15,6 +15,9 @@ import sys
 
 from progress import SetupError, Step
 
+# The make that runs this program must not steer the one that compiles the messages.
+_MAKE_VARIABLES = ('MAKEFLAGS', 'MFLAGS', 'MAKELEVEL')
+
 # Another environment or installation must not shine through. The last one is the mark by which
 # the ROS wheels know that a parent process has set their library path.
 _FOREIGN_VARIABLES = (
@@ -59,10 +62,8 @@ class Environment:
 
     def variables(self) -> dict[str, str]:
         """Return the variables for programs that work on this environment."""
-        env = dict(os.environ)
-        if not self.distro:
-            for name in _FOREIGN_VARIABLES:
-                env.pop(name, None)
+        foreign = _MAKE_VARIABLES if self.distro else (*_MAKE_VARIABLES, *_FOREIGN_VARIABLES)
+        env = {name: value for name, value in os.environ.items() if name not in foreign}
         env['PATH'] = f'{self.path / "bin"}{os.pathsep}{env.get("PATH", os.defpath)}'
         return env
 
