@@ -206,6 +206,18 @@ def save_package(
     return load_package(path)
 
 
+def add_provenance(path: Path, key: str, value: Any) -> TaskPackage:
+    """Write one entry of a package's provenance; its digest changes, its weights do not.
+
+    Raises:
+        RoboAdaptError: As `load_package`.
+    """
+    package = load_package(path)
+    provenance = {**package.manifest.provenance, key: value}
+    save_json(replace(package.manifest, provenance=provenance), path / MANIFEST_NAME)
+    return load_package(path)
+
+
 def _read_weights(file: Path) -> bytes:
     """Return a weights file's bytes, refusing what is missing or too large."""
     try:

@@ -5,6 +5,8 @@ Used by the command line, the evaluation and the supervisor.
 
 from __future__ import annotations
 
+import time
+
 from roboadapt_interfaces.srv import (
     Arm,
     ListAdapters,
@@ -23,6 +25,7 @@ __all__ = ['AdapterList', 'BaseAnswer', 'GraphClient', 'SwitchAnswer']
 
 SWITCH_TIMEOUT_S = 10.0
 VERIFY_TIMEOUT_S = 30.0
+RESET_PATIENCE_S = 0.3
 
 
 class GraphClient(Connection):
@@ -119,17 +122,22 @@ class GraphClient(Connection):
     def reset_episode(self, task: str, seed: int) -> int:
         """Place the simulated rig's objects for an episode; returns when that was [ns].
 
-        Disarm and wait for the governor to be idle before.
+        Disarm and wait for the governor to be idle before. The last targets may then still be on
+        their way, so a refusal stands only after `RESET_PATIENCE_S`.
 
         Raises:
             RefusedError: 'reset', for instance while targets are coming.
             BringupError: No answer.
         """
         request = ResetEpisode.Request(task=task, seed=seed)
-        answer = self.call(ResetEpisode, 'sim_rig/reset_episode', request)
-        if not answer.success:
-            raise RefusedError('reset', answer.message)
-        return from_time(answer.stamp)
+        deadline_s = time.monotonic() + RESET_PATIENCE_S
+        while True:
+            answer = self.call(ResetEpisode, 'sim_rig/reset_episode', request)
+            if answer.success:
+                return from_time(answer.stamp)
+            if time.monotonic() > deadline_s:
+                raise RefusedError('reset', answer.message)
+            time.sleep(0.02)
 
     def recover(self) -> None:
         """Clear the simulated robot's errors; raises as `reset_episode`."""

@@ -47,6 +47,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='torch threads, with --in-process (default: 1)',
     )
+    parser.add_argument(
+        '--record',
+        action='store_true',
+        help="write the success into the package's provenance (with its own adapter only)",
+    )
     add_graph_options(parser)
 
 
@@ -58,6 +63,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         result = run(options, progress)
     if options.json is not None:
         write_json(options.json, result.to_json())
+    if options.record:
+        _record(options, result)
     say(
         console,
         f'{result.task} under {result.adapter}, {result.through.value}: {result.proportion}',
@@ -75,10 +82,22 @@ def _check(options: argparse.Namespace) -> None:
         raise UnknownNameError('task', options.task, TASKS)
     if options.episodes < 1:
         raise ConfigError('--episodes', options.episodes, 'must be at least 1')
+    if options.record and options.adapter != options.task:
+        raise ConfigError('--record', options.adapter, f'needs --adapter {options.task}')
     library = TaskLibrary((options.models or models_dir()) / 'tasks')
     served = options.task if options.adapter == NO_ADAPTER else options.adapter
     if served not in library.names():
         raise UnknownNameError('adapter', served, (*library.names(), NO_ADAPTER))
+
+
+def _record(options: argparse.Namespace, result: EvaluationResult) -> None:
+    """Write what was measured into the package."""
+    from roboadapt_ros.adapters.package import add_provenance
+    from roboadapt_ros.bringup.paths import models_dir
+
+    summary = {key: value for key, value in result.to_json().items() if key != 'records'}
+    path = (options.models or models_dir()) / 'tasks' / result.task
+    add_provenance(path, 'measured', summary)
 
 
 def _in_process(options: argparse.Namespace, progress: Progress) -> EvaluationResult:

@@ -52,7 +52,7 @@ from std_srvs.srv import Trigger
 
 TICK_S = 0.01
 JUDGE_TICKS, GRIPPER_TICKS, ROBOT_TICKS, STATUS_TICKS = 5, 5, 10, 100
-QUIET_S = 0.1
+QUIET_S = 0.05
 """Time without a target after which the arm may be put elsewhere [s]."""
 SLOW_FACTOR = 0.98
 
@@ -158,13 +158,13 @@ class SimRigNode(GraphNode[SimRigParameters]):
     ) -> ResetEpisode.Response:
         quiet_s = (self.now_ns() - self._last_target_ns) / 1e9
         try:
+            task = make_task(request.task)
             if quiet_s < QUIET_S:
                 raise SpecError(
                     'reset_episode',
                     f'a target {quiet_s:.3f} s ago',
                     'no targets: disarm, and wait until the governor is idle',
                 )
-            task = make_task(request.task)
             with self._lock:
                 self._start(task, int(request.seed))
             response.success, response.message = True, f'{request.task}, seed {request.seed}'

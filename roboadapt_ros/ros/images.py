@@ -21,7 +21,10 @@ from std_msgs.msg import Header
 
 try:
     from cv_bridge import CvBridge
-except ImportError:
+
+    # Built against another numpy it imports and fails at the first picture.
+    CvBridge().cv2_to_imgmsg(np.zeros((1, 1, 3), np.uint8), 'rgb8')
+except (ImportError, AttributeError, TypeError, SystemError):
     CvBridge = None
 
 Frame = npt.NDArray[np.uint8]

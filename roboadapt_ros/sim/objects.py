@@ -70,7 +70,7 @@ def find_asset(package: str, *parts: str) -> Path:
     if found is None or not found.submodule_search_locations:
         raise SimError(
             f"Package '{package}' is not installed; the simulated rig takes its meshes from it. "
-            "Install the extra: pip install 'roboadapt_ros[sim]'"
+            "Run 'make setup', or install requirements-assets.txt."
         )
     return Path(found.submodule_search_locations[0], 'assets', *parts)
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from roboadapt_ros.adapters.library import TaskLibrary
-from roboadapt_ros.adapters.package import load_package, save_package
+from roboadapt_ros.adapters.package import add_provenance, load_package, save_package
 from roboadapt_ros.errors import (
     BackboneMismatchError,
     ConfigError,
@@ -163,3 +163,11 @@ def test_random_manifest_damage_gives_a_typed_error(models) -> None:
             load_package(path.parent)
         except RoboAdaptError:
             continue
+
+
+def test_what_was_measured_is_added_without_touching_the_weights(models) -> None:
+    before = load_package(models / 'tasks' / 'pick')
+    after = add_provenance(before.path, 'measured', {'episodes': 50, 'successes': 49})
+    assert after.manifest.provenance['measured']['successes'] == 49
+    assert after.manifest.weights_sha256 == before.manifest.weights_sha256
+    assert after.digest != before.digest
