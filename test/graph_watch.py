@@ -10,7 +10,8 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
 from roboadapt_interfaces.msg import ActionChunk, EpisodeStatus, Features, GateStatus
-from roboadapt_ros.bringup.client import GraphClient
+from roboadapt_ros.bringup.client import GraphClient, SwitchAnswer
+from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.ros.convert import from_time
 from roboadapt_ros.ros.qos import DATA, STATE_HISTORY, STATUS, TRACE
 from sensor_msgs.msg import JointState
@@ -92,20 +93,34 @@ class GraphWatch:
         _, values, _ = self.diagnostics.get(node, ('', {}, b''))
         return int(values.get(cause, 0))
 
-    def arm_until_moving(self) -> None:
-        """Open the gate as soon as it can be, and wait for motion."""
-
-        def is_armed() -> bool:
+    def serve(self, task: str) -> SwitchAnswer:
+        """Switch to a task, again where a busy machine let no frame through in time."""
+        for _ in range(4):
             try:
-                self.client.arm()
-            except Exception as error:  # noqa: BLE001 - the reason is shown when time is over
-                self.last_refusal = str(error)
-                return False
-            return True
+                return self.client.switch(task)
+            except RefusedError as error:
+                if 'no frame was encoded' not in str(error):
+                    raise
+        raise AssertionError('no frame was encoded in four switches')
 
-        self.last_refusal = ''
-        wait_for(is_armed, f'the gate to be armed ({self.last_refusal})')
-        wait_for(self.is_moving, 'the arm to move')
+    def arm_until_moving(self) -> None:
+        """Open the gate as soon as it can be, and wait for motion.
+
+        A busy machine may be so slow that the gate closes again; it is opened again then.
+        """
+        refusal = ''
+
+        def moves() -> bool:
+            nonlocal refusal
+            if self.gate_state() != 'armed':
+                try:
+                    self.client.arm()
+                except RefusedError as error:
+                    refusal = str(error)
+                time.sleep(0.1)
+            return self.is_moving()
+
+        wait_for(moves, f'the arm to move (last refusal: {refusal})', 30.0)
 
     def rest(self) -> None:
         """Close the gate and wait until the governor has released the arm."""

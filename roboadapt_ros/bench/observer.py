@@ -30,8 +30,9 @@ from sensor_msgs.msg import Image, JointState
 
 COMMAND_PERIOD_S = 0.01
 """Spacing of the governor's points [s]; each moves the arm by one period, however late."""
-PAUSE_S = 0.3
-"""Silence between commands after which the arm starts anew from where it is [s]."""
+PAUSE_S = 0.08
+"""Silence between commands after which a new sequence starts [s]: the rig moves the arm elsewhere
+only after 0.1 s without a target, and a governor that was released starts from the measured."""
 NO_ADAPTERS = 'none:'
 
 FrameWatcher = Callable[[str, int, npt.NDArray[np.uint8]], None]

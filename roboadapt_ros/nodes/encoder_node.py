@@ -81,7 +81,7 @@ class EncoderNode(GraphNode[EncoderParameters]):
         self._pairer = FramePairer(config.cameras, config.pairing_tolerance_s)
         if config.initial_task and self._engine.active is None:
             services.activate(config.initial_task)
-        self._worker = services.worker = EncodeWorker(self._encode)
+        self._worker = services.worker = EncodeWorker(self._encode, self._on_failed)
         kind, leaf = (CompressedImage, '/compressed') if config.compressed else (Image, '')
         for name in config.cameras:
             topic = f'cameras/{name}/image_raw{leaf}'
@@ -154,6 +154,10 @@ class EncoderNode(GraphNode[EncoderParameters]):
             self._features_out.publish(to_features(features))
             return features
         return None
+
+    def _on_failed(self, report: str) -> None:
+        self.problem = 'encoding ended with an exception; see the log'
+        self.get_logger().fatal(f'Encoding has ended:\n{report}')
 
     def _on_broken(self, problem: str) -> None:
         self.problem = problem

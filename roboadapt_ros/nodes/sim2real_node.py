@@ -42,6 +42,8 @@ from roboadapt_ros.sim2real.gate import Gate, GateConfig, GateState
 
 STATUS_PERIOD_S = 0.1
 STATE_MAX_AGE_S = 0.1
+ROBOT_STATE_TIMEOUT_S = 1.0
+NO_ROBOT_STATE = 'the rig file names an error state of the robot, and none comes'
 
 
 class Sim2RealNode(GraphNode[Sim2RealParameters]):
@@ -72,7 +74,8 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
         self._buffer = StateBuffer(
             config.joint_names, config.gripper_joint_names, self._kinematics.forward
         )
-        self._robot_problem: str | None = None
+        self._robot_problem = NO_ROBOT_STATE if config.robot_state_type else None
+        self._robot_ns = 0
         self._preview, self._last_state = '', self._gate.state
         self._chunk_out = self.publisher(ChunkMessage, 'sim2real/action_chunk', DATA)
         self._status_out = self.publisher(GateStatus, 'sim2real/status', STATUS)
@@ -92,10 +95,14 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
         self._gate.disarm('deactivated')
 
     def _on_arm_state(self, sample: ArmSample) -> None:
-        self._gate.observe_robot(self.now_ns(), self._robot_problem)
+        now_ns = self.now_ns()
+        quiet_s = (now_ns - self._robot_ns) / 1e9
+        if self._config.robot_state_type and quiet_s > ROBOT_STATE_TIMEOUT_S:
+            self._robot_problem = NO_ROBOT_STATE
+        self._gate.observe_robot(now_ns, self._robot_problem)
 
     def _on_robot(self, problem: str | None) -> None:
-        self._robot_problem = problem
+        self._robot_problem, self._robot_ns = problem, self.now_ns()
         if problem is not None:
             self._gate.observe_robot(self.now_ns(), problem)
             self._report_change()

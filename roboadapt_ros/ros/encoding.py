@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 import threading
+import traceback
 
 from roboadapt_ros.dataflow import Features
 from roboadapt_ros.ros.frames import FrameSet
@@ -38,13 +39,16 @@ class EncodeWorker:
     encoded: 1.0 and 1.2 are encoded, 1.1 is dropped.
     """
 
-    def __init__(self, encode: Callable[[FrameSet], Features | None]):
+    def __init__(
+        self, encode: Callable[[FrameSet], Features | None], failed: Callable[[str], None]
+    ):
         """Start the thread.
 
         Args:
             encode: Encodes and publishes; None when the set was refused (already counted).
+            failed: Told the traceback when it raised; nothing is encoded from then on.
         """
-        self._encode = encode
+        self._encode, self._failed = encode, failed
         self._condition = threading.Condition()
         self._pending: FrameSet | None = None
         self._is_stopping = False
@@ -100,6 +104,12 @@ class EncodeWorker:
         return Boundary(last_ns, first[1], first[2], dropped)
 
     def _work(self) -> None:
+        try:
+            self._encode_until_stopped()
+        except Exception:  # noqa: BLE001 - the edge of this thread; reported with its traceback
+            self._failed(traceback.format_exc())
+
+    def _encode_until_stopped(self) -> None:
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: self._pending is not None or self._is_stopping)

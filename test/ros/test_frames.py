@@ -84,8 +84,8 @@ class _SlowEncoder:
     def __init__(self):
         self.generation = 1
         self.gate = threading.Semaphore(0)
-        self.encoded = []
-        self.worker = EncodeWorker(self._encode)
+        self.encoded, self.failures = [], []
+        self.worker = EncodeWorker(self._encode, self.failures.append)
 
     def _encode(self, frames):
         self.gate.acquire()
@@ -162,6 +162,19 @@ def test_a_set_lost_at_the_boundary_is_counted(encoder):
 
 def test_a_switch_without_frames_ends_at_its_deadline(encoder):
     assert encoder.worker.await_generation(1, 0.05) is None
+
+
+def test_an_exception_ends_the_worker_with_its_traceback():
+    failures = []
+
+    def fail(frames):
+        raise ValueError('the network broke')
+
+    worker = EncodeWorker(fail, failures.append)
+    worker.offer(FrameSet({'scene': _frame(T0_NS)}))
+    worker.stop()
+    assert len(failures) == 1
+    assert 'the network broke' in failures[0]
 
 
 def _pace(tick, duration_s, **settings):

@@ -49,7 +49,7 @@ def watch(graph):
 def moving(graph, watch):
     """Have the arm go round, and hand it back at rest."""
     graph.check()
-    graph.client.switch(LEFT)
+    watch.serve(LEFT)
     watch.arm_until_moving()
     yield watch
     watch.rest()
@@ -69,7 +69,7 @@ def test_without_a_task_nothing_is_published(graph, watch):
 
 
 def test_in_dry_run_the_gate_says_what_it_would_do_and_nothing_moves(graph, watch):
-    graph.client.switch(LEFT)
+    watch.serve(LEFT)
     wait_for(lambda: watch.policy, 'chunks of the policy')
     wait_for(lambda: watch.gate and 'rad, and the fingers' in watch.gate[-1].reason, 'a preview')
     assert watch.gate_state() == 'dry_run'
@@ -100,7 +100,7 @@ def test_switches_in_motion_mix_nothing_lose_nothing_and_stay_within_limits(movi
     marks = [len(kept) for kept in (moving.features, moving.policy, moving.mapped)]
     first_command = len(moving.commands)
     for index in range(20):
-        answer = graph.client.switch((RIGHT, LEFT)[index % 2])
+        answer = moving.serve((RIGHT, LEFT)[index % 2])
         monitor.switched(answer.generation, answer.task, answer.package_digest)
         assert answer.frames_dropped == 0
         assert answer.first_frame_after_ns > answer.last_frame_before_ns > 0
@@ -119,7 +119,7 @@ def test_switches_in_motion_mix_nothing_lose_nothing_and_stay_within_limits(movi
 
 
 def test_a_task_without_its_adapters_keeps_its_identity(moving, graph):
-    answer = graph.client.switch(f'none:{LEFT}')
+    answer = moving.serve(f'none:{LEFT}')
     assert answer.package_digest == graph.client.list_adapters().resident[LEFT]
     assert moving.is_moving()
 
@@ -207,7 +207,7 @@ def test_a_reset_at_rest_starts_an_episode(graph, watch):
     ],
 )
 def test_a_bad_chunk_is_refused_with_its_cause(graph, watch, topic, node, cause, change):
-    graph.client.switch(LEFT)
+    watch.serve(LEFT)
     good = wait_for(lambda: watch.policy, 'a chunk')[-1]
     message = change(good)
     before = watch.count(node, cause)
@@ -255,7 +255,7 @@ def _retask(chunk):
 
 
 def test_features_of_an_unknown_task_are_refused_by_the_policy(graph, watch):
-    graph.client.switch(LEFT)
+    watch.serve(LEFT)
     message = wait_for(lambda: watch.features, 'features')[-1]
     message.identity.task = 'circle'
     message.header.stamp = to_time(time.time_ns())
@@ -271,7 +271,7 @@ def test_features_of_an_unknown_task_are_refused_by_the_policy(graph, watch):
 
 @pytest.mark.parametrize('name', ['policy', 'sim2real', 'encoder'])
 def test_a_killed_process_holds_the_arm_and_a_restart_resumes_after_arming(graph, watch, name):
-    graph.client.switch(LEFT)
+    watch.serve(LEFT)
     watch.arm_until_moving()
     watch.governor.clear()
     graph.kill(name, signal.SIGKILL)
@@ -286,7 +286,7 @@ def test_a_killed_process_holds_the_arm_and_a_restart_resumes_after_arming(graph
 
     graph.restart(name)
     if name == 'encoder':
-        graph.client.switch(LEFT)
+        watch.serve(LEFT)
     time.sleep(0.5)
     assert not watch.is_moving(), 'the arm must wait for an explicit arm'
     assert watch.gate_state() in ('dry_run', 'fault')
@@ -295,7 +295,7 @@ def test_a_killed_process_holds_the_arm_and_a_restart_resumes_after_arming(graph
 
 
 def test_a_killed_governor_leaves_the_arm_in_its_controllers_hold(graph, watch):
-    graph.client.switch(LEFT)
+    watch.serve(LEFT)
     watch.arm_until_moving()
     graph.kill('governor', signal.SIGKILL)
     wait_for(lambda: not watch.is_moving(), 'the arm to stand', 2.0)
@@ -311,7 +311,7 @@ def test_a_killed_governor_leaves_the_arm_in_its_controllers_hold(graph, watch):
 
 
 def test_bad_frames_and_missing_cameras_stop_the_features_and_are_named(graph, watch):
-    graph.client.switch(LEFT)
+    watch.serve(LEFT)
     graph.kill('sim_rig', signal.SIGKILL)
     wait_for(
         lambda: 'no good frames from scene, wrist' in watch.diagnostics['encoder'][0],
