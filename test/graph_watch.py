@@ -120,7 +120,14 @@ class GraphWatch:
                 time.sleep(0.1)
             return self.is_moving()
 
-        wait_for(moves, f'the arm to move (last refusal: {refusal})', 30.0)
+        try:
+            wait_for(moves, 'the arm to move', 30.0)
+        except AssertionError as error:
+            state = f'{self.gate[-1].state}: {self.gate[-1].reason}' if self.gate else 'silent'
+            raise AssertionError(
+                f'{error}; gate {state}; last refusal: {refusal}; '
+                f'governor {self.governor_state()}'
+            ) from error
 
     def rest(self) -> None:
         """Close the gate and wait until the governor has released the arm."""

@@ -25,19 +25,18 @@ import numpy as np
 from roboadapt_interfaces.msg import ActionChunk as ChunkMessage
 from roboadapt_interfaces.msg import GateStatus
 from roboadapt_interfaces.srv import Arm
-from roboadapt_ros.adapters.library import TaskLibrary
-from roboadapt_ros.adapters.package import load_manifest
 from roboadapt_ros.control.kinematics import PandaKinematics
-from roboadapt_ros.dataflow import ActionChunk, Identity, RobotState
+from roboadapt_ros.dataflow import ActionChunk, RobotState
 from roboadapt_ros.errors import RefusedError, RoboAdaptError, SpecError
 from roboadapt_ros.nodes.parameters import Sim2RealParameters
+from roboadapt_ros.nodes.task_bridges import TaskBridges
 from roboadapt_ros.ros.convert import from_chunk, to_chunk, to_gate_status
 from roboadapt_ros.ros.listen import listen_errors, listen_state
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.qos import DATA, STATE, STATUS
 from roboadapt_ros.ros.robot import ArmSample, StateBuffer
 from roboadapt_ros.ros.run import run
-from roboadapt_ros.sim2real.bridge import Bridge, BridgeConfig
+from roboadapt_ros.sim2real.bridge import BridgeConfig
 from roboadapt_ros.sim2real.gate import Gate, GateConfig, GateState
 
 STATUS_PERIOD_S = 0.1
@@ -56,12 +55,12 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
     def configure(self, config: Sim2RealParameters) -> None:
         """Read every task's contract and build the bridges."""
         self._config = config
-        self._library = TaskLibrary(Path(config.models_dir) / 'tasks')
-        self._kinematics = PandaKinematics()
-        self._bridges: dict[str, tuple[str, Bridge]] = {}
-        for task in self._library.names():
+        kinematics = PandaKinematics()
+        rig = BridgeConfig(robot=config.robot, joint_names=config.joint_names)
+        self._bridges = TaskBridges(Path(config.models_dir), rig, kinematics)
+        for task in self._bridges.library.names():
             try:
-                self._load(task)
+                self._bridges.load(task)
             except RoboAdaptError as error:
                 self.get_logger().error(f"Task '{task}' is not served: {error}")
         self._gate = Gate(
@@ -72,7 +71,7 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
             )
         )
         self._buffer = StateBuffer(
-            config.joint_names, config.gripper_joint_names, self._kinematics.forward
+            config.joint_names, config.gripper_joint_names, kinematics.forward
         )
         self._robot_problem = NO_ROBOT_STATE if config.robot_state_type else None
         self._robot_ns = 0
@@ -124,7 +123,7 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
 
     def _pass(self, chunk: ActionChunk, now_ns: int) -> None:
         """Map a chunk and let it through where the gate is open."""
-        bridge = self._bridge(chunk.identity)
+        bridge = self._bridges.find(chunk.identity)
         state = self._buffer.nearest(now_ns, max_distance_s=STATE_MAX_AGE_S)
         mapped = bridge.map(chunk, state)
         mapped = replace(mapped, ledger=mapped.ledger.stamped('bridged', self.now_ns()))
@@ -140,33 +139,10 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
         self._gate.tick(self.now_ns())
         self.refuse(error.cause, error.detail)
 
-    def _bridge(self, identity: Identity) -> Bridge:
-        """Return the bridge of exactly the package a chunk comes from."""
-        digest, bridge = self._bridges.get(identity.task, ('', None))
-        if bridge is None or digest != identity.package_digest:
-            try:
-                digest, bridge = self._load(identity.task)
-            except RoboAdaptError as error:
-                raise RefusedError('unknown_task', str(error)) from error
-            if digest != identity.package_digest:
-                raise RefusedError(
-                    'digest',
-                    f"chunk of task '{identity.task}' from package "
-                    f'{identity.package_digest[:12]}; the package here is {digest[:12]}',
-                )
-        return bridge
-
-    def _load(self, task: str) -> tuple[str, Bridge]:
-        manifest, digest = load_manifest(self._library.path(task))
-        config = BridgeConfig(robot=self._config.robot, joint_names=self._config.joint_names)
-        self._bridges[task] = digest, Bridge(config, manifest.contract, self._kinematics)
-        return self._bridges[task]
-
     def _on_arm(self, request: Arm.Request, response: Arm.Response) -> Arm.Response:
         try:
             if request.arm:
-                for _, bridge in self._bridges.values():
-                    bridge.reset()
+                self._bridges.reset()
                 self._gate.arm(self.now_ns())
             else:
                 self._gate.disarm('disarmed by request')

@@ -5,7 +5,8 @@ Subscribes:
     gripper/command (type and convention by parameter): wanted width.
 Publishes:
     joint_states (sensor_msgs/JointState): arm, 100 Hz. gripper/joint_states: fingers, 20 Hz.
-    current_pose (geometry_msgs/PoseStamped): hand TCP in the base frame, best effort, depth 1.
+    current_pose (geometry_msgs/PoseStamped): hand TCP in the base frame, best effort, depth 1,
+        20 Hz.
     cameras/<name>/image_raw (sensor_msgs/Image), cameras/<name>/camera_info: at `camera_rate_hz`.
     robot_state (diagnostic_msgs/DiagnosticStatus): robot mode and errors, 10 Hz and on change.
     sim_rig/episode_status (roboadapt_interfaces/EpisodeStatus): the judge, 20 Hz.
@@ -26,28 +27,26 @@ import threading
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import PoseStamped
 import numpy as np
 from roboadapt_interfaces.msg import EpisodeStatus
 from roboadapt_interfaces.srv import ResetEpisode
 from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.errors import RoboAdaptError, SpecError
+from roboadapt_ros.nodes.episode import Episode
 from roboadapt_ros.nodes.parameters import SimRigParameters
+from roboadapt_ros.nodes.rig_output import RigOutput
 from roboadapt_ros.ros.convert import from_time, to_time
 from roboadapt_ros.ros.diagnostics import Health, Level, to_status
 from roboadapt_ros.ros.gripper import GripperReader
-from roboadapt_ros.ros.images import from_rgb
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.pacer import Pacer
-from roboadapt_ros.ros.qos import COMMAND, DATA, IMAGE, STATE, STATE_OUT, STATUS
-from roboadapt_ros.ros.rig_messages import camera_info, finger_state, joint_state, pose
+from roboadapt_ros.ros.qos import COMMAND, DATA, STATUS
 from roboadapt_ros.ros.robot import JointReader
 from roboadapt_ros.ros.run import run
-from roboadapt_ros.sim.franka import RobotMode
 from roboadapt_ros.sim.rig import SimRig
-from roboadapt_ros.sim.rig_state import RigConfig, RigState
-from roboadapt_ros.sim.tasks import make_task, Task
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from roboadapt_ros.sim.rig_state import RigConfig
+from roboadapt_ros.sim.tasks import make_task
+from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 TICK_S = 0.01
@@ -79,24 +78,10 @@ class SimRigNode(GraphNode[SimRigParameters]):
         self._targets: deque[tuple[np.ndarray[Any, Any], int]] = deque(maxlen=10)
         self._sent_ns = 0
         self._targets_received, self._last_target_ns = 0, 0
-        self._task: Task | None = None
-        self._episode = EpisodeStatus()
-        self._episode_start_s = 0.0
+        self._output, self._episode = RigOutput(self, config, self._rig), Episode(self._rig)
         self._ticks, self._camera_ticks = 0, max(1, round(1.0 / config.camera_rate_hz / TICK_S))
-        self._last_mode, self._robot_errors = RobotMode.IDLE, 0
-        self._joints_out = self.publisher(JointState, 'joint_states', STATE_OUT)
-        self._fingers_out = self.publisher(JointState, 'gripper/joint_states', STATE_OUT)
-        self._pose_out = self.publisher(PoseStamped, 'current_pose', STATE)
-        self._robot_out = self.publisher(DiagnosticStatus, 'robot_state', STATUS)
         self._episode_out = self.publisher(EpisodeStatus, 'sim_rig/episode_status', STATUS)
         self._status_out = self.publisher(DiagnosticStatus, 'sim_rig/status', STATUS)
-        self._camera_out = {
-            name: (
-                self.publisher(Image, f'cameras/{name}/image_raw', IMAGE),
-                self.publisher(CameraInfo, f'cameras/{name}/camera_info', IMAGE),
-            )
-            for name in self._rig.camera_names
-        }
 
     def activate(self) -> None:
         """Listen, serve and let time run."""
@@ -122,7 +107,7 @@ class SimRigNode(GraphNode[SimRigParameters]):
             'real_time_factor': round(factor, 4),
             'lost_s': round(self._pacer.lost_s, 3),
             'targets_received': self._targets_received,
-            'robot_errors': self._robot_errors,
+            'robot_errors': self._output.robot_errors,
             **self.refused,
         }
         if factor < SLOW_FACTOR:
@@ -134,9 +119,7 @@ class SimRigNode(GraphNode[SimRigParameters]):
     def _on_target(self, message: JointState) -> None:
         now_ns = self.now_ns()
         try:
-            q, _ = self._reader.read(message)
-            if not np.isfinite(q).all():
-                raise SpecError('target_joint', str(q.tolist()), 'finite positions [rad]')
+            q = self._reader.read_target(message)
         except SpecError as error:
             self.refuse('target', str(error))
             return
@@ -166,24 +149,15 @@ class SimRigNode(GraphNode[SimRigParameters]):
                     'no targets: disarm, and wait until the governor is idle',
                 )
             with self._lock:
-                self._start(task, int(request.seed))
+                self._targets.clear()
+                self._episode.start(task, int(request.seed))
             response.success, response.message = True, f'{request.task}, seed {request.seed}'
         except RoboAdaptError as error:
             response.success, response.message = False, str(error)
         response.stamp = to_time(self.now_ns())
         return response
 
-    def _start(self, task: Task, seed: int) -> None:
-        """Place everything for an episode; the lock is held."""
-        self._targets.clear()
-        self._rig.reset(seed)
-        task.start(self._rig)
-        self._task, self._episode_start_s = task, self._rig.time_s
-        self._episode = EpisodeStatus(task=task.name, seed=seed, running=True, message='running')
-
-    def _on_recover(
-        self, request: Trigger.Request, response: Trigger.Response
-    ) -> Trigger.Response:
+    def _on_recover(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         try:
             with self._lock:
                 self._targets.clear()
@@ -203,70 +177,19 @@ class SimRigNode(GraphNode[SimRigParameters]):
                 self._rig.set_joint_target(q, sent_after_s=(sent_ns - self._sent_ns) / 1e9)
                 self._sent_ns = sent_ns
             self._rig.advance(TICK_S)
-            state = self._rig.state()
-            stamp_ns = self.now_ns()
-            self._publish_state(state, stamp_ns)
-            if self._ticks % JUDGE_TICKS == 0:
-                self._judge(stamp_ns)
-            if self._ticks % self._camera_ticks == 0:
-                self._expose(stamp_ns)
+            stamp_ns, ticks = self.now_ns(), self._ticks
+            is_due = ticks % ROBOT_TICKS == 0
+            self._output.state(stamp_ns, fingers=ticks % GRIPPER_TICKS == 0, robot=is_due)
+            if ticks % JUDGE_TICKS == 0:
+                self._episode_out.publish(self._episode.judge(to_time(stamp_ns)))
+            if ticks % self._camera_ticks == 0:
+                self._output.cameras(stamp_ns)
         self._ticks += 1
         if self._ticks % STATUS_TICKS == 0:
-            self._report_status()
-
-    def _publish_state(self, state: RigState, stamp_ns: int) -> None:
-        stamp = to_time(stamp_ns)
-        config = self._config
-        self._joints_out.publish(
-            joint_state(stamp, config.joint_names, state.q, state.dq, state.tau)
-        )
-        if self._ticks % GRIPPER_TICKS == 0:
-            fingers = finger_state(stamp, config.gripper_joint_names, state.gripper_width_m)
-            self._fingers_out.publish(fingers)
-        self._pose_out.publish(
-            pose(stamp, config.base_frame, state.ee_position, state.ee_quat_xyzw)
-        )
-        if self._rig.mode is not self._last_mode or self._ticks % ROBOT_TICKS == 0:
-            self._report_robot()
-
-    def _report_robot(self) -> None:
-        rig = self._rig
-        if rig.mode is not self._last_mode and rig.errors:
-            self._robot_errors += 1
-            self.get_logger().error(f'{rig.mode.name}: {", ".join(rig.errors)}')
-        self._last_mode = rig.mode
-        is_well = rig.mode in (RobotMode.IDLE, RobotMode.MOVE)
-        message = ', '.join(rig.errors) or rig.mode.name.lower()
-        values = {'robot_mode': int(rig.mode), 'current_errors': ' '.join(rig.errors)}
-        health = Health(Level.OK if is_well else Level.ERROR, message, values)
-        self._robot_out.publish(to_status('franka', health))
-
-    def _judge(self, stamp_ns: int) -> None:
-        status = self._episode
-        if self._task is not None and status.running:
-            outcome = self._task.outcome(self._rig)
-            status.elapsed_s = self._rig.time_s - self._episode_start_s
-            status.success = outcome.success
-            status.running = not (outcome.success or outcome.failed)
-            status.message = outcome.message
-        status.stamp = to_time(stamp_ns)
-        self._episode_out.publish(status)
-
-    def _expose(self, stamp_ns: int) -> None:
-        """Draw every camera at this very moment; joint states have the same stamp."""
-        stamp = to_time(stamp_ns)
-        for name, (image_out, info_out) in self._camera_out.items():
-            frame_id = f'{name}_optical_frame'
-            image_out.publish(from_rgb(self._rig.render(name), stamp, frame_id))
-            model = self._rig.camera_model(name)
-            size, focal = (model.width, model.height), (model.fx, model.fy, model.cx, model.cy)
-            info_out.publish(camera_info(size, focal, stamp, frame_id))
-
-    def _report_status(self) -> None:
-        health = self.health()
-        if health.level is not Level.OK:
-            self.get_logger().warning(health.message, throttle_duration_sec=5.0)
-        self._status_out.publish(to_status('sim_rig', health))
+            health = self.health()
+            if health.level is not Level.OK:
+                self.get_logger().warning(health.message, throttle_duration_sec=5.0)
+            self._status_out.publish(to_status('sim_rig', health))
 
     def _on_failed(self, report: str) -> None:
         self.problem = 'the simulation ended with an exception; see the log'

@@ -60,6 +60,13 @@ class JointReader:
             return positions, np.zeros(len(self.names))
         return positions, np.array(message.velocity, dtype=np.float64)[self._index]
 
+    def read_target(self, message: JointState) -> FloatArray:
+        """Return positions (n,) that may be moved to; raises as `read`, and for a NaN."""
+        positions, _ = self.read(message)
+        if not np.isfinite(positions).all():
+            raise SpecError('joint target', str(positions.tolist()), 'finite positions [rad]')
+        return positions
+
 
 @dataclass(frozen=True)
 class ArmSample:

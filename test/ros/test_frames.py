@@ -172,6 +172,7 @@ def test_an_exception_ends_the_worker_with_its_traceback():
 
     worker = EncodeWorker(fail, failures.append)
     worker.offer(FrameSet({'scene': _frame(T0_NS)}))
+    worker._thread.join(5.0)
     worker.stop()
     assert len(failures) == 1
     assert 'the network broke' in failures[0]
