@@ -125,8 +125,7 @@ class GraphWatch:
         except AssertionError as error:
             state = f'{self.gate[-1].state}: {self.gate[-1].reason}' if self.gate else 'silent'
             raise AssertionError(
-                f'{error}; gate {state}; last refusal: {refusal}; '
-                f'governor {self.governor_state()}'
+                f'{error}; gate {state}; last refusal: {refusal}; governor {self.governor_state()}'
             ) from error
 
     def rest(self) -> None:

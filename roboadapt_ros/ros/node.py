@@ -19,6 +19,11 @@ from roboadapt_ros.errors import RoboAdaptError
 from roboadapt_ros.ros.diagnostics import Health, Level, Reporter
 from roboadapt_ros.ros.params import declare, read, require_known
 
+try:
+    from rclpy.event_handler import PublisherEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import PublisherEventCallbacks
+
 ConfigT = TypeVar('ConfigT')
 REFUSAL_LOG_PERIOD_S = 2.0
 
@@ -79,7 +84,14 @@ class GraphNode(LifecycleNode, Generic[ConfigT]):
 
     def publisher(self, message_type: type, topic: str, qos: QoSProfile) -> Any:
         """Create a publisher that speaks only while the node is active; for `configure`."""
-        made = self.create_lifecycle_publisher(message_type, topic, qos)
+        # Each event handler takes its time in every turn of rclpy's executor, a millisecond for
+        # ten publishers; a mismatch of QoS is reported by the subscriber's side as well.
+        made = self.create_lifecycle_publisher(
+            message_type,
+            topic,
+            qos,
+            event_callbacks=PublisherEventCallbacks(use_default_callbacks=False),
+        )
         self._made_publishers.append(made)
         return made
 
