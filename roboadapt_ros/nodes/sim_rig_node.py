@@ -2,6 +2,7 @@
 
 Subscribes:
     target_joint (sensor_msgs/JointState): joint targets by name [rad].
+    target_pose (geometry_msgs/PoseStamped): hand TCP targets in the base frame, solved to joints.
     gripper/command (type and convention by parameter): wanted width.
 Publishes:
     joint_states (sensor_msgs/JointState): arm, 100 Hz. gripper/joint_states: fingers, 20 Hz.
@@ -27,6 +28,7 @@ import threading
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
 import numpy as np
 from roboadapt_interfaces.msg import EpisodeStatus
 from roboadapt_interfaces.srv import ResetEpisode
@@ -41,6 +43,7 @@ from roboadapt_ros.ros.gripper import GripperReader
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.pacer import Pacer
 from roboadapt_ros.ros.qos import COMMAND, DATA, STATUS
+from roboadapt_ros.ros.rig_messages import read_pose
 from roboadapt_ros.ros.robot import JointReader
 from roboadapt_ros.ros.run import run
 from roboadapt_ros.sim.rig import SimRig
@@ -76,6 +79,7 @@ class SimRigNode(GraphNode[SimRigParameters]):
             self._rig.config.gripper.max_width_m,
         )
         self._targets: deque[tuple[np.ndarray[Any, Any], int]] = deque(maxlen=10)
+        self._width_m: float | None = None
         self._sent_ns = 0
         self._targets_received, self._last_target_ns = 0, 0
         self._output, self._episode = RigOutput(self, config, self._rig), Episode(self._rig)
@@ -86,6 +90,7 @@ class SimRigNode(GraphNode[SimRigParameters]):
     def activate(self) -> None:
         """Listen, serve and let time run."""
         self.subscribe(JointState, 'target_joint', self._on_target, DATA)
+        self.subscribe(PoseStamped, 'target_pose', self._on_pose, COMMAND)
         self.subscribe(self._gripper.message_type, 'gripper/command', self._on_gripper, COMMAND)
         self.serve(ResetEpisode, 'sim_rig/reset_episode', self._on_reset)
         self.serve(Trigger, 'sim_rig/recover', self._on_recover)
@@ -123,18 +128,28 @@ class SimRigNode(GraphNode[SimRigParameters]):
         except SpecError as error:
             self.refuse('target', str(error))
             return
+        self._take(q, from_time(message.header.stamp) or now_ns)
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        try:
+            with self._lock:
+                q = self._rig.solve_pose(*read_pose(message))
+        except RoboAdaptError as error:
+            self.refuse('target', str(error))
+        else:
+            self._take(q, from_time(message.header.stamp) or self.now_ns())
+
+    def _take(self, q: np.ndarray[Any, Any], sent_ns: int) -> None:
+        """Queue a joint target (7,) [rad] for the next tick."""
         self._targets_received += 1
-        self._last_target_ns = now_ns
-        self._targets.append((q, from_time(message.header.stamp) or now_ns))
+        self._last_target_ns = self.now_ns()
+        self._targets.append((q, sent_ns))
 
     def _on_gripper(self, message: Any) -> None:
         try:
-            width_m = self._gripper.width_m(message)
+            self._width_m = self._gripper.width_m(message)
         except SpecError as error:
             self.refuse('gripper', str(error))
-            return
-        with self._lock:
-            self._rig.set_gripper_target(width_m)
 
     def _on_reset(
         self, request: ResetEpisode.Request, response: ResetEpisode.Response
@@ -150,6 +165,7 @@ class SimRigNode(GraphNode[SimRigParameters]):
                 )
             with self._lock:
                 self._targets.clear()
+                self._width_m = None
                 self._episode.start(task, int(request.seed))
             response.success, response.message = True, f'{request.task}, seed {request.seed}'
         except RoboAdaptError as error:
@@ -176,6 +192,8 @@ class SimRigNode(GraphNode[SimRigParameters]):
                 q, sent_ns = self._targets.popleft()
                 self._rig.set_joint_target(q, sent_after_s=(sent_ns - self._sent_ns) / 1e9)
                 self._sent_ns = sent_ns
+            if self._width_m is not None:
+                self._rig.set_gripper_target(self._width_m)
             self._rig.advance(TICK_S)
             stamp_ns, ticks = self.now_ns(), self._ticks
             is_due = ticks % ROBOT_TICKS == 0

@@ -46,6 +46,12 @@ def pose(stamp: Time, frame_id: str, position: FloatArray, quat_xyzw: FloatArray
     return message
 
 
+def read_pose(message: PoseStamped) -> tuple[FloatArray, FloatArray]:
+    """Return a pose message's position (3,) [m] and rotation (4,) xyzw."""
+    point, turn = message.pose.position, message.pose.orientation
+    return np.array([point.x, point.y, point.z]), np.array([turn.x, turn.y, turn.z, turn.w])
+
+
 def camera_info(
     size: tuple[int, int], focal: tuple[float, float, float, float], stamp: Time, frame_id: str
 ) -> CameraInfo:

@@ -123,6 +123,28 @@ class SimRig:
         self._last_target_s = self.time_s
         self._impedance.set_target(target)
 
+    def solve_pose(self, position: FloatArray, quat_xyzw: FloatArray) -> FloatArray:
+        """Return the joint target nearest to the present one that puts the TCP at a pose.
+
+        Args:
+            position: TCP (3,) [m], base frame.
+            quat_xyzw: TCP orientation (4,), base frame.
+
+        Returns:
+            Joint angles (7,) [rad].
+
+        Raises:
+            SimError: The pose is out of reach.
+            SpecError: A shape is wrong or a value is not finite.
+        """
+        found = self._kinematics.inverse(position, quat_xyzw, self._impedance.target)
+        if not found.converged:
+            raise SimError(
+                f'Pose target {np.round(position, 3).tolist()} m is out of reach: '
+                f'{found.position_error_m:.3f} m and {found.rotation_error_rad:.3f} rad are left'
+            )
+        return found.q
+
     def set_gripper_target(self, width_m: float) -> None:
         """Let the hand move to `width_m`, clipped to what it can open.
 

@@ -214,3 +214,20 @@ def test_without_randomisation_only_the_poses_change():
 def test_an_image_beyond_the_buffer_is_refused():
     with pytest.raises(ConfigError, match='640x480'):
         RigConfig(width=1280, height=720)
+
+
+def test_a_pose_target_is_reached_through_its_joints(rig: SimRig) -> None:
+    rig.reset(4)
+    start = rig.state()
+    for step in range(1, 51):
+        goal = start.ee_position + np.array([0.0, 0.001, -0.001]) * step
+        rig.set_joint_target(rig.solve_pose(goal, start.ee_quat_xyzw))
+        rig.advance(0.01)
+    rig.advance(0.5)
+    assert rig.errors == ()
+    assert np.linalg.norm(rig.state().ee_position - goal) < 0.005
+
+
+def test_a_pose_out_of_reach_is_refused(rig: SimRig) -> None:
+    with pytest.raises(SimError, match='out of reach'):
+        rig.solve_pose(np.array([2.0, 0.0, 0.5]), np.array([1.0, 0.0, 0.0, 0.0]))
