@@ -6,7 +6,7 @@ Launch files and the command line start the same list. This module must not impo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import yaml
 PACKAGE = 'roboadapt_ros'
 SINGLE_THREADED = {'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1', 'MKL_NUM_THREADS': '1'}
 """Small matrices only: more threads would fight over the cores."""
+DRAW_IN_PLACE = {'LP_NUM_THREADS': '0'}
+"""Mesa's software renderer draws small pictures faster without threads to wait for."""
 NICENESS = {'sim_rig': -10, 'governor': -10, 'sim2real': -5, 'policy': -5, 'encoder': -5}
 """By node: what must not wait comes first on a busy host."""
 
@@ -116,7 +118,8 @@ class _Builder:
         pose = self._rig.arm.current_pose
         remaps = (*self._state, *self._motion, *self._error, *self._images('image_raw'))
         remaps += (('current_pose', pose),) if pose else ()
-        return self._describe('sim_rig', {**self._joints, **self._hand}, remaps)
+        described = self._describe('sim_rig', {**self._joints, **self._hand}, remaps)
+        return replace(described, environment={**described.environment, **DRAW_IN_PLACE})
 
     def governor(self) -> ProcessDescription:
         remaps = (*self._state, *self._motion, *self._error)
@@ -158,7 +161,7 @@ class _Builder:
         described = self._describe('encoder', parameters, self._images('image_raw' + leaf, leaf))
         threads = str(described.parameters.get('threads', 1))
         environment = {**described.environment, 'OMP_NUM_THREADS': threads}
-        return ProcessDescription(**{**vars(described), 'environment': environment})
+        return replace(described, environment=environment)
 
     def camera(self, camera: CameraNames) -> ProcessDescription:
         path = config_dir() / 'cameras' / camera.driver

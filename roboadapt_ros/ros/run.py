@@ -16,6 +16,8 @@ from rclpy.utilities import try_shutdown
 from roboadapt_ros.errors import RoboAdaptError
 
 STOP_TIMEOUT_S = 2.0
+SWITCH_INTERVAL_S = 0.0005
+"""Longest turn of a Python thread while another waits; the default of 5 ms is half a tick."""
 
 
 def run(build: Callable[[], Any], args: Sequence[str] | None = None, *, threads: int = 1) -> None:
@@ -33,6 +35,7 @@ def run(build: Callable[[], Any], args: Sequence[str] | None = None, *, threads:
         args: Command line, sys.argv when None.
         threads: Callback threads; 1 for nodes whose callbacks are all short.
     """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
