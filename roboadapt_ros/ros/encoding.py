@@ -1,7 +1,7 @@
-"""The encoder's worker: one thread that encodes the newest complete set of frames.
+"""The encoder's worker: one thread that encodes complete sets of frames in their order.
 
-Nothing waits for it but a switch. A set that comes while another one is being encoded takes
-the place of the one that waits, which is counted as dropped.
+Nothing waits for it but a switch. Two sets may wait, so that frames that come in a bunch after
+a pause of the host are not lost; one more takes the place of the oldest, which is counted.
 """
 
 from __future__ import annotations
@@ -33,24 +33,29 @@ class Boundary:
 
 
 class EncodeWorker:
-    """Runs `encode` on sets of frames, newest first, and remembers what became of them.
+    """Runs `encode` on sets of frames and remembers what became of them.
 
-    Example: sets at 1.0, 1.1 and 1.2 s, the second and third coming while the first is being
-    encoded: 1.0 and 1.2 are encoded, 1.1 is dropped.
+    Example, one set may wait: sets at 1.0, 1.1 and 1.2 s, the second and third coming while the
+    first is being encoded: 1.0 and 1.2 are encoded, 1.1 is dropped. With two waiting none is.
     """
 
     def __init__(
-        self, encode: Callable[[FrameSet], Features | None], failed: Callable[[str], None]
+        self,
+        encode: Callable[[FrameSet], Features | None],
+        failed: Callable[[str], None],
+        *,
+        waiting: int = 2,
     ):
         """Start the thread.
 
         Args:
             encode: Encodes and publishes; None when the set was refused (already counted).
             failed: Told the traceback when it raised; nothing is encoded from then on.
+            waiting: Sets that may wait, >= 1; more lose fewer and can be older when encoded.
         """
         self._encode, self._failed = encode, failed
         self._condition = threading.Condition()
-        self._pending: FrameSet | None = None
+        self._pending: deque[FrameSet] = deque(maxlen=waiting)
         self._is_stopping = False
         self._received: deque[int] = deque(maxlen=REMEMBERED)
         self._encoded: deque[tuple[int, int, int]] = deque(maxlen=REMEMBERED)
@@ -64,8 +69,8 @@ class EncodeWorker:
         """Hand over a complete set."""
         with self._condition:
             self._received.append(frames.stamp_ns)
-            self.frames_overrun += self._pending is not None
-            self._pending = frames
+            self.frames_overrun += len(self._pending) == self._pending.maxlen
+            self._pending.append(frames)
             self._condition.notify_all()
 
     def stop(self) -> None:
@@ -112,12 +117,11 @@ class EncodeWorker:
     def _encode_until_stopped(self) -> None:
         while True:
             with self._condition:
-                self._condition.wait_for(lambda: self._pending is not None or self._is_stopping)
+                self._condition.wait_for(lambda: bool(self._pending) or self._is_stopping)
                 if self._is_stopping:
                     return
-                frames, self._pending = self._pending, None
-            if frames is not None:
-                self._run(frames)
+                frames = self._pending.popleft()
+            self._run(frames)
 
     def _run(self, frames: FrameSet) -> None:
         features = self._encode(frames)

@@ -81,11 +81,11 @@ def test_a_stamp_is_judged_and_explained(stamp_ns, last_ns, cause):
 class _SlowEncoder:
     """Encodes when told to, under the generation that is set."""
 
-    def __init__(self):
+    def __init__(self, waiting=1):
         self.generation = 1
         self.gate = threading.Semaphore(0)
         self.encoded, self.failures = [], []
-        self.worker = EncodeWorker(self._encode, self.failures.append)
+        self.worker = EncodeWorker(self._encode, self.failures.append, waiting=waiting)
 
     def _encode(self, frames):
         self.gate.acquire()
@@ -113,7 +113,7 @@ class _SlowEncoder:
     def take(self):
         """Wait until the worker has taken the set that waits."""
         deadline_s = time.monotonic() + 5.0
-        while self.worker._pending is not None:
+        while self.worker._pending:
             assert time.monotonic() < deadline_s, 'the set was not taken'
             time.sleep(0.001)
 
@@ -135,6 +135,19 @@ def test_the_newest_set_is_encoded_and_the_one_passed_by_is_counted(encoder):
     encoder.encode()
     assert encoder.encoded == [T0_NS, T0_NS + 2 * PERIOD_NS]
     assert encoder.worker.frames_overrun == 1
+
+
+def test_sets_that_come_in_a_bunch_wait_for_their_turn():
+    encoder = _SlowEncoder(waiting=2)
+    encoder.offer(0)
+    encoder.take()
+    encoder.offer(1)
+    encoder.offer(2)
+    for _ in range(3):
+        encoder.encode()
+    encoder.worker.stop()
+    assert encoder.encoded == [T0_NS + index * PERIOD_NS for index in range(3)]
+    assert encoder.worker.frames_overrun == 0
 
 
 def test_a_switch_learns_the_frames_on_both_sides_of_the_boundary(encoder):
