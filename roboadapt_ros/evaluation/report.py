@@ -6,12 +6,12 @@ The page is a pure function of a `RunRecord`: the same record gives the same pag
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
 from html import escape
 import json
 from pathlib import Path
 
 from roboadapt_ros.evaluation.plots import ledger_plot, switch_plot, trace_plot
+from roboadapt_ros.evaluation.report_parts import figure, microseconds, plural, table
 from roboadapt_ros.evaluation.report_style import STYLE
 from roboadapt_ros.evaluation.run_record import FilmStrip, RunRecord
 from roboadapt_ros.evaluation.statistics import spread
@@ -105,10 +105,10 @@ def _verdict(record: RunRecord) -> str:
         for task in record.tasks
     ]
     moving = [switch for switch in record.switches if switch.moving]
-    switched = f'The task was switched {_plural(len(moving), "time", "times")} while the arm moved'
+    switched = f'The task was switched {plural(len(moving), "time", "times")} while the arm moved'
     if record.switches:
         slowest = max(switch.switch_us for switch in record.switches)
-        switched += f', at most {_microseconds(slowest)} each'
+        switched += f', at most {microseconds(slowest)} each'
     sound = (
         'No message mixed two tasks, no frame was lost at a switch, and every command and every '
         "measured joint stayed within the robot's limits."
@@ -187,13 +187,13 @@ def _switching(record: RunRecord) -> str:
     first = spread([switch.boundary_ms for switch in record.switches])
     text = (
         f'Making the other task active in the running encoder took '
-        f'{_microseconds(active.p50)} (median) and at most {_microseconds(active.maximum)}. '
+        f'{microseconds(active.p50)} (median) and at most {microseconds(active.maximum)}. '
         f'The first features of the new task followed {first.p50:.0f} ms (median) after '
         'the request, at the next camera frame.'
     )
     parts.append(f'<p>{escape(text)}</p><div class="pair">')
     parts.append(
-        _figure(
+        figure(
             switch_plot(record.switches, record.tasks),
             f'{len(record.switches)} switches: {text}',
             'Every switch of the run, in order, by the task switched to.',
@@ -202,7 +202,7 @@ def _switching(record: RunRecord) -> str:
     if record.trace is not None:
         largest = max(abs(v) for row in record.trace.velocities for v in row)
         parts.append(
-            _figure(
+            figure(
                 trace_plot(record.trace),
                 f'Commanded velocities of seven joints around a switch, at most '
                 f'{100 * largest:.0f} % of their limit.',
@@ -228,13 +228,13 @@ def _latency(record: RunRecord) -> str:
     spoken = '; '.join(f'{name} {p50} and {p99} ms' for name, p50, p99, _ in rows)
     return (
         f'<section><h2>Latency</h2><p>{escape(text)}</p>'
-        + _figure(
+        + figure(
             ledger_plot(record.stages_ms),
             f'Time in each stage, p50 and p99: {spoken}.',
             'Time from the stage before to this one. Bar: median. Tick: 99th percentile.',
         )
         + '<details><summary>In numbers</summary>'
-        + _table(('stage', 'p50 [ms]', 'p99 [ms]', 'maximum [ms]'), rows)
+        + table(('stage', 'p50 [ms]', 'p99 [ms]', 'maximum [ms]'), rows)
         + '</details></section>'
     )
 
@@ -250,7 +250,7 @@ def _safety(record: RunRecord) -> str:
     return (
         "<section><h2>Within limits</h2><p>How much of each of the robot's limits the run used, "
         'at its largest, from commanded points and measured joints.</p>'
-        f'{_table(("limit", "used at most"), rows)}{failures}'
+        f'{table(("limit", "used at most"), rows)}{failures}'
         f'<p class="label">Messages judged: {escape(seen)}. Counted by the gate and the '
         f'governor, by cause: {escape(refused)}.</p></section>'
     )
@@ -268,36 +268,5 @@ def _provenance(record: RunRecord) -> str:
         '<section><h2>How to get these figures</h2>'
         f'<pre><code>{escape(chr(10).join(record.commands))}</code></pre>'
         f'<h3>Models</h3><div class="scroll"><table>{rows}</table></div>'
-        f'<h3>Machine</h3>{_table(("", ""), machine, head=False)}</section>'
+        f'<h3>Machine</h3>{table(("", ""), machine, head=False)}</section>'
     )
-
-
-def _figure(svg: str, alt: str, caption: str) -> str:
-    return (
-        f'<figure><div role="img" aria-label="{escape(alt)}">{svg}</div>'
-        f'<figcaption>{escape(caption)}</figcaption></figure>'
-    )
-
-
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, head: bool = True) -> str:
-    """Return a table: the first column names the row, the others are right-aligned numbers."""
-    kind = ' class="number"' if head else ''
-    top = ''.join(
-        f'<th scope="col"{kind if i else ""}>{escape(title)}</th>'
-        for i, title in enumerate(titles)
-    )
-    body = ''.join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + ''.join(f'<td{kind}>{escape(cell)}</td>' for cell in row[1:])
-        + '</tr>'
-        for row in rows
-    )
-    return f'<div class="scroll"><table>{f"<tr>{top}</tr>" if head else ""}{body}</table></div>'
-
-
-def _microseconds(value: float) -> str:
-    return f'{value:.0f} µs' if value < 1000 else f'{value / 1000:.1f} ms'
-
-
-def _plural(count: int, one: str, many: str) -> str:
-    return f'{count} {one if count == 1 else many}'
