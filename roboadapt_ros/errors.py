@@ -6,7 +6,7 @@ This module imports the standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import difflib
 from pathlib import Path
 
@@ -102,6 +102,27 @@ class BackboneMismatchError(PackageError):
             path,
             f"task '{task}' was trained over backbone {found}",
             f'the running backbone {required}; retrain the task or start that backbone',
+        )
+
+
+class MissingHookError(RoboAdaptError):
+    """A timm model whose layout offers no place for adapters."""
+
+    def __init__(
+        self,
+        model: str,
+        model_class: str,
+        family: str,
+        missing: Sequence[str],
+        families: Mapping[str, str],
+    ):
+        """Store the model, its class, the nearest family and the hooks it lacks for that."""
+        self.model, self.model_class, self.family = model, model_class, family
+        self.missing = tuple(missing)
+        known = ', '.join(f'{name} ({kind})' for name, kind in families.items())
+        super().__init__(
+            f"timm model '{model}' is a {model_class}; nearest family '{family}', of which it "
+            f'lacks the hook {", ".join(self.missing)}. Families: {known}.'
         )
 
 

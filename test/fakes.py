@@ -41,7 +41,7 @@ def make_circle_task(
     """
     contract = circle_contract()
     tokens = (tiny.SIZE // 16) ** 2
-    layout = AdapterLayout(width=64, depth=2, pooled_channels=8, bottom=4, middle=(4, 0), top=8)
+    layout = AdapterLayout(channels=(64,) * 4, pooled_channels=8, bottom=4, middle=(4, 0), top=8)
     head = HeadLayout(
         feature_size=tokens * 8 * len(contract.cameras),
         proprio_size=contract.proprio_size,

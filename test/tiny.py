@@ -9,7 +9,7 @@ import numpy as np
 from roboadapt_ros.adapters.bottleneck import TaskAdapters
 from roboadapt_ros.adapters.layout import AdapterLayout, HeadLayout
 from roboadapt_ros.adapters.package import Normaliser, save_package, TaskManifest, TaskPackage
-from roboadapt_ros.backbones.frozen import build_timm_vit, save_backbone
+from roboadapt_ros.backbones.frozen import build_timm, save_backbone
 from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.contract import (
     ActionSpace,
@@ -46,12 +46,29 @@ def backbone_manifest(name: str = 'tiny', **kwargs: object) -> BackboneManifest:
     return BackboneManifest(**{**values, **kwargs})
 
 
-def make_backbone(models: Path, name: str = 'tiny', seed: int = 0) -> BackboneManifest:
+FAMILIES: dict[str, dict[str, object]] = {
+    'vit': {},
+    'resnet': {'timm_name': 'test_resnet', 'timm_kwargs': {}},
+    'nfnet': {'timm_name': 'test_nfnet', 'timm_kwargs': {}},
+}
+"""What distinguishes a tiny backbone of each family from the default."""
+
+
+def make_backbone(
+    models: Path, name: str = 'tiny', seed: int = 0, **changes: object
+) -> BackboneManifest:
     """Write a random backbone under `models` and return its manifest."""
     torch.manual_seed(seed)
-    manifest = backbone_manifest(name)
+    manifest = backbone_manifest(name, **changes)
+    model = build_timm(manifest)
+    for parameter in model.parameters():
+        if parameter.ndim < 2:  # gains, biases and norms that start at 0 or 1 would hide errors
+            torch.nn.init.normal_(parameter, mean=0.5, std=0.2)
+    for buffer_name, buffer in model.named_buffers():
+        if buffer_name.endswith('running_mean'):
+            torch.nn.init.normal_(buffer, std=0.2)
     probe = np.random.default_rng(seed).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
-    return save_backbone(models / 'backbones' / name, manifest, build_timm_vit(manifest), probe)
+    return save_backbone(models / 'backbones' / name, manifest, model, probe)
 
 
 def camera(name: str) -> CameraContract:
@@ -94,7 +111,7 @@ def make_task(
     """Write a task package of random tensors (`fresh`: untrained adapters)."""
     torch.manual_seed(seed)
     tokens, cameras = (SIZE // 16) ** 2, len(CAMERAS)
-    layout = AdapterLayout(width=64, depth=2, pooled_channels=8, bottom=4, middle=(4, 0), top=8)
+    layout = AdapterLayout(channels=(64,) * 4, pooled_channels=8, bottom=4, middle=(4, 0), top=8)
     head = HeadLayout(
         feature_size=tokens * 8 * cameras,
         proprio_size=4,

@@ -1,16 +1,20 @@
-"""A timm vision transformer, frozen: never written, always in inference mode.
+"""A timm model, frozen: never written, always in inference mode.
 
-The only package that imports timm. Exposes the sites adapters attach to: the embedded
-patches (bottom), the output of each block (middle) and the final tokens (top).
+The only package that imports timm. Which parts a model has between which adapters act is in
+`chain`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from roboadapt_ros.adapters.layout import AdapterLayout, TopKind
+from roboadapt_ros.backbones.chain import Part, read_chain
+from roboadapt_ros.backbones.check import BaseCheck
 from roboadapt_ros.backbones.digest import tensors_digest
 from roboadapt_ros.backbones.manifest import (
     BackboneManifest,
@@ -20,11 +24,16 @@ from roboadapt_ros.backbones.manifest import (
     WEIGHTS_NAME,
 )
 from roboadapt_ros.config import save_json
-from roboadapt_ros.errors import BaseChangedError, PackageError, TensorError
+from roboadapt_ros.errors import (
+    BaseChangedError,
+    ConfigError,
+    PackageError,
+    TensorError,
+    UnknownNameError,
+)
 import safetensors
 import safetensors.torch
 import timm
-from timm.models.vision_transformer import VisionTransformer
 import torch
 from torch import nn
 
@@ -33,58 +42,85 @@ PROBE_TOLERANCE = 1e-3
 another order. On one machine, later probes must equal the first bit for bit."""
 
 
-@dataclass(frozen=True)
-class BaseCheck:
-    """Outcome of one check of the base."""
-
-    backbone_id: str
-    digest: str
-    expected_digest: str
-    probe_equal: bool
-
-    @property
-    def intact(self) -> bool:
-        """True when tensors and probe features are those of the release."""
-        return self.digest == self.expected_digest and self.probe_equal
-
-    def require(self) -> None:
-        """Raise `BaseChangedError` unless intact."""
-        if self.digest != self.expected_digest:
-            raise BaseChangedError(self.backbone_id, 'digest', self.digest, self.expected_digest)
-        if not self.probe_equal:
-            raise BaseChangedError(
-                self.backbone_id, 'probe', 'different features', 'the stored features'
-            )
-
-
-def build_timm_vit(manifest: BackboneManifest) -> VisionTransformer:
+def build_timm(manifest: BackboneManifest) -> nn.Module:
     """Build the timm model a manifest describes, with random weights.
 
     Raises:
-        PackageError: The model is not a timm vision transformer.
+        UnknownNameError: timm has no model of that name.
     """
     kwargs: dict[str, Any] = {'num_classes': 0, **manifest.timm_kwargs}
-    model = timm.create_model(
-        manifest.timm_name, pretrained=False, img_size=manifest.image_size, **kwargs
-    )
-    if not isinstance(model, VisionTransformer):
-        raise PackageError(
-            manifest.id,
-            f'{manifest.timm_name} is a {type(model).__name__}',
-            'a timm VisionTransformer',
-        )
-    return model
+    if not timm.is_model(manifest.timm_name):
+        raise UnknownNameError('timm model', manifest.timm_name, timm.list_models())
+    known = timm.get_pretrained_cfg(manifest.timm_name)
+    if known is not None and known.fixed_input_size:
+        kwargs['img_size'] = manifest.image_size
+    try:
+        return timm.create_model(manifest.timm_name, pretrained=False, **kwargs)
+    except (TypeError, AssertionError) as error:
+        raise ConfigError(f'{manifest.id}.timm_kwargs', kwargs, str(error)) from error
+
+
+@dataclass(frozen=True)
+class ChainShape:
+    """Sizes of what a chain's parts exchange, for one image."""
+
+    channels: tuple[int, ...]
+    """Before the first block, after each block, and of the final map."""
+    positions: int
+    """Positions of the final map."""
+
+
+def chain_shape(manifest: BackboneManifest) -> ChainShape:
+    """Return the sizes along the chain a manifest describes, without computing anything.
+
+    Raises:
+        RoboAdaptError: As `build_timm` and `read_chain`.
+    """
+    with torch.device('meta'):
+        model = build_timm(manifest).eval()
+        pixels = torch.empty(1, 3, manifest.image_size, manifest.image_size)
+    chain = read_chain(model, manifest.timm_name)
+    axis = 1 if chain.is_convolutional else 2
+    with torch.inference_mode():
+        x = chain.stem(pixels)
+        channels = [x.shape[axis]]
+        for block in chain.blocks:
+            x = block(x)
+            channels.append(x.shape[axis])
+        final = chain.final(x)
+    channels.append(final.shape[axis])
+    if chain.is_convolutional:
+        positions = final.shape[2] * final.shape[3]
+    else:
+        positions = final.shape[1] - chain.prefix_tokens
+    return ChainShape(tuple(channels), positions)
 
 
 class FrozenBackbone(nn.Module):
-    """A vision transformer whose tensors never change."""
+    """A timm model whose tensors never change, read as a chain with sites for adapters."""
 
-    def __init__(self, manifest: BackboneManifest, model: VisionTransformer):
-        """Freeze `model` under the identity in `manifest`."""
+    def __init__(self, manifest: BackboneManifest, model: nn.Module):
+        """Freeze `model` under the identity in `manifest`.
+
+        Raises:
+            MissingHookError: The model belongs to none of the families.
+            ConfigError: `pooled_channels` does not divide the final map's channels.
+        """
         super().__init__()
         self.manifest = manifest
-        self.vit = model.eval()
+        self.model = model.eval()
         self.requires_grad_(False)
+        self.chain = read_chain(model, manifest.timm_name)
+        if self.chain.is_convolutional:
+            # Adapters then read positions as rows without a copy.
+            self.model.to(memory_format=torch.channels_last)
+        self.shape = chain_shape(manifest)
+        if self.shape.channels[-1] % manifest.pooled_channels:
+            raise ConfigError(
+                'backbone.pooled_channels',
+                manifest.pooled_channels,
+                f'must divide the {self.shape.channels[-1]} channels of the final map',
+            )
         self._mean: torch.Tensor
         self._scale: torch.Tensor
         mean = torch.tensor(manifest.mean).view(1, 3, 1, 1) * 255.0
@@ -106,7 +142,7 @@ class FrozenBackbone(nn.Module):
             BaseChangedError: The tensors are not the ones released.
         """
         manifest = load_backbone_manifest(path)
-        model = build_timm_vit(manifest)
+        model = build_timm(manifest)
         weights = path / WEIGHTS_NAME
         try:
             tensors = safetensors.torch.load_file(weights)
@@ -123,34 +159,67 @@ class FrozenBackbone(nn.Module):
         return backbone
 
     def train(self, mode: bool = True) -> FrozenBackbone:
-        """Stay in inference mode whatever is asked."""
+        """Stay in inference mode whatever is asked; BatchNorm statistics stay as they are."""
         del mode
         return super().train(False)
 
     @property
-    def width(self) -> int:
-        """Channels of a token."""
-        return int(self.vit.embed_dim)
-
-    @property
     def depth(self) -> int:
         """Number of blocks."""
-        return len(self.vit.blocks)
+        return len(self.chain.blocks)
 
     @property
-    def tokens(self) -> int:
-        """Spatial tokens of one image."""
-        return int(self.vit.patch_embed.num_patches)
-
-    @property
-    def prefix_tokens(self) -> int:
-        """Class and register tokens before the spatial ones."""
-        return int(self.vit.num_prefix_tokens)
+    def positions(self) -> int:
+        """Positions of the final map: spatial tokens, or height times width."""
+        return self.shape.positions
 
     @property
     def features_per_camera(self) -> int:
         """Length of the pooled features of one image."""
-        return self.tokens * self.manifest.pooled_channels
+        return self.positions * self.manifest.pooled_channels
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of values in the model's parameters."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    def layout(
+        self,
+        *,
+        bottom: int = 0,
+        middle: int | Sequence[int] = 0,
+        top: int = 0,
+        top_kind: TopKind = TopKind.MLP,
+        kernel: int | None = None,
+    ) -> AdapterLayout:
+        """Return a layout of adapters for this backbone.
+
+        Args:
+            bottom: Width before the first block.
+            middle: One width for the family's default sites (every block of a transformer,
+                the end of every stage of a convolutional net), or a width for each block.
+            top: Width of the MLP on the final map.
+            top_kind: How the final map is read.
+            kernel: 1 or 3; default 3 in a convolutional net and 1 in a transformer.
+
+        Raises:
+            ConfigError: A width or kernel that is not possible.
+        """
+        if isinstance(middle, int):
+            middle = [middle if used else 0 for used in self.chain.default_middle]
+        if kernel is None:
+            kernel = 3 if self.chain.is_convolutional else 1
+        if kernel > 1 and not self.chain.is_convolutional:
+            raise ConfigError('adapters.kernel', kernel, 'must be 1 in a transformer')
+        return AdapterLayout(
+            channels=self.shape.channels,
+            pooled_channels=self.manifest.pooled_channels,
+            bottom=bottom,
+            middle=tuple(middle) if any(middle) else (),
+            top=top,
+            top_kind=top_kind,
+            kernel=kernel,
+        )
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """Return pixels for the network.
@@ -164,32 +233,52 @@ class FrozenBackbone(nn.Module):
         pixels = images.permute(0, 3, 1, 2).float()
         return (pixels - self._mean) * self._scale
 
-    def embed(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the tokens before the first block, (B, prefix + N, D): the bottom site."""
-        tokens = self.vit.patch_drop(self.vit._pos_embed(self.vit.patch_embed(pixels)))
-        return self.vit.norm_pre(tokens)
-
-    def pool(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Pool final tokens to features without parameters.
+    def rows(self, x: torch.Tensor) -> torch.Tensor:
+        """View what the chain's parts exchange with channels last.
 
         Args:
-            tokens: (B, prefix + N, D) after the final norm.
+            x: Tokens (B, T, C) or maps (B, C, H, W).
 
         Returns:
-            (B, N * pooled_channels): the mean of each group of D / pooled_channels
-            neighbouring channels of each spatial token. The spatial layout is kept.
+            (B, T, C) or (B, H, W, C).
         """
-        spatial = tokens[:, self.prefix_tokens :]
+        return x.permute(0, 2, 3, 1) if self.chain.is_convolutional else x
+
+    def from_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """Undo `rows`."""
+        return rows.permute(0, 3, 1, 2) if self.chain.is_convolutional else rows
+
+    def spatial(self, final: torch.Tensor) -> torch.Tensor:
+        """Return the final map's positions, (B, N, C), without prefix tokens."""
+        if self.chain.is_convolutional:
+            return self.rows(final).flatten(1, 2)
+        return final[:, self.chain.prefix_tokens :]
+
+    def pool(self, spatial: torch.Tensor) -> torch.Tensor:
+        """Pool positions to features without parameters.
+
+        Args:
+            spatial: (B, N, C) positions of the final map.
+
+        Returns:
+            (B, N * pooled_channels): the mean of each group of C / pooled_channels
+            neighbouring channels of each position. The spatial layout is kept.
+        """
         groups = spatial.unflatten(2, (self.manifest.pooled_channels, -1))
         return groups.mean(3).flatten(1)
 
+    def bare_map(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the bare backbone's final positions (B, N, C), by timm's own forward pass."""
+        forward_features: Part = self.model.forward_features  # type: ignore[assignment]
+        return self.spatial(forward_features(pixels))
+
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the bare backbone's pooled features through timm's own forward pass."""
-        return self.pool(self.vit.forward_features(pixels))
+        return self.pool(self.bare_map(pixels))
 
     def digest(self) -> str:
         """Return the sha256 of the live tensors."""
-        return tensors_digest(self.vit.state_dict())
+        return tensors_digest(self.model.state_dict())
 
     def check(self, probe_path: Path | None = None) -> BaseCheck:
         """Hash the live tensors and run the stored probe with adapters off.
@@ -231,7 +320,7 @@ def check_tensors(path: Path, found: dict[str, tuple[int, ...]], model: nn.Modul
 
 
 def save_backbone(
-    path: Path, manifest: BackboneManifest, model: VisionTransformer, probe: np.ndarray
+    path: Path, manifest: BackboneManifest, model: nn.Module, probe: np.ndarray
 ) -> BackboneManifest:
     """Write a backbone package: weights, digest, and a probe image with its features.
 

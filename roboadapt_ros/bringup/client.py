@@ -5,12 +5,14 @@ Used by the command line, the evaluation and the supervisor.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import time
 
 from roboadapt_interfaces.srv import (
     Arm,
     ListAdapters,
     ResetEpisode,
+    ShadowAdapters,
     StageAdapter,
     SwitchAdapter,
     VerifyBase,
@@ -78,6 +80,19 @@ class GraphClient(Connection):
         if not answer.success:
             raise RefusedError('stage', answer.message)
         return str(answer.package_digest)
+
+    def shadow(self, tasks: Sequence[str]) -> tuple[str, ...]:
+        """Let resident candidates ride along on the live frames; () ends it.
+
+        Raises:
+            RefusedError: 'shadow', with the thing, the rule and the choices.
+            BringupError: No answer.
+        """
+        request = ShadowAdapters.Request(tasks=list(tasks))
+        answer = self.call(ShadowAdapters, 'encoder/shadow_adapters', request)
+        if not answer.success:
+            raise RefusedError('shadow', answer.message)
+        return tuple(answer.shadows)
 
     def list_adapters(self) -> AdapterList:
         """Return what the encoder has; raises BringupError without an answer."""

@@ -33,6 +33,10 @@ COMMANDS: Mapping[str, Entry] = {
         summary='switch the running graph to a task',
         target='roboadapt_ros.cli.switch:switch_command',
     ),
+    'shadow': Entry(
+        summary='let candidate tasks ride along on the live frames; the arm does not follow them',
+        target='roboadapt_ros.cli.switch:shadow_command',
+    ),
     'arm': Entry(
         summary='open the motion gate of the running graph',
         target='roboadapt_ros.cli.switch:arm_command',

@@ -1,4 +1,4 @@
-"""`roboadapt switch TASK`, `arm` and `stop`: what a person says to a running graph."""
+"""`roboadapt switch TASK`, `shadow`, `arm` and `stop`: what a person says to a running graph."""
 
 from __future__ import annotations
 
@@ -44,6 +44,25 @@ def _switch(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _add_tasks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('tasks', nargs='*', metavar='TASK', help='resident tasks; none ends it')
+    _add_graph(parser)
+
+
+def _shadow(options: argparse.Namespace, console: Console) -> int:
+    """Let candidates ride along."""
+    with _client(options) as client:
+        riding = client.shadow(options.tasks)
+    if riding:
+        say(
+            console,
+            f'{", ".join(riding)} ride along: see policy/shadow_chunk; the arm does not follow.',
+        )
+    else:
+        say(console, 'No task rides along.')
+    return 0
+
+
 def _arm(options: argparse.Namespace, console: Console) -> int:
     """Open the gate."""
     with _client(options) as client:
@@ -60,6 +79,7 @@ def _stop(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+shadow_command = Command(arguments=_add_tasks, run=_shadow)
 switch_command = Command(arguments=_add_task, run=_switch)
 arm_command = Command(arguments=_add_graph, run=_arm)
 stop_command = Command(arguments=_add_graph, run=_stop)

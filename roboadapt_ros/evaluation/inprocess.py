@@ -8,7 +8,8 @@ from pathlib import Path
 from roboadapt_ros.adapters.library import TaskLibrary
 from roboadapt_ros.adapters.package import load_package, TaskPackage
 from roboadapt_ros.dataflow import ActionChunk
-from roboadapt_ros.encoder.engine import TorchEncoder
+from roboadapt_ros.encoder.select import load_encoder
+from roboadapt_ros.encoder.task_encoder import TaskEncoder
 from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.evaluation.loop import ClosedLoop, make_sim_rig, Observation
 from roboadapt_ros.evaluation.results import EpisodeRecord, EvaluationResult, Through
@@ -22,7 +23,7 @@ NO_ADAPTER = 'none'
 class LearnedPolicy:
     """Encoder and heads behind one call: an observation to a chunk."""
 
-    def __init__(self, encoder: TorchEncoder, policies: TaskPolicies):
+    def __init__(self, encoder: TaskEncoder, policies: TaskPolicies):
         """Serve whatever the encoder has active."""
         self.encoder, self.policies = encoder, policies
 
@@ -120,7 +121,7 @@ def run_episodes(
 def load_policy(models_dir: Path, task: str, threads: int = 1) -> LearnedPolicy:
     """Load the backbone of a task's package, and the task, from `models_dir`."""
     package = load_package(TaskLibrary(models_dir / 'tasks').path(task))
-    encoder = TorchEncoder(models_dir, package.manifest.backbone_id, threads=threads)
+    encoder = load_encoder(models_dir, package.manifest.backbone_id, threads=threads)
     policy = LearnedPolicy(encoder, TaskPolicies())
     policy.add(package)
     return policy

@@ -62,18 +62,14 @@ class TaskModel(nn.Module):
             middle adapters are the identity.
         """
         flat = tokens.flatten(0, 1)
-        channels = self.backbone.manifest.pooled_channels
-        features = flat.unflatten(2, (channels, -1)).mean(3).flatten(1)
-        if self.adapters.top is not None:
-            features = features + self.adapters.top(flat).flatten(1)
+        features = self.adapters.add_top(self.backbone.pool(flat), flat)
         return features.unflatten(0, tokens.shape[:2]).flatten(1)
 
     @torch.inference_mode()
-    def bare_tokens(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the bare backbone's final spatial tokens, (B, n_cameras, N, D) float16."""
+    def bare_map(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the bare backbone's final positions, (B, n_cameras, N, C) float16."""
         pixels = self.backbone.normalise(images.flatten(0, 1))
-        tokens = self.backbone.vit.forward_features(pixels)[:, self.backbone.prefix_tokens :]
-        return tokens.unflatten(0, images.shape[:2]).half()
+        return self.backbone.bare_map(pixels).unflatten(0, images.shape[:2]).half()
 
     def forward(
         self, features: torch.Tensor, proprio: torch.Tensor

@@ -45,7 +45,7 @@ def package_task(config: TrainConfig, trainer: Trainer, provenance: dict[str, An
         weights_sha256='',
         provenance=provenance,
     )
-    base = sum(p.numel() for p in model.backbone.vit.parameters())
+    base = model.backbone.parameter_count
     package = save_package(
         config.out / config.task,
         manifest,

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.backbones.frozen import build_timm_vit, save_backbone
+from roboadapt_ros.backbones.frozen import build_timm, save_backbone
 from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.backbones.masked import MaskedAutoencoder
 from roboadapt_ros.contract import Contract
@@ -61,7 +61,7 @@ def pretrain(
     torch.set_num_threads(config.threads)
     images, digest = load_images(config, contract, progress)
     manifest = _manifest(config)
-    model = MaskedAutoencoder(build_timm_vit(manifest), config.width // 2, 2)
+    model = MaskedAutoencoder(build_timm(manifest), config.width // 2, 2)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.05
     )

@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.adapters.layout import AdapterLayout, HeadLayout
+from roboadapt_ros.adapters.layout import HeadLayout
 from roboadapt_ros.adapters.package import load_package, Normaliser, TaskPackage
 from roboadapt_ros.backbones.frozen import FrozenBackbone
 from roboadapt_ros.contract import Contract
@@ -94,14 +94,7 @@ class Trainer:
         self.normaliser = start.manifest.normaliser if start else fit_normaliser(samples)
         self.data = _tensors(samples, self.normaliser)
         feature_size = backbone.features_per_camera * len(contract.cameras)
-        adapters = AdapterLayout(
-            width=backbone.width,
-            depth=backbone.depth,
-            pooled_channels=backbone.manifest.pooled_channels,
-            bottom=config.bottom,
-            middle=(config.middle,) * backbone.depth if config.middle else (),
-            top=config.top,
-        )
+        adapters = backbone.layout(bottom=config.bottom, middle=config.middle, top=config.top)
         head = HeadLayout(
             feature_size=feature_size,
             proprio_size=contract.proprio_size,
@@ -140,7 +133,7 @@ class Trainer:
 
     def first_stage(self, progress: Progress) -> None:
         """Train the head and the top adapter on the bare backbone's tokens."""
-        tokens = self._bare_tokens(progress)
+        tokens = self._bare_map(progress)
         config = self.config
         optimiser = self._optimiser()
         held_out = self._held_out_top(tokens)
@@ -196,11 +189,11 @@ class Trainer:
         self.model.train()
         return value
 
-    def _bare_tokens(self, progress: Progress) -> torch.Tensor:
+    def _bare_map(self, progress: Progress) -> torch.Tensor:
         parts: list[torch.Tensor] = []
         batches = list(_batches(len(self.data.images), 128))
         for number, part in enumerate(batches):
-            parts.append(self.model.bare_tokens(self.data.images[part]))
+            parts.append(self.model.bare_map(self.data.images[part]))
             progress(number + 1, len(batches), 'encoding frames once')
         return torch.cat(parts).clone()
 

@@ -1,13 +1,19 @@
-"""The services of the encoder: switch, stage, list, verify."""
+"""The services of the encoder: switch, stage, shadow, list, verify."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 import time
 
-from roboadapt_interfaces.srv import ListAdapters, StageAdapter, SwitchAdapter, VerifyBase
+from roboadapt_interfaces.srv import (
+    ListAdapters,
+    ShadowAdapters,
+    StageAdapter,
+    SwitchAdapter,
+    VerifyBase,
+)
 from roboadapt_ros.backbones.frozen import BaseCheck
-from roboadapt_ros.encoder.engine import Activation, TorchEncoder
+from roboadapt_ros.encoder.task_encoder import Activation, TaskEncoder
 from roboadapt_ros.errors import ConfigError, RoboAdaptError, UnknownNameError
 from roboadapt_ros.nodes.parameters import EncoderParameters
 from roboadapt_ros.ros.convert import to_time
@@ -22,7 +28,7 @@ class AdapterServices:
 
     def __init__(
         self,
-        engine: TorchEncoder,
+        engine: TaskEncoder,
         parameters: EncoderParameters,
         *,
         now_ns: Callable[[], int],
@@ -60,12 +66,16 @@ class AdapterServices:
             raise ConfigError('backbone', engine.backbone_id, self.base_problem)
         if task not in engine.resident and task in engine.library.names():
             raise ConfigError('task', task, 'is on disk but not resident; stage it first')
-        for camera in engine.contract(task).cameras:
+        self._require_cameras(task)
+        return engine.activate(task, with_adapters=not name.startswith(NO_ADAPTERS))
+
+    def _require_cameras(self, task: str) -> None:
+        """Raise `UnknownNameError` for a camera of a resident task that the node lacks."""
+        for camera in self._engine.contract(task).cameras:
             if camera.name not in self._parameters.cameras:
                 raise UnknownNameError(
                     f"camera of task '{task}'", camera.name, self._parameters.cameras
                 )
-        return engine.activate(task, with_adapters=not name.startswith(NO_ADAPTERS))
 
     def switch(
         self, request: SwitchAdapter.Request, response: SwitchAdapter.Response
@@ -99,13 +109,31 @@ class AdapterServices:
                 self._engine.evict(request.task)
                 response.message = f"task '{request.task}' is no longer resident"
             else:
-                response.package_digest = self._engine.stage(request.task).digest
-                response.message = f"task '{request.task}' is resident"
+                package, evicted = self._engine.stage(request.task)
+                response.package_digest = package.digest
+                gave_way = f'; {", ".join(evicted)} gave way to it' if evicted else ''
+                response.message = f"task '{request.task}' is resident{gave_way}"
             response.success = True
         except RoboAdaptError as error:
             response.success, response.message = False, str(error)
         response.stage_ms = (time.perf_counter() - start_s) * 1e3
         self._changed()
+        return response
+
+    def shadow(
+        self, request: ShadowAdapters.Request, response: ShadowAdapters.Response
+    ) -> ShadowAdapters.Response:
+        """Let candidates ride along, or end it."""
+        try:
+            for task in request.tasks:
+                self._require_cameras(task)
+            self._engine.shadow(request.tasks)
+            names = ', '.join(request.tasks)
+            response.message = f'riding along: {names}' if names else 'no task rides along'
+            response.success = True
+        except RoboAdaptError as error:
+            response.success, response.message = False, str(error)
+        response.shadows = list(self._engine.shadows)
         return response
 
     def list_all(

@@ -5,12 +5,15 @@ Subscribes:
         for every name of the parameter `cameras`.
 Publishes:
     encoder/features (roboadapt_interfaces/Features): one per complete set of frames.
+    encoder/shadow_features (roboadapt_interfaces/Features): of every candidate that rides along,
+        after the active task's and only while no newer frames wait.
     encoder/status (roboadapt_interfaces/AdapterStatus): latched; on change and once a second.
     /diagnostics
 Serves:
     encoder/switch_adapter (SwitchAdapter): answers when the first frame of the new generation
         has been encoded. 'none:<task>' serves <task> without its adapters, for evaluation.
-    encoder/stage_adapter (StageAdapter), encoder/list_adapters (ListAdapters),
+    encoder/stage_adapter (StageAdapter): beside the active task, which goes on meanwhile.
+    encoder/shadow_adapters (ShadowAdapters), encoder/list_adapters (ListAdapters),
     encoder/verify_base (VerifyBase).
 On failure: a changed backbone fails configuring and activating, and stops the serving when it
 is found later. A frame of the wrong size, with a zero, repeated, old or future stamp, or that
@@ -26,9 +29,16 @@ from pathlib import Path
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from roboadapt_interfaces.msg import AdapterStatus
 from roboadapt_interfaces.msg import Features as FeaturesMessage
-from roboadapt_interfaces.srv import ListAdapters, StageAdapter, SwitchAdapter, VerifyBase
+from roboadapt_interfaces.srv import (
+    ListAdapters,
+    ShadowAdapters,
+    StageAdapter,
+    SwitchAdapter,
+    VerifyBase,
+)
 from roboadapt_ros.dataflow import Features
-from roboadapt_ros.encoder.engine import TorchEncoder
+from roboadapt_ros.encoder.engine import EngineKind
+from roboadapt_ros.encoder.select import load_encoder
 from roboadapt_ros.errors import ImageError, RefusedError, RoboAdaptError
 from roboadapt_ros.nodes.adapter_services import AdapterServices
 from roboadapt_ros.nodes.parameters import EncoderParameters
@@ -47,18 +57,27 @@ SILENT_CAMERA_S = 1.0
 
 
 class EncoderNode(GraphNode[EncoderParameters]):
-    """Drives a `TorchEncoder` from ROS; see the module for topics and failure behaviour."""
+    """Drives a `TaskEncoder` from ROS; see the module for topics and failure behaviour."""
 
     def __init__(self) -> None:
         """Declare the parameters."""
         super().__init__('encoder', EncoderParameters)
-        self._slow = MutuallyExclusiveCallbackGroup()  # a switch waits here while frames come in
+        # A switch waits here while frames come in, and staging does not hold up a switch.
+        self._switching = MutuallyExclusiveCallbackGroup()
+        self._staging = MutuallyExclusiveCallbackGroup()
         self._worker: EncodeWorker | None = None
 
     def configure(self, config: EncoderParameters) -> None:
         """Load the backbone, check it, stage and warm up the tasks."""
         self._config = config
-        engine = TorchEncoder(Path(config.models_dir), config.backbone_id, threads=config.threads)
+        engine = load_encoder(
+            Path(config.models_dir),
+            config.backbone_id,
+            kind=EngineKind(config.engine),
+            threads=config.threads,
+            max_bytes=round(config.max_resident_mb * 1e6),
+        )
+        self.get_logger().info(f'Serving {config.backbone_id} by {engine.engine.name}')
         for task in config.tasks or engine.library.names():
             try:
                 engine.stage(task)
@@ -68,6 +87,7 @@ class EncoderNode(GraphNode[EncoderParameters]):
                 self.get_logger().error(f"Task '{task}' is not resident: {error}")
         self._engine = engine
         self._features_out = self.publisher(FeaturesMessage, 'encoder/features', DATA)
+        self._shadow_out = self.publisher(FeaturesMessage, 'encoder/shadow_features', DATA)
         self._status_out = self.publisher(AdapterStatus, 'encoder/status', LATCHED)
         self._adapters = AdapterServices(
             engine, config, now_ns=self.now_ns, changed=self._report, broken=self._on_broken
@@ -86,10 +106,11 @@ class EncoderNode(GraphNode[EncoderParameters]):
         for name in config.cameras:
             topic = f'cameras/{name}/image_raw{leaf}'
             self.subscribe(kind, topic, partial(self._on_image, name), IMAGE)
-        self.serve(SwitchAdapter, 'encoder/switch_adapter', services.switch, self._slow)
-        self.serve(StageAdapter, 'encoder/stage_adapter', services.stage, self._slow)
-        self.serve(ListAdapters, 'encoder/list_adapters', services.list_all, self._slow)
-        self.serve(VerifyBase, 'encoder/verify_base', services.verify, self._slow)
+        self.serve(SwitchAdapter, 'encoder/switch_adapter', services.switch, self._switching)
+        self.serve(StageAdapter, 'encoder/stage_adapter', services.stage, self._staging)
+        self.serve(ListAdapters, 'encoder/list_adapters', services.list_all, self._staging)
+        self.serve(ShadowAdapters, 'encoder/shadow_adapters', services.shadow, self._switching)
+        self.serve(VerifyBase, 'encoder/verify_base', services.verify, self._staging)
         self.every(STATUS_PERIOD_S, self._report)
         self._report()
 
@@ -152,8 +173,29 @@ class EncoderNode(GraphNode[EncoderParameters]):
             self.refuse(error.cause, error.detail)
         else:
             self._features_out.publish(to_features(features))
+            self._encode_shadows(frames)
             return features
         return None
+
+    def _encode_shadows(self, frames: FrameSet) -> None:
+        """Encode a set for the candidates, unless that would keep newer frames waiting."""
+        if not self._engine.shadows:
+            return
+        if self._worker is not None and self._worker.is_behind:
+            self.refuse('shadow_behind', 'newer frames wait; candidates leave this one out')
+            return
+        try:
+            candidates = self._engine.encode_shadows(
+                {name: frame.pixels for name, frame in frames.frames.items()},
+                {name: frame.stamp_ns for name, frame in frames.frames.items()},
+                frames.received_ns,
+                self.now_ns,
+            )
+        except ImageError as error:
+            self.refuse('shadow_image', str(error))
+        else:
+            for features in candidates:
+                self._shadow_out.publish(to_features(features))
 
     def _on_failed(self, report: str) -> None:
         self.problem = 'encoding ended with an exception; see the log'
@@ -180,7 +222,7 @@ class EncoderNode(GraphNode[EncoderParameters]):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node."""
-    run(EncoderNode, args, threads=2)
+    run(EncoderNode, args, threads=3)
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.control.follower import FollowerConfig
+from roboadapt_ros.encoder.engine import EngineKind
 from roboadapt_ros.ros.gripper import GRIPPER_MESSAGES
 from roboadapt_ros.ros.params import param
 
@@ -69,7 +70,15 @@ class EncoderParameters:
     compressed: bool = param(False, help='listen to CompressedImage instead of Image')
     tasks: tuple[str, ...] = param((), help='tasks to make resident; empty: all that fit')
     initial_task: str = param('', help="task to activate at start; '' = none")
-    threads: int = param(1, help='torch threads', minimum=1, maximum=64)
+    engine: str = param(
+        'auto',
+        help='what runs the backbone; auto: the fastest exact one here',
+        choices=tuple(kind.value for kind in EngineKind),
+    )
+    threads: int = param(1, help='threads of one forward pass', minimum=1, maximum=64)
+    max_resident_mb: float = param(
+        1024.0, help='bound on the adapters of resident tasks', unit='MB', minimum=0.001
+    )
     pairing_tolerance_s: float = param(
         0.02, help='largest distance of exposures in a set', unit='s', minimum=0.0, maximum=1.0
     )

@@ -2,11 +2,14 @@
 
 Subscribes:
     encoder/features (roboadapt_interfaces/Features)
+    encoder/shadow_features (roboadapt_interfaces/Features): of candidates that ride along.
     encoder/status (roboadapt_interfaces/AdapterStatus): which tasks need a head here.
     joint_states, gripper/joint_states (sensor_msgs/JointState): measured arm and fingers.
     target_joint (sensor_msgs/JointState): what the governor sends to the arm.
 Publishes:
     policy/action_chunk (roboadapt_interfaces/ActionChunk): one per features message.
+    policy/shadow_chunk (roboadapt_interfaces/ActionChunk): what a candidate would have done;
+        for recording and comparison, nothing that moves an arm subscribes to it.
     /diagnostics
 On failure: features of an unknown task or of another version of its package, and features
 without a robot state measured near their exposure, are refused, counted by cause and logged;
@@ -15,14 +18,17 @@ nothing is published for them, so the governor holds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from rclpy.publisher import Publisher
 from roboadapt_interfaces.msg import ActionChunk as ChunkMessage
 from roboadapt_interfaces.msg import AdapterStatus
 from roboadapt_interfaces.msg import Features as FeaturesMessage
 from roboadapt_ros.adapters.library import TaskLibrary
 from roboadapt_ros.adapters.package import load_package
 from roboadapt_ros.control.kinematics import PandaKinematics
+from roboadapt_ros.dataflow import ActionChunk, Features, RobotState
 from roboadapt_ros.errors import RefusedError, RoboAdaptError, SpecError
 from roboadapt_ros.nodes.parameters import PolicyParameters
 from roboadapt_ros.policy.policy import TaskPolicies
@@ -56,6 +62,7 @@ class PolicyNode(GraphNode[PolicyParameters]):
             config.joint_names, config.gripper_joint_names, PandaKinematics().forward
         )
         self._chunk_out = self.publisher(ChunkMessage, 'policy/action_chunk', DATA)
+        self._shadow_out = self.publisher(ChunkMessage, 'policy/shadow_chunk', DATA)
 
     def activate(self) -> None:
         """Listen."""
@@ -64,6 +71,7 @@ class PolicyNode(GraphNode[PolicyParameters]):
         self.subscribe(JointState, 'target_joint', self._on_target, STATE_HISTORY)
         self.subscribe(AdapterStatus, 'encoder/status', self._on_status, LATCHED)
         self.subscribe(FeaturesMessage, 'encoder/features', self._on_features, DATA)
+        self.subscribe(FeaturesMessage, 'encoder/shadow_features', self._on_shadow_features, DATA)
 
     def _stage(self, task: str) -> None:
         """Load a task's head; a package that can't be read leaves the task unserved."""
@@ -91,18 +99,31 @@ class PolicyNode(GraphNode[PolicyParameters]):
             self.refuse('target', str(error))
 
     def _on_features(self, message: FeaturesMessage) -> None:
+        self._answer(message, self._policies.act, self._chunk_out, '')
+
+    def _on_shadow_features(self, message: FeaturesMessage) -> None:
+        self._answer(message, self._policies.act_as_shadow, self._shadow_out, 'shadow_')
+
+    def _answer(
+        self,
+        message: FeaturesMessage,
+        act: Callable[[Features, RobotState, Callable[[], int]], ActionChunk],
+        out: Publisher,
+        prefix: str,
+    ) -> None:
+        """Publish the chunk that answers to features; refusals count under prefix + cause."""
         try:
             features = from_features(message)
             state = self._buffer.nearest(
                 features.stamp_ns, max_distance_s=self._config.state_tolerance_s
             )
-            chunk = self._policies.act(features, state, self.now_ns)
+            chunk = act(features, state, self.now_ns)
         except RefusedError as error:
-            self.refuse(error.cause, error.detail)
+            self.refuse(prefix + error.cause, error.detail)
         except SpecError as error:
-            self.refuse('shape', str(error))
+            self.refuse(f'{prefix}shape', str(error))
         else:
-            self._chunk_out.publish(to_chunk(chunk))
+            out.publish(to_chunk(chunk))
 
 
 def main(args: list[str] | None = None) -> None:

@@ -28,7 +28,9 @@ OWN = 'roboadapt_interfaces/msg'
 TOPICS = {
     'encoder/features': (f'{OWN}/Features', DATA),
     'encoder/status': (f'{OWN}/AdapterStatus', LATCHED),
+    'encoder/shadow_features': (f'{OWN}/Features', DATA),
     'policy/action_chunk': (f'{OWN}/ActionChunk', DATA),
+    'policy/shadow_chunk': (f'{OWN}/ActionChunk', DATA),
     'sim2real/action_chunk': (f'{OWN}/ActionChunk', DATA),
     'sim2real/status': (f'{OWN}/GateStatus', STATUS),
     'governor/command': (f'{OWN}/ActionChunk', TRACE),

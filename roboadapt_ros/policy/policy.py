@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from roboadapt_ros.adapters.package import TaskPackage
@@ -40,7 +41,11 @@ class TaskPolicies:
     def __init__(self, *, ensemble_chunks: int = 4, ensemble_decay: float = 0.5):
         """Start with no task; see `TemporalEnsembler` for the arguments."""
         self._policies: dict[str, _Policy] = {}
-        self._ensembler = TemporalEnsembler(max_chunks=ensemble_chunks, decay=ensemble_decay)
+        self._new_ensembler = partial(
+            TemporalEnsembler, max_chunks=ensemble_chunks, decay=ensemble_decay
+        )
+        self._ensembler = self._new_ensembler()
+        self._shadow_ensemblers: dict[str, TemporalEnsembler] = {}
 
     @property
     def resident(self) -> tuple[str, ...]:
@@ -60,6 +65,7 @@ class TaskPolicies:
     def reset(self) -> None:
         """Forget earlier chunks, for instance at a new episode."""
         self._ensembler.reset()
+        self._shadow_ensemblers.clear()
 
     def act(self, features: Features, state: RobotState, clock: Callable[[], int]) -> ActionChunk:
         """Return the chunk of absolute targets that answers to one set of features.
@@ -78,6 +84,20 @@ class TaskPolicies:
                 ('digest') or a non-finite action ('nan').
             SpecError: Features of the wrong size or not finite.
         """
+        return self._ensembler.add(self._decide(features, state, clock))
+
+    def act_as_shadow(
+        self, features: Features, state: RobotState, clock: Callable[[], int]
+    ) -> ActionChunk:
+        """As `act`, for a candidate that rides along; the active task's chunks are not touched."""
+        chunk = self._decide(features, state, clock)
+        task = features.identity.task
+        return self._shadow_ensemblers.setdefault(task, self._new_ensembler()).add(chunk)
+
+    def _decide(
+        self, features: Features, state: RobotState, clock: Callable[[], int]
+    ) -> ActionChunk:
+        """Return the chunk of one set of features alone."""
         policy = self._policy(features)
         package = policy.package
         contract, normaliser = package.contract, package.manifest.normaliser
@@ -89,7 +109,7 @@ class TaskPolicies:
             )
         targets = decode_actions(contract, actions, state)
         is_joint = contract.action_space is ActionSpace.JOINT_POSITION
-        chunk = ActionChunk(
+        return ActionChunk(
             stamp_ns=features.stamp_ns,
             identity=features.identity,
             ledger=features.ledger.stamped('head', clock()),
@@ -99,7 +119,6 @@ class TaskPolicies:
             start_ns=features.stamp_ns,
             actions=targets,
         )
-        return self._ensembler.add(chunk)
 
     def _policy(self, features: Features) -> _Policy:
         """Return the policy the features ask for, or refuse."""

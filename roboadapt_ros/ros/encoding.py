@@ -65,6 +65,11 @@ class EncodeWorker:
         self._thread = threading.Thread(target=self._work, name='encode', daemon=True)
         self._thread.start()
 
+    @property
+    def is_behind(self) -> bool:
+        """True while a newer set waits for its turn."""
+        return bool(self._pending)
+
     def offer(self, frames: FrameSet) -> None:
         """Hand over a complete set."""
         with self._condition:

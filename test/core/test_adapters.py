@@ -32,7 +32,7 @@ def pixels(backbone: FrozenBackbone, count: int = 3) -> torch.Tensor:
 
 
 def layout(**widths) -> AdapterLayout:
-    return AdapterLayout(width=64, depth=2, pooled_channels=8, **widths)
+    return AdapterLayout(channels=(64,) * 4, pooled_channels=8, **widths)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_fresh_adapters_are_exactly_the_identity(backbone, widths) -> None:
 
 def test_adapters_off_is_timms_own_forward_pass_bit_for_bit(backbone) -> None:
     x = pixels(backbone)
-    tokens = backbone.vit.forward_features(x)[:, backbone.prefix_tokens :]
+    tokens = backbone.model.forward_features(x)[:, backbone.chain.prefix_tokens :]
     expected = tokens.unflatten(2, (8, -1)).mean(3).flatten(1)
     assert torch.equal(adapted_features(backbone, None, x), expected)
 
@@ -78,8 +78,8 @@ def test_training_adapters_leaves_the_base_untouched(backbone) -> None:
         loss.backward()
         optimiser.step()
     assert backbone.digest() == before == backbone.manifest.digest
-    assert not backbone.vit.training
-    assert all(p.grad is None for p in backbone.vit.parameters())
+    assert not backbone.model.training
+    assert all(p.grad is None for p in backbone.model.parameters())
 
 
 def test_layout_names_exactly_the_tensors_of_the_module() -> None:
@@ -109,7 +109,7 @@ def test_the_digest_depends_on_name_shape_dtype_and_value_not_on_order() -> None
 def test_a_changed_tensor_is_noticed_by_digest_and_by_probe(backbone, folder) -> None:
     assert backbone.check(folder).intact
     with torch.no_grad():
-        backbone.vit.blocks[0].norm1.weight[0] += 1.0
+        backbone.model.blocks[0].norm1.weight[0] += 1.0
     check = backbone.check(folder)
     assert check.digest != check.expected_digest
     assert not check.probe_equal
@@ -143,7 +143,7 @@ def test_a_truncated_backbone_is_refused(folder) -> None:
 
 
 def test_pooling_keeps_the_spatial_layout(backbone) -> None:
-    tokens = torch.zeros(1, backbone.prefix_tokens + backbone.tokens, backbone.width)
-    tokens[0, backbone.prefix_tokens + 2, :8] = 1.0
-    pooled = backbone.pool(tokens).reshape(backbone.tokens, 8)
+    spatial = torch.zeros(1, backbone.positions, 64)
+    spatial[0, 2, :8] = 1.0
+    pooled = backbone.pool(spatial).reshape(backbone.positions, 8)
     assert np.argwhere(pooled.numpy()).tolist() == [[2, 0]]

@@ -7,8 +7,9 @@ import threading
 
 import numpy as np
 import pytest
-from roboadapt_ros.encoder.engine import TorchEncoder
 from roboadapt_ros.encoder.preprocess import preprocess
+from roboadapt_ros.encoder.select import load_encoder
+from roboadapt_ros.encoder.task_encoder import TaskEncoder
 from roboadapt_ros.errors import (
     BackboneMismatchError,
     ImageError,
@@ -22,17 +23,17 @@ STAMPS = {'scene': 1_000, 'wrist': 990}
 
 
 @pytest.fixture
-def encoder(tmp_path) -> TorchEncoder:
+def encoder(tmp_path) -> TaskEncoder:
     backbone = make_backbone(tmp_path)
     make_task(tmp_path, 'pick', backbone, seed=1)
     make_task(tmp_path, 'place', backbone, seed=2)
-    encoder = TorchEncoder(tmp_path, 'tiny')
+    encoder = load_encoder(tmp_path, 'tiny')
     encoder.stage('pick')
     encoder.stage('place')
     return encoder
 
 
-def encode(encoder: TorchEncoder, seed: int = 0):
+def encode(encoder: TaskEncoder, seed: int = 0):
     ticks = itertools.count(2_000)
     return encoder.encode(frames(seed), STAMPS, 1_500, lambda: next(ticks))
 
@@ -52,7 +53,7 @@ def test_without_adapters_it_is_the_bare_backbone_bit_for_bit(encoder) -> None:
     features = encode(encoder)
     images = np.stack([preprocess(frames()[n], camera(n), 32) for n in CAMERAS])
     with torch.inference_mode():
-        bare = encoder.backbone(encoder.backbone.normalise(torch.from_numpy(images)))
+        bare = encoder.engine.backbone(encoder.engine.backbone.normalise(torch.from_numpy(images)))
     np.testing.assert_array_equal(features.values, bare.flatten().numpy())
     assert features.identity.task == 'pick'
 
@@ -157,7 +158,7 @@ def test_a_package_for_another_backbone_is_not_staged(encoder, tmp_path) -> None
 def test_an_unknown_backbone_is_answered_with_the_nearest(tmp_path) -> None:
     make_backbone(tmp_path)
     with pytest.raises(UnknownNameError, match=r"'tiney'.*'tiny'"):
-        TorchEncoder(tmp_path, 'tiney')
+        load_encoder(tmp_path, 'tiney')
 
 
 def test_preprocessing_crops_then_resizes() -> None:

@@ -1,0 +1,177 @@
+"""Resident adapters of one layout, as rows of one tensor.
+
+A row holds all of one task's adapter tensors. One task is served from views of its row,
+without a copy; a mixed batch gathers one row per image in a single operation, whatever the
+number of tasks. Row 0 is zeros, which is no adapter at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+import math
+import weakref
+
+import numpy as np
+import numpy.typing as npt
+from roboadapt_ros.adapters.layout import AdapterLayout, Site, TopKind
+from roboadapt_ros.encoder.engine import AdapterHandle
+import torch
+
+GROWTH = 4
+"""Rows added when the arena is full; small, so that little memory waits unused."""
+
+
+@dataclass(frozen=True)
+class SiteWeights:
+    """Views of one site's tensors; with a leading axis of tasks when gathered."""
+
+    site: Site
+    weights: Mapping[str, torch.Tensor]
+    """By what follows the site's name: 'down.weight' or, linear, 'weight'."""
+
+    @property
+    def is_linear(self) -> bool:
+        """True for a linear top."""
+        return 'weight' in self.weights
+
+    def first(self, tasks: int) -> SiteWeights:
+        """Return the weights of the first tasks of a gathered batch."""
+        return SiteWeights(self.site, {n: w[:tasks] for n, w in self.weights.items()})
+
+
+SiteKey = tuple[int, bool]
+"""Position in the chain, and whether the site is linear."""
+Sites = dict[SiteKey, SiteWeights]
+
+
+@dataclass(eq=False)
+class ArenaAdapters(AdapterHandle):
+    """One task's adapters in a row of an arena."""
+
+    arena: AdapterArena
+    row: int
+    sites: Sites
+    """Views of the row; replaced when the arena moves, the old ones stay valid."""
+
+
+class AdapterArena:
+    """Rows of adapters that share a layout.
+
+    Example: with 8 tasks resident of 160,000 values each, the tensor is (9, 160000); a batch
+    of the tasks in rows 3, 3 and 7 gathers (3, 160000), and its bottom down-projections are a
+    view (3, hidden, channels) of that.
+    """
+
+    def __init__(self, layout: AdapterLayout, device: torch.device, dtype: torch.dtype):
+        """Create an arena that holds no task yet."""
+        self.layout = layout
+        self._shapes = layout.shapes()
+        self._size = sum(math.prod(shape) for shape in self._shapes.values())
+        self._rows = torch.zeros(1, self._size, device=device, dtype=dtype)
+        self._free: list[int] = []
+        self._held: weakref.WeakSet[ArenaAdapters] = weakref.WeakSet()
+        self.version = 0
+        """Counts changes of the rows, for caches of gathered weights."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, free rows included."""
+        return self._rows.nbytes
+
+    def put(self, tensors: Mapping[str, npt.NDArray[np.float32]]) -> ArenaAdapters:
+        """Copy one task's tensors into a free row; it is free again when nobody refers to it."""
+        if not self._free:
+            self._grow()
+        flat = np.concatenate([tensors[name].reshape(-1) for name in self._shapes] or [_EMPTY])
+        row = self._free.pop()
+        self._rows[row].copy_(torch.from_numpy(flat))
+        nbytes = self._size * self._rows.element_size()
+        adapters = ArenaAdapters(self.layout, nbytes, self, row, self._split(self._rows[row]))
+        weakref.finalize(adapters, self._free.append, row)
+        self._held.add(adapters)
+        self.version += 1
+        return adapters
+
+    def gather(self, rows: Sequence[int]) -> Sites:
+        """Return the weights of several tasks, stacked in the given order."""
+        index = torch.tensor(rows, device=self._rows.device)
+        return self._split(self._rows.index_select(0, index))
+
+    def _grow(self) -> None:
+        """Move the rows to a larger tensor; views of the old one stay valid and unchanged."""
+        count = len(self._rows)
+        grown = self._rows.new_zeros(count + GROWTH, self._size)
+        grown[:count] = self._rows
+        self._rows = grown
+        self._free += range(count, count + GROWTH)
+        for adapters in list(self._held):
+            adapters.sites = self._split(grown[adapters.row])
+
+    def _split(self, rows: torch.Tensor) -> Sites:
+        """Return views by site of (size,) or (tasks, size)."""
+        views, start = {}, 0
+        for name, shape in self._shapes.items():
+            size = math.prod(shape)
+            views[name] = rows.narrow(-1, start, size).unflatten(-1, shape)
+            start += size
+        sites: Sites = {}
+        is_linear = self.layout.top_kind is TopKind.LINEAR
+        for site in self.layout.sites:
+            prefix = f'{site.name}.'
+            weights = {n[len(prefix) :]: w for n, w in views.items() if n.startswith(prefix)}
+            key = site.position, is_linear and site.name == 'top'
+            sites[key] = SiteWeights(site, weights)
+        return sites
+
+
+_EMPTY = np.zeros(0, np.float32)
+
+
+def merge(batches: Sequence[tuple[Sequence[int], Sites]], tasks: int) -> Sites:
+    """Return one batch of weights from gathered batches of different layouts.
+
+    Narrower bottlenecks are padded with zeros, absent ones are zeros, and an absent 3x3
+    convolution is the identity: all of which leave a task's result as it is.
+
+    Args:
+        batches: For each layout, which places of the merged batch its tasks take, in order,
+            and their gathered weights.
+        tasks: Number of places.
+    """
+    merged: Sites = {}
+    for key in sorted({key for _, sites in batches for key in sites}):
+        present = [(places, sites[key]) for places, sites in batches if key in sites]
+        widest = max((weights.site for _, weights in present), key=lambda site: site.hidden)
+        names = {name for _, weights in present for name in weights.weights}
+        stacked = {name: _stack(name, present, widest, tasks) for name in sorted(names)}
+        merged[key] = SiteWeights(widest, stacked)
+    return merged
+
+
+def _stack(
+    name: str,
+    present: Sequence[tuple[Sequence[int], SiteWeights]],
+    widest: Site,
+    tasks: int,
+) -> torch.Tensor:
+    """Pad one tensor of each task to the widest bottleneck."""
+    example = next(w.weights[name] for _, w in present if name in w.weights)
+    hidden, rest = widest.hidden, example.shape[2:]
+    shape = {
+        'down.weight': (hidden, *rest),
+        'down.bias': (hidden,),
+        'mix.weight': (hidden, hidden, *rest[1:]),
+        'up.weight': (example.shape[1], hidden),
+    }.get(name, tuple(example.shape[1:]))
+    stacked = example.new_zeros(tasks, *shape)
+    for places, weights in present:
+        value = weights.weights.get(name)
+        if value is None:  # only a 3x3 convolution can be absent from a bottleneck
+            centre = rest[-1] // 2
+            eye = torch.eye(hidden, device=stacked.device, dtype=stacked.dtype)
+            stacked[list(places), :, :, centre, centre] = eye
+        else:
+            for place, task in zip(places, value, strict=True):
+                stacked[place][tuple(slice(0, length) for length in task.shape)] = task
+    return stacked

@@ -1,0 +1,382 @@
+"""Tasks over an engine: which are resident, which is active, what a frame is encoded under.
+
+A switch replaces one reference to an immutable record, and an encode reads that reference
+once. So whatever thread asks, every frame is encoded wholly under one task, and its
+features carry that task's name, digest and generation.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+import threading
+import time
+
+import numpy as np
+import numpy.typing as npt
+from roboadapt_ros.adapters.library import TaskLibrary
+from roboadapt_ros.adapters.package import TaskPackage
+from roboadapt_ros.backbones.check import BaseCheck
+from roboadapt_ros.contract import Contract
+from roboadapt_ros.dataflow import Features, Identity, LatencyLedger
+from roboadapt_ros.encoder.engine import AdapterHandle, Engine
+from roboadapt_ros.encoder.preprocess import preprocess
+from roboadapt_ros.errors import ImageError, RefusedError, UnknownNameError
+
+Frames = Mapping[str, npt.NDArray[np.uint8]]
+"""(height, width, 3) uint8 RGB by camera name."""
+DEFAULT_MAX_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class ResidentTask:
+    """A task held in memory, ready to serve."""
+
+    package: TaskPackage
+    handle: AdapterHandle
+
+
+@dataclass(frozen=True)
+class Activation:
+    """The outcome of a switch."""
+
+    task: str
+    package_digest: str
+    generation: int
+    switch_us: float
+    """Time to make the task active in the running engine [us]."""
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """One synchronised set of frames and the task it is encoded for."""
+
+    task: str
+    frames: Frames
+    stamps_ns: Mapping[str, int]
+    """Exposure stamp by camera name [ns]."""
+
+
+@dataclass(frozen=True)
+class _Active:
+    """What the next encode uses; immutable and replaced whole."""
+
+    resident: ResidentTask
+    handle: AdapterHandle | None
+    generation: int
+
+
+class TaskEncoder:
+    """Encodes frames under one task at a time, several resident, or under several at once."""
+
+    def __init__(
+        self, engine: Engine, library: TaskLibrary, *, max_bytes: int = DEFAULT_MAX_BYTES
+    ):
+        """Serve the tasks of `library` over `engine`.
+
+        Args:
+            engine: Its backbone is checked at once.
+            library: Task packages on disk.
+            max_bytes: Bound on the adapter tensors of resident tasks [bytes]; the least
+                recently used task gives way to a new one.
+
+        Raises:
+            BaseChangedError: The backbone is not intact.
+        """
+        self.engine, self.library, self.max_bytes = engine, library, max_bytes
+        self._resident: OrderedDict[str, ResidentTask] = OrderedDict()
+        """Least recently active first."""
+        self._active: _Active | None = None
+        self._shadows: tuple[ResidentTask, ...] = ()
+        self._generation = 0
+        self._lock = threading.Lock()
+        self.verify_base().require()
+
+    @property
+    def backbone_id(self) -> str:
+        """Name of the backbone."""
+        return self.engine.manifest.id
+
+    @property
+    def backbone_digest(self) -> str:
+        """Digest of the backbone's tensors."""
+        return self.engine.manifest.digest
+
+    @property
+    def active(self) -> str | None:
+        """Task the next frame is encoded under."""
+        active = self._active
+        return active.resident.package.task if active else None
+
+    @property
+    def shadows(self) -> tuple[str, ...]:
+        """Candidates that ride along."""
+        return tuple(resident.package.task for resident in self._shadows)
+
+    @property
+    def generation(self) -> int:
+        """Number of switches applied."""
+        return self._generation
+
+    @property
+    def resident(self) -> tuple[str, ...]:
+        """Tasks held in memory."""
+        with self._lock:
+            return tuple(sorted(self._resident))
+
+    @property
+    def resident_nbytes(self) -> int:
+        """Bytes of the resident tasks' adapters."""
+        with self._lock:
+            return sum(resident.handle.nbytes for resident in self._resident.values())
+
+    def contract(self, task: str) -> Contract:
+        """Return a resident task's contract."""
+        return self._get(task).package.contract
+
+    def package(self, task: str) -> TaskPackage:
+        """Return a resident task's package."""
+        return self._get(task).package
+
+    def stage(self, task: str) -> tuple[TaskPackage, tuple[str, ...]]:
+        """Load a task beside the active one; encoding goes on meanwhile.
+
+        Args:
+            task: A task of the library; one that is resident is read anew.
+
+        Returns:
+            The package, and the tasks that gave way to it.
+
+        Raises:
+            RoboAdaptError: The package is unknown, broken or for another backbone, or does
+                not fit beside the tasks in use.
+        """
+        return self.add(self.library.load(task, self.backbone_id, self.backbone_digest))
+
+    def add(self, package: TaskPackage) -> tuple[TaskPackage, tuple[str, ...]]:
+        """Make an already loaded package resident; returns and raises as `stage`."""
+        package.require_backbone(self.backbone_id, self.backbone_digest)
+        with self._lock:
+            evicted = self._make_room(package)
+        handle = self.engine.add(package.manifest.adapters, package.part('adapters'))
+        with self._lock:
+            self._resident[package.task] = ResidentTask(package, handle)
+        return package, evicted
+
+    def evict(self, task: str) -> None:
+        """Drop a resident task.
+
+        Raises:
+            UnknownNameError: It is not resident.
+            RefusedError: It is active, or rides along.
+        """
+        with self._lock:
+            resident = self._get(task)
+            if resident in self._in_use():
+                raise RefusedError(
+                    'active', f"task '{task}' is active or a shadow; switch to another first"
+                )
+            del self._resident[task]
+
+    def activate(self, task: str, *, with_adapters: bool = True) -> Activation:
+        """Make a resident task active from the next encode on.
+
+        Args:
+            task: A resident task.
+            with_adapters: False serves the task's identity over the bare backbone, the
+                control arm of an evaluation.
+
+        Raises:
+            UnknownNameError: The task is not resident; the active one stays.
+        """
+        with self._lock:
+            start = time.perf_counter_ns()
+            resident = self._get(task)
+            self._generation += 1
+            handle = resident.handle if with_adapters else None
+            self._active = _Active(resident, handle, self._generation)
+            elapsed_us = (time.perf_counter_ns() - start) / 1e3
+            self._resident.move_to_end(task)
+        return Activation(task, resident.package.digest, self._generation, elapsed_us)
+
+    def deactivate(self) -> None:
+        """Serve no task: encodes are refused until the next `activate`."""
+        with self._lock:
+            self._active, self._shadows = None, ()
+
+    def shadow(self, tasks: Sequence[str]) -> None:
+        """Let resident candidates ride along on the live frames; () ends it.
+
+        Raises:
+            UnknownNameError: One is not resident; nothing changes.
+        """
+        with self._lock:
+            self._shadows = tuple(self._get(task) for task in tasks)
+
+    def encode(
+        self,
+        frames: Frames,
+        stamps_ns: Mapping[str, int],
+        received_ns: int,
+        clock: Callable[[], int],
+    ) -> Features:
+        """Encode one synchronised set of frames under the active task.
+
+        Args:
+            frames: By camera name.
+            stamps_ns: Exposure stamp by camera name [ns].
+            received_ns: When the set was complete [ns].
+            clock: Returns the time of the stamps' clock [ns].
+
+        Returns:
+            The features with their identity and ledger.
+
+        Raises:
+            RefusedError: No task is active.
+            ImageError: A camera is missing or a frame has the wrong size.
+        """
+        active = self._active
+        if active is None:
+            raise RefusedError(
+                'no_task',
+                f'no task is active; switch to one of: {", ".join(self.resident) or "none"}',
+            )
+        package = active.resident.package
+        images = self._prepare(package.contract, frames)
+        preprocessed_ns = clock()
+        values = self.engine.run(images, active.handle)
+        times = LatencyLedger(received=received_ns, preprocessed=preprocessed_ns, encoded=clock())
+        return _features(package, active.generation, stamps_ns, times, values)
+
+    def encode_shadows(
+        self,
+        frames: Frames,
+        stamps_ns: Mapping[str, int],
+        received_ns: int,
+        clock: Callable[[], int],
+    ) -> tuple[Features, ...]:
+        """Encode a set of frames under every candidate that rides along.
+
+        Candidates with the same view of the frames share what lies below their adapters.
+        Arguments and errors as `encode`; the generation is the active task's.
+        """
+        shadows, generation = self._shadows, self._generation
+        views: dict[tuple[object, ...], list[ResidentTask]] = {}
+        for resident in shadows:
+            views.setdefault(resident.package.contract.cameras, []).append(resident)
+        features = []
+        for tasks in views.values():
+            images = self._prepare(tasks[0].package.contract, frames)
+            times = LatencyLedger(received=received_ns, preprocessed=clock())
+            values = self.engine.run_shared(images, [task.handle for task in tasks])
+            times = times.stamped('encoded', clock())
+            features += [
+                _features(task.package, generation, stamps_ns, times, value)
+                for task, value in zip(tasks, values, strict=True)
+            ]
+        return tuple(features)
+
+    def encode_batch(
+        self, sets: Sequence[FrameSet], received_ns: int, clock: Callable[[], int]
+    ) -> tuple[Features, ...]:
+        """Encode sets of several tasks in one forward pass, each under its own adapters.
+
+        Args:
+            sets: For instance of two arms, or of several cameras with a task each.
+            received_ns: When the sets were complete [ns].
+            clock: Returns the time of the stamps' clock [ns].
+
+        Raises:
+            UnknownNameError: One task is not resident; nothing is encoded.
+            ImageError: As `encode`.
+        """
+        with self._lock:
+            tasks = [self._get(item.task) for item in sets]
+            generation = self._generation
+        images = [
+            self._prepare(task.package.contract, item.frames)
+            for task, item in zip(tasks, sets, strict=True)
+        ]
+        times = LatencyLedger(received=received_ns, preprocessed=clock())
+        handles = [task.handle for task, views in zip(tasks, images, strict=True) for _ in views]
+        values = self.engine.run_mixed(np.concatenate(images), handles)
+        times = times.stamped('encoded', clock())
+        ends = np.cumsum([len(views) for views in images])[:-1]
+        return tuple(
+            _features(task.package, generation, item.stamps_ns, times, value)
+            for task, item, value in zip(tasks, sets, np.split(values, ends), strict=True)
+        )
+
+    def verify_base(self) -> BaseCheck:
+        """Check that the engine's backbone is the one released."""
+        return self.engine.check()
+
+    def _prepare(self, contract: Contract, frames: Frames) -> npt.NDArray[np.uint8]:
+        """Return (n_cameras, S, S, 3) in contract order."""
+        manifest = self.engine.manifest
+        images = []
+        for camera in contract.cameras:
+            if camera.name not in frames:
+                raise ImageError(
+                    camera.name,
+                    f'is missing; got {", ".join(sorted(frames)) or "none"}',
+                    f'cameras {", ".join(c.name for c in contract.cameras)}',
+                )
+            images.append(preprocess(frames[camera.name], camera, manifest.image_size))
+        return np.stack(images)
+
+    def _get(self, task: str) -> ResidentTask:
+        if task not in self._resident:
+            raise UnknownNameError('resident task', task, self._resident)
+        return self._resident[task]
+
+    def _in_use(self) -> tuple[ResidentTask, ...]:
+        """Return the tasks that must stay: the active one and the shadows."""
+        active = () if self._active is None else (self._active.resident,)
+        return (*active, *self._shadows)
+
+    def _make_room(self, package: TaskPackage) -> tuple[str, ...]:
+        """Evict the least recently used tasks until a package fits; the lock is held."""
+        needed = sum(tensor.nbytes for tensor in package.part('adapters').values())
+        staying = {task.package.task for task in self._in_use()} | {package.task}
+        sizes = {name: task.handle.nbytes for name, task in self._resident.items()}
+        excess = sum(sizes.values()) - sizes.get(package.task, 0) + needed - self.max_bytes
+        leaving = []
+        for name in self._resident:
+            if excess <= 0:
+                break
+            if name not in staying:
+                leaving.append(name)
+                excess -= sizes[name]
+        if excess > 0:
+            raise RefusedError(
+                'memory',
+                f"task '{package.task}' needs {needed:,} bytes beside the tasks in use; "
+                f'the bound is {self.max_bytes:,}. Raise max_resident_mb of the encoder',
+            )
+        for name in leaving:
+            del self._resident[name]
+        return tuple(leaving)
+
+
+def _features(
+    package: TaskPackage,
+    generation: int,
+    stamps_ns: Mapping[str, int],
+    times: LatencyLedger,
+    values: npt.NDArray[np.float32],
+) -> Features:
+    """Return features with their identity; `values` is (n_cameras, features_per_camera)."""
+    stamps = tuple(stamps_ns[camera.name] for camera in package.contract.cameras)
+    return Features(
+        stamp_ns=min(stamps),
+        identity=Identity(
+            task=package.task,
+            package_digest=package.digest,
+            generation=generation,
+            frame_stamps_ns=stamps,
+        ),
+        ledger=times.stamped('exposure', min(stamps)),
+        values=values.reshape(-1),
+    )

@@ -1,0 +1,326 @@
+"""The engine on torch: adapters added in place to what the frozen blocks put out.
+
+One pass over the rows per adapter: the up-projection's product is accumulated onto the
+residual stream by the matrix multiplication itself. Nothing here can be trained through;
+`adapters.bottleneck` has the same computation for that, and a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+import threading
+
+import numpy as np
+import numpy.typing as npt
+from roboadapt_ros.adapters.layout import AdapterLayout
+from roboadapt_ros.backbones.check import BaseCheck
+from roboadapt_ros.backbones.frozen import FrozenBackbone
+from roboadapt_ros.backbones.manifest import BackboneManifest
+from roboadapt_ros.encoder.arena import AdapterArena, ArenaAdapters, merge, Sites, SiteWeights
+from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_channels, Tensors
+import torch
+import torch.nn.functional as F
+
+
+class TorchEngine:
+    """Runs a frozen backbone on the CPU with torch."""
+
+    def __init__(self, path: Path, *, threads: int = 1):
+        """Load and check the backbone.
+
+        Args:
+            path: Folder of the backbone.
+            threads: Torch threads of this process.
+
+        Raises:
+            RoboAdaptError: The backbone is unreadable or not intact.
+        """
+        torch.set_num_threads(threads)
+        self._path = path
+        self.backbone = FrozenBackbone.load(path)
+        self._arenas: dict[AdapterLayout, AdapterArena] = {}
+        self._gathered: tuple[object, Sites] = (None, {})
+        self._adding = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """What the engine is."""
+        return f'torch {torch.__version__}, CPU, float32, {torch.get_num_threads()} threads'
+
+    @property
+    def manifest(self) -> BackboneManifest:
+        """Identity of the backbone."""
+        return self.backbone.manifest
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels along the chain."""
+        return self.backbone.shape.channels
+
+    @property
+    def adapter_nbytes(self) -> int:
+        """Bytes held for adapters."""
+        return sum(arena.nbytes for arena in self._arenas.values())
+
+    def add(self, layout: AdapterLayout, tensors: Tensors) -> ArenaAdapters:
+        """Hold one task's adapters; see `Engine.add`.
+
+        Raises:
+            ConfigError: The layout is for other channels.
+        """
+        require_channels(self.manifest, self.channels, layout)
+        with self._adding:
+            is_new = layout not in self._arenas
+            if is_new:
+                parameter = next(self.backbone.parameters())
+                self._arenas[layout] = AdapterArena(layout, parameter.device, parameter.dtype)
+            adapters = self._arenas[layout].put(tensors)
+        if is_new:  # another task of a known layout runs the same kernels
+            size = self.manifest.image_size
+            self.run(np.zeros((1, size, size, 3), np.uint8), adapters)
+        return adapters
+
+    @torch.inference_mode()
+    def run(self, images: Images, handle: AdapterHandle | None) -> npt.NDArray[np.float32]:
+        """Encode images under one task's adapters; see `Engine.run`."""
+        pixels = self._pixels(images)
+        if handle is None:
+            return _array(self.backbone(pixels))
+        return _array(self._rest(self.backbone.chain.stem(pixels), 0, _own(handle).sites, 0))
+
+    @torch.inference_mode()
+    def run_mixed(
+        self, images: Images, handles: Sequence[AdapterHandle | None]
+    ) -> npt.NDArray[np.float32]:
+        """Encode each image under its own adapters; see `Engine.run_mixed`."""
+        if not any(handles):
+            return self.run(images, None)
+        stem = self.backbone.chain.stem(self._pixels(images))
+        return _array(self._rest(stem, 0, self._gather(handles), len(handles)))
+
+    @torch.inference_mode()
+    def run_shared(
+        self, images: Images, handles: Sequence[AdapterHandle | None]
+    ) -> npt.NDArray[np.float32]:
+        """Encode the same images under several tasks; blocks below a task's first adapter once.
+
+        The bare stream comes first in the batch; a task branches off it at the position of
+        its first adapter, and the bare stream ends when the last task has branched off.
+        """
+        pixels = self._pixels(images)
+        past_end = self.backbone.depth + 2
+        starts = [past_end if h is None else h.layout.first_position for h in handles]
+        order = sorted(range(len(handles)), key=starts.__getitem__)
+        tasks = [handles[index] for index in order if starts[index] < past_end]
+        sites = self._gather(tasks) if tasks else {}
+        branches = [starts[index] for index in order]
+        features = self._branching(self.backbone.chain.stem(pixels), branches, sites)
+        result = np.empty((len(handles), *features.shape[1:]), np.float32)
+        result[order] = features
+        return result
+
+    def check(self) -> BaseCheck:
+        """Hash the live tensors and run the stored probe with adapters off."""
+        return self.backbone.check(self._path)
+
+    def _pixels(self, images: Images) -> torch.Tensor:
+        return self.backbone.normalise(torch.from_numpy(images))
+
+    def _gather(self, handles: Sequence[AdapterHandle | None]) -> Sites:
+        """Return the handles' weights as one batch; the last batch is kept."""
+        own = [None if handle is None else _own(handle) for handle in handles]
+        arenas = {adapters.arena for adapters in own if adapters is not None}
+        key = tuple(own), {arena: arena.version for arena in arenas}
+        known, sites = self._gathered
+        if known == key:
+            return sites
+        if len(arenas) == 1:
+            sites = arenas.pop().gather([0 if a is None else a.row for a in own])
+        else:
+            batches = []
+            for arena in arenas:
+                members = [(i, a.row) for i, a in enumerate(own) if a and a.arena is arena]
+                places, rows = zip(*members, strict=True)
+                batches.append((places, arena.gather(rows)))
+            sites = merge(batches, len(own))
+        self._gathered = key, sites
+        return sites
+
+    def _rest(self, x: torch.Tensor, start: int, sites: Sites, tasks: int) -> torch.Tensor:
+        """Run the chain from a position to features, adapters included.
+
+        Args:
+            x: What the chain's parts exchange; batch axis in task order.
+            start: Position `x` is at.
+            sites: Weights of one task (`tasks` 0) or of a batch of them.
+            tasks: Number of tasks in the batch; each has the same number of images.
+
+        Returns:
+            (B, features_per_camera).
+        """
+        backbone = self.backbone
+        for position in range(start, backbone.depth + 1):
+            if position > start:
+                x = backbone.chain.blocks[position - 1](x)
+            x = self._adapt(x, sites.get((position, False)), tasks)
+        return self._features(x, sites, tasks)
+
+    def _features(self, x: torch.Tensor, sites: Sites, tasks: int) -> torch.Tensor:
+        """Return the features of what the last block put out."""
+        backbone = self.backbone
+        spatial = backbone.spatial(backbone.chain.final(x))
+        pooled = backbone.pool(spatial)
+        top = backbone.depth + 1
+        for key in ((top, False), (top, True)):
+            if key in sites:
+                rows = pooled.view(*spatial.shape[:2], -1)
+                _accumulate(rows, spatial, sites[key], tasks)
+        return pooled
+
+    def _adapt(self, x: torch.Tensor, weights: SiteWeights | None, tasks: int) -> torch.Tensor:
+        """Add a site's adapter to what a block put out, in place where memory allows."""
+        if weights is None:
+            return x
+        rows = self.backbone.rows(x).contiguous()
+        _accumulate(rows, rows, weights, tasks)
+        return self.backbone.from_rows(rows)
+
+    def _branching(
+        self, x: torch.Tensor, starts: Sequence[int], sites: Sites
+    ) -> npt.NDArray[np.float32]:
+        """Return (len(starts), B, features) for tasks in the order they branch off.
+
+        Args:
+            x: The bare stream at position 0, (B, ...).
+            starts: Position of each task's first adapter, ascending.
+            sites: Weights of the tasks that have one, in that order.
+        """
+        backbone, images, active = self.backbone, len(x), 0
+        last = backbone.depth + 1
+        for position in range(last):
+            if position:
+                x = backbone.chain.blocks[position - 1](x)
+            new = sum(start == position for start in starts)
+            if new:
+                bare, rest = x[:images], x[images:]
+                stays = active + new < len(starts)
+                x = torch.cat([bare] * stays + [rest] + [bare] * new)
+                active += new
+            bare_images = images if active < len(starts) else 0
+            site = sites.get((position, False))
+            if active and site is not None:
+                rows = backbone.rows(x).contiguous()
+                branched = rows[bare_images:]
+                _accumulate(branched, branched, site.first(active), active)
+                x = backbone.from_rows(rows)
+        return self._branched_features(x, images, active, starts, sites)
+
+    def _branched_features(
+        self, x: torch.Tensor, images: int, active: int, starts: Sequence[int], sites: Sites
+    ) -> npt.NDArray[np.float32]:
+        """Return each task's features from the streams after the last block."""
+        bare_images = images if active < len(starts) else 0
+        parts = []
+        if active:
+            firsts = {key: weights.first(active) for key, weights in sites.items()}
+            branched = self._features(x[bare_images:], firsts, active)
+            parts.append(branched.unflatten(0, (active, images)))
+        if bare_images:
+            parts.append(self._tops(x[:bare_images], active, len(starts), sites))
+        return _array(torch.cat(parts))
+
+    def _tops(self, x: torch.Tensor, active: int, tasks: int, sites: Sites) -> torch.Tensor:
+        """Return features of the tasks whose first adapter, if any, is the top one."""
+        backbone = self.backbone
+        spatial = backbone.spatial(backbone.chain.final(x))
+        count = tasks - active
+        pooled = backbone.pool(spatial)[None].repeat(count, 1, 1)
+        for key in ((backbone.depth + 1, False), (backbone.depth + 1, True)):
+            if key not in sites:
+                continue
+            weights = {n: w[active:] for n, w in sites[key].weights.items()}
+            adapted = len(next(iter(weights.values())))
+            rows = pooled[:adapted].view(adapted, -1, backbone.manifest.pooled_channels)
+            shared = spatial.reshape(1, -1, spatial.shape[2]).expand(adapted, -1, -1)
+            _accumulate(rows, shared, SiteWeights(sites[key].site, weights), adapted)
+        return pooled
+
+
+def _accumulate(
+    target: torch.Tensor, rows: torch.Tensor, weights: SiteWeights, tasks: int
+) -> None:
+    """Add an adapter's output for `rows` to `target`, in place.
+
+    Args:
+        target: Contiguous, (B, ..., channels_out).
+        rows: (B, ..., channels), may be `target` itself.
+        weights: Of one task (`tasks` 0), or with a leading axis of tasks.
+        tasks: Number of tasks the batch axis is made of.
+    """
+    named = weights.weights
+    if tasks:
+        flat = rows.reshape(tasks, -1, rows.shape[-1])
+        into = target.view(tasks, -1, target.shape[-1])
+        if weights.is_linear:
+            into.baddbmm_(flat, named['weight'].mT).add_(named['bias'].unsqueeze(1))
+            return
+        hidden = torch.baddbmm(named['down.bias'].unsqueeze(1), flat, named['down.weight'].mT)
+        hidden = F.gelu(_mix(hidden, rows, named, tasks))
+        into.baddbmm_(hidden, named['up.weight'].mT).add_(named['up.bias'].unsqueeze(1))
+        return
+    flat = rows.reshape(-1, rows.shape[-1])
+    into = target.view(-1, target.shape[-1])
+    if weights.is_linear:
+        into.addmm_(flat, named['weight'].mT).add_(named['bias'])
+        return
+    hidden = torch.addmm(named['down.bias'], flat, named['down.weight'].mT)
+    hidden = F.gelu(_mix(hidden, rows, named, 1))
+    into.addmm_(hidden, named['up.weight'].mT).add_(named['up.bias'])
+
+
+def _mix(
+    hidden: torch.Tensor, rows: torch.Tensor, named: Mapping[str, torch.Tensor], tasks: int
+) -> torch.Tensor:
+    """Apply the 3x3 convolution of a bottleneck, if it has one.
+
+    Args:
+        hidden: (B * H * W, hidden) of one task, or (tasks, n * H * W, hidden).
+        rows: (B, H, W, channels), for the sizes.
+        named: The site's weights; (hidden, hidden, 3, 3), with a leading axis of tasks or not.
+        tasks: Number of tasks.
+
+    Returns:
+        As `hidden`.
+    """
+    weight = named.get('mix.weight')
+    if weight is None:
+        return hidden
+    batch, height, width = rows.shape[:3]
+    channels = hidden.shape[-1]
+    images = batch // tasks if weight.ndim == 5 else batch
+    if weight.ndim == 4:
+        maps = hidden.view(batch, height, width, channels).permute(0, 3, 1, 2)
+        mixed = F.conv2d(maps, weight, padding=weight.shape[-1] // 2)
+        return mixed.permute(0, 2, 3, 1).reshape(hidden.shape)
+    # One group of channels per task: the tasks' maps side by side, one convolution.
+    maps = hidden.view(tasks, images, height, width, channels).permute(1, 0, 4, 2, 3)
+    maps = maps.reshape(images, tasks * channels, height, width)
+    mixed = F.conv2d(maps, weight.flatten(0, 1), padding=weight.shape[-1] // 2, groups=tasks)
+    mixed = mixed.view(images, tasks, channels, height, width).permute(1, 0, 3, 4, 2)
+    return mixed.reshape(hidden.shape)
+
+
+def _own(handle: AdapterHandle) -> ArenaAdapters:
+    """Return the handle as this engine's own.
+
+    Raises:
+        TypeError: Another engine made it.
+    """
+    if not isinstance(handle, ArenaAdapters):
+        raise TypeError(f'{type(handle).__name__} was made by another engine')
+    return handle
+
+
+def _array(features: torch.Tensor) -> npt.NDArray[np.float32]:
+    return features.float().cpu().numpy()
