@@ -24,6 +24,7 @@ from roboadapt_ros.learning.head import TorchHead
 import torch
 
 SIZE = 32
+LAYOUT = AdapterLayout(channels=(64,) * 4, pooled_channels=8, bottom=4, middle=(4, 0), top=8)
 CAMERAS = ('scene', 'wrist')
 SOURCE = (48, 64)
 """Height and width of the source frames."""
@@ -106,12 +107,18 @@ def contract(**changes: object) -> Contract:
 
 
 def make_task(
-    models: Path, task: str, backbone: BackboneManifest, *, seed: int = 1, fresh: bool = False
+    models: Path,
+    task: str,
+    backbone: BackboneManifest,
+    *,
+    seed: int = 1,
+    fresh: bool = False,
+    layout: AdapterLayout = LAYOUT,
+    version: str | None = None,
 ) -> TaskPackage:
     """Write a task package of random tensors (`fresh`: untrained adapters)."""
     torch.manual_seed(seed)
     tokens, cameras = (SIZE // 16) ** 2, len(CAMERAS)
-    layout = AdapterLayout(channels=(64,) * 4, pooled_channels=8, bottom=4, middle=(4, 0), top=8)
     head = HeadLayout(
         feature_size=tokens * 8 * cameras,
         proprio_size=4,
@@ -129,6 +136,7 @@ def make_task(
         schema_version=1,
         task=task,
         description=task,
+        version=version,
         backbone_id=backbone.id,
         backbone_digest=backbone.digest,
         adapters=layout,
@@ -142,7 +150,7 @@ def make_task(
         ),
         weights_sha256='',
     )
-    return save_package(models / 'tasks' / task, manifest, tensors, f'# {task}\n')
+    return save_package(models / 'tasks' / manifest.package_name, manifest, tensors, f'# {task}\n')
 
 
 def frames(seed: int = 0) -> dict[str, np.ndarray]:

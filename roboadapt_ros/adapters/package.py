@@ -1,6 +1,6 @@
 """A task package on disk: manifest, weights, card. Strict both ways; no pickle, no torch.
 
-`models/tasks/<task>/` holds `manifest.json` (identity, layout, contract, normaliser,
+`models/tasks/<task>/`, or `<task>@<version>/` for one version beside others, holds `manifest.json` (identity, layout, contract, normaliser,
 provenance) and `weights.safetensors` (adapter and head tensors, nothing else). The
 manifest stores the sha256 of the weights, and the package digest is the sha256 of the
 manifest, so that one digest names both.
@@ -24,6 +24,8 @@ import safetensors.numpy
 
 MANIFEST_NAME = 'manifest.json'
 WEIGHTS_NAME = 'weights.safetensors'
+VERSION_MARK = '@'
+"""Between a task's name and a version, in the name of a package."""
 MAX_WEIGHTS_BYTES = 256 * 1024 * 1024
 """A weights file larger than this is refused unread."""
 
@@ -64,8 +66,15 @@ class TaskManifest:
     contract: Contract
     normaliser: Normaliser
     weights_sha256: str
+    version: str | None = None
+    """Tells packages of one task apart; part of the folder's name when given."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Data ids and hashes, recipe, seed, code revision, parents, measured success."""
+
+    @property
+    def package_name(self) -> str:
+        """Name of the package's folder: '<task>' or '<task>@<version>'."""
+        return self.task if self.version is None else f'{self.task}{VERSION_MARK}{self.version}'
 
     def __post_init__(self) -> None:
         """Check the parts agree with each other."""
@@ -99,8 +108,8 @@ class TaskPackage:
 
     @property
     def task(self) -> str:
-        """Name of the task."""
-        return self.manifest.task
+        """Name the package is served under: '<task>' or '<task>@<version>'."""
+        return self.manifest.package_name
 
     @property
     def contract(self) -> Contract:
@@ -144,9 +153,9 @@ def load_manifest(path: Path) -> tuple[TaskManifest, str]:
     """
     file = path / MANIFEST_NAME
     manifest = load_json(TaskManifest, file)
-    if manifest.task != path.name:
+    if manifest.package_name != path.name:
         raise PackageError(
-            file, f"names task '{manifest.task}'", f"the folder's name '{path.name}'"
+            file, f"names task '{manifest.package_name}'", f"the folder's name '{path.name}'"
         )
     return manifest, hashlib.sha256(file.read_bytes()).hexdigest()
 

@@ -73,7 +73,7 @@ def _show(options: argparse.Namespace, console: Console) -> int:
     shapes = task_shapes(manifest.adapters, manifest.head)
     count = sum(_size(shape) for shape in shapes.values())
     rows: list[tuple[str, object]] = [
-        ('task', manifest.task),
+        ('task', manifest.package_name),
         ('what it does', manifest.description),
         ('digest', digest),
         ('backbone', f'{manifest.backbone_id} ({manifest.backbone_digest[:12]})'),

@@ -7,7 +7,12 @@ from typing import Any, TYPE_CHECKING
 import cv2
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.adapters.package import save_package, TaskManifest, TaskPackage
+from roboadapt_ros.adapters.package import (
+    save_package,
+    TaskManifest,
+    TaskPackage,
+    VERSION_MARK,
+)
 
 if TYPE_CHECKING:
     from roboadapt_ros.learning.settings import TrainConfig
@@ -32,10 +37,12 @@ def package_task(config: TrainConfig, trainer: Trainer, provenance: dict[str, An
     """Write the package, its card and one reference picture per camera."""
     model = trainer.model
     backbone = model.backbone.manifest
+    task, _, version = config.task.partition(VERSION_MARK)
     manifest = TaskManifest(
         schema_version=1,
-        task=config.task,
-        description=DESCRIPTIONS.get(config.task, config.task),
+        task=task,
+        version=version or None,
+        description=DESCRIPTIONS.get(task, task),
         backbone_id=backbone.id,
         backbone_digest=backbone.digest,
         adapters=model.adapters.layout,
@@ -63,7 +70,7 @@ def task_card(manifest: TaskManifest, adapter_count: int, base_count: int) -> st
     """Return the model card, Markdown."""
     contract, data = manifest.contract, manifest.provenance
     lines = [
-        f'# {manifest.task}',
+        f'# {manifest.package_name}',
         '',
         manifest.description,
         '',

@@ -74,7 +74,7 @@ class PretrainConfig:
 class TrainConfig:
     """Settings of one cloning run."""
 
-    task: str = field(metadata={'help': 'task to learn; names the package'})
+    task: str = field(metadata={'help': "task to learn, names the package; 'TASK@VERSION' keeps others"})
     data: tuple[Path, ...] = field(metadata={'help': 'folders of recorded episodes'})
     backbone: Path = field(metadata={'help': 'folder of the frozen backbone'})
     out: Path = field(metadata={'help': 'folder of task packages to write into'})

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from roboadapt_ros.encoder.preprocess import preprocess
 from roboadapt_ros.encoder.select import load_encoder
-from roboadapt_ros.encoder.task_encoder import TaskEncoder
+from roboadapt_ros.encoder.task_encoder import FrameSet, TaskEncoder
 from roboadapt_ros.errors import (
     BackboneMismatchError,
     ImageError,
@@ -145,6 +145,139 @@ def test_eviction_and_restaging_give_the_same_features(encoder) -> None:
     encoder.stage('place')
     encoder.activate('place')
     np.testing.assert_array_equal(encode(encoder).values, before)
+
+
+def test_the_least_recently_used_task_gives_way(encoder, tmp_path) -> None:
+    manifest = encoder.engine.manifest
+    for seed, task in enumerate(('stack', 'pour'), start=3):
+        make_task(tmp_path, task, manifest, seed=seed)
+    encoder.max_bytes = 3 * encoder.resident_nbytes // 2
+    encoder.activate('place')
+    encoder.activate('pick')
+    assert encoder.stage('stack')[1] == ()
+    assert encoder.stage('pour')[1] == ('place',)
+    assert encoder.resident == ('pick', 'pour', 'stack')
+    assert encoder.resident_nbytes <= encoder.max_bytes
+
+
+def test_what_does_not_fit_beside_the_tasks_in_use_is_refused(encoder, tmp_path) -> None:
+    make_task(tmp_path, 'stack', encoder.engine.manifest, seed=3)
+    encoder.activate('pick')
+    encoder.shadow(['place'])
+    encoder.max_bytes = encoder.resident_nbytes
+    with pytest.raises(RefusedError, match=r"memory.*'stack'.*max_resident_mb"):
+        encoder.stage('stack')
+    assert encoder.resident == ('pick', 'place')
+
+
+def test_evicted_memory_is_used_again(encoder, tmp_path) -> None:
+    for seed in range(12):
+        make_task(tmp_path, f'task{seed}', encoder.engine.manifest, seed=seed)
+    encoder.activate('pick')
+    held = []
+    for seed in range(12):
+        encoder.stage(f'task{seed}')
+        encoder.evict(f'task{seed}')
+        held.append(encoder.engine.adapter_nbytes)
+    assert held[-1] == held[0]
+
+
+def test_a_task_staged_anew_serves_its_new_version_only_after_a_switch(encoder, tmp_path) -> None:
+    encoder.activate('pick')
+    before = encode(encoder)
+    make_task(tmp_path, 'pick', encoder.engine.manifest, seed=9)
+    encoder.stage('pick')
+    np.testing.assert_array_equal(encode(encoder).values, before.values)
+    assert encode(encoder).identity.package_digest == before.identity.package_digest
+    encoder.activate('pick')
+    after = encode(encoder)
+    assert after.identity.package_digest != before.identity.package_digest
+    assert not np.allclose(after.values, before.values)
+
+
+def test_versions_of_a_task_stand_beside_each_other(encoder, tmp_path) -> None:
+    make_task(tmp_path, 'pick', encoder.engine.manifest, seed=9, version='2')
+    assert encoder.library.versions('pick') == ('pick', 'pick@2')
+    encoder.stage('pick@2')
+    encoder.activate('pick')
+    first = encode(encoder)
+    encoder.activate('pick@2')
+    second = encode(encoder)
+    assert (first.identity.task, second.identity.task) == ('pick', 'pick@2')
+    assert not np.allclose(first.values, second.values)
+
+
+def test_staging_while_encoding_changes_nothing_in_flight(encoder, tmp_path) -> None:
+    manifest = encoder.engine.manifest
+    for seed in range(6):
+        make_task(tmp_path, f'task{seed}', manifest, seed=seed)
+    encoder.activate('pick')
+    expected = encode(encoder).values
+    stop = threading.Event()
+
+    def churn() -> None:
+        for seed in itertools.cycle(range(6)):
+            if stop.is_set():
+                return
+            encoder.stage(f'task{seed}')
+            encoder.evict(f'task{seed}')
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        for _ in range(100):
+            np.testing.assert_array_equal(encode(encoder).values, expected)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_shadows_ride_along_without_touching_the_active_task(encoder) -> None:
+    encoder.activate('place')
+    place = encode(encoder)
+    encoder.activate('pick')
+    pick = encode(encoder)
+    encoder.shadow(['place', 'pick'])
+    np.testing.assert_array_equal(encode(encoder).values, pick.values)
+    ticks = itertools.count(2_000)
+    shadows = encoder.encode_shadows(frames(0), STAMPS, 1_500, lambda: next(ticks))
+    assert [f.identity.task for f in shadows] == ['place', 'pick']
+    assert {f.identity.generation for f in shadows} == {encoder.generation}
+    np.testing.assert_allclose(shadows[0].values, place.values, rtol=1e-4, atol=1e-4)
+    encoder.shadow([])
+    assert encoder.encode_shadows(frames(0), STAMPS, 1_500, lambda: 1) == ()
+
+
+def test_an_unknown_shadow_changes_nothing(encoder) -> None:
+    encoder.activate('pick')
+    encoder.shadow(['place'])
+    with pytest.raises(UnknownNameError, match=r"'plaice'.*'place'"):
+        encoder.shadow(['pick', 'plaice'])
+    assert encoder.shadows == ('place',)
+    with pytest.raises(RefusedError, match='shadow'):
+        encoder.evict('place')
+
+
+def test_a_batch_gives_each_set_its_own_task(encoder) -> None:
+    expected = {}
+    for seed, task in enumerate(('pick', 'place')):
+        encoder.activate(task)
+        expected[task] = encode(encoder, seed).values
+    encoder.deactivate()
+    sets = [
+        FrameSet('place', frames(1), STAMPS),
+        FrameSet('pick', frames(0), STAMPS),
+        FrameSet('place', frames(1), STAMPS),
+    ]
+    for features, item in zip(encoder.encode_batch(sets, 1, lambda: 2), sets, strict=True):
+        assert features.identity.task == item.task
+        np.testing.assert_allclose(features.values, expected[item.task], rtol=1e-4, atol=1e-4)
+
+
+def test_an_unknown_task_in_a_batch_encodes_nothing(encoder) -> None:
+    sets = [FrameSet('pick', frames(), STAMPS), FrameSet('plaice', frames(), STAMPS)]
+    with pytest.raises(UnknownNameError, match=r"'plaice'.*'place'"):
+        encoder.encode_batch(sets, 1, lambda: 2)
 
 
 def test_a_package_for_another_backbone_is_not_staged(encoder, tmp_path) -> None:
