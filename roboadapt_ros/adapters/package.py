@@ -1,9 +1,9 @@
 """A task package on disk: manifest, weights, card. Strict both ways; no pickle, no torch.
 
-`models/tasks/<task>/`, or `<task>@<version>/` for one version beside others, holds `manifest.json` (identity, layout, contract, normaliser,
-provenance) and `weights.safetensors` (adapter and head tensors, nothing else). The
-manifest stores the sha256 of the weights, and the package digest is the sha256 of the
-manifest, so that one digest names both.
+`models/tasks/<task>/`, or `<task>@<version>/` for one version beside others, holds
+`manifest.json` (identity, layout, contract, normaliser, provenance) and `weights.safetensors`
+(adapter and head tensors, nothing else). The manifest stores the sha256 of the weights, and the
+package digest is the sha256 of the manifest, so that one digest names both.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from pathlib import Path
 import time
 
 import numpy as np
+import numpy.typing as npt
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -28,19 +29,34 @@ SILENCE_S = 3.0
 """No frame for this long after the first: the sender has ended [s]."""
 
 
+def pictures(cameras: int, count: int, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Return the pictures cameras show, (cameras, count, height, width, 3) uint8 RGB.
+
+    Coarse random blocks, which look different to a network after any resizing.
+    """
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (cameras, count, 12, 16, 3), dtype=np.uint8)
+    rows = np.arange(height) * 12 // height
+    columns = np.arange(width) * 16 // width
+    return np.ascontiguousarray(coarse[:, :, rows][:, :, :, columns])
+
+
 class CameraPair(Node):
-    """Publishes frames of two cameras, the same stamp on both, at a rate."""
+    """Publishes frames of two cameras, the same stamp on both, at a rate.
+
+    Frame k shows picture k modulo the number of pictures, the same in every process.
+    """
 
     def __init__(self, options: argparse.Namespace):
         """Create the publishers; frames go out once both have `listeners` subscriptions."""
         super().__init__('bench_cameras')
         self._options = options
         self._outputs = [self.create_publisher(Image, t, IMAGE) for t in options.topics]
-        rng = np.random.default_rng(0)
-        shape = (options.height, options.width, 3)
-        self._frames = [
-            array.array('B', rng.integers(0, 256, shape, dtype=np.uint8).tobytes())
-            for _ in options.topics
+        self._pictures = [
+            [array.array('B', frame.tobytes()) for frame in frames]
+            for frames in pictures(
+                len(options.topics), options.pictures, options.height, options.width
+            )
         ]
         self.stamps_ns: list[int] = []
 
@@ -58,13 +74,13 @@ class CameraPair(Node):
             time.sleep(max(0.0, due_s - time.monotonic()))
 
     def _publish(self) -> None:
-        stamp = self.get_clock().now()
+        stamp, number = self.get_clock().now(), len(self.stamps_ns)
         self.stamps_ns.append(stamp.nanoseconds)
         width, height = self._options.width, self._options.height
-        for output, pixels in zip(self._outputs, self._frames, strict=True):
+        for output, frames in zip(self._outputs, self._pictures, strict=True):
             message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
             message.header.stamp = stamp.to_msg()
-            message.data = pixels
+            message.data = frames[number % len(frames)]
             output.publish(message)
 
 
@@ -104,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--width', type=int, default=640)
     parser.add_argument('--height', type=int, default=480)
     parser.add_argument('--rate-hz', type=float, default=60.0)
+    parser.add_argument('--pictures', type=int, default=1, help='pictures shown in turn')
     parser.add_argument('--listeners', type=int, default=1, help='subscriptions to wait for')
     parser.add_argument('--timeout-s', type=float, default=60.0)
     options = parser.parse_args(arguments)

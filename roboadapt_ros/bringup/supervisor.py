@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 import os
 from pathlib import Path
@@ -60,6 +60,7 @@ class Graph:
         models_dir: Path | None = None,
         initial_task: str = '',
         record_to: Path | None = None,
+        only: Collection[str] | None = None,
         timeouts: GraphTimeouts | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ):
@@ -72,6 +73,7 @@ class Graph:
             models_dir: Folder with backbones/ and tasks/; None: the package's own.
             initial_task: Task to serve from the start; '' = none until the first switch.
             record_to: Folder to record to; None: no recorder.
+            only: Nodes to start; None: all. Others stand for the rest, for instance in a test.
             timeouts: Deadlines of bringing up.
             progress: Told each step.
 
@@ -86,9 +88,10 @@ class Graph:
         paths = [package_root, environment.get('PYTHONPATH', '')]
         environment['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
         environment.setdefault('ROS_LOG_DIR', str(log_dir / 'ros'))
-        self.descriptions = process_list(
+        described = process_list(
             rig, models_dir=models_dir, initial_task=initial_task, record_to=record_to
         )
+        self.descriptions = tuple(d for d in described if only is None or d.name in only)
         self._processes = {
             description.name: NodeProcess(description, log_dir, environment)
             for description in self.descriptions

@@ -90,4 +90,5 @@ def _print(result: BenchResult, console: Console) -> None:
 
 transport_command = _command('roboadapt_ros.bench.transport', 'TransportConfig', needs_graph=False)
 switch_command = _command('roboadapt_ros.bench.switching', 'SwitchConfig', needs_graph=True)
+full_rate_command = _command('roboadapt_ros.bench.full_rate', 'FullRateConfig', needs_graph=False)
 loop_command = _command('roboadapt_ros.bench.loop', 'LoopBenchConfig', needs_graph=True)

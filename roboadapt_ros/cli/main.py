@@ -89,6 +89,10 @@ COMMANDS: Mapping[str, Entry] = {
                 summary='measure task switches at random times under camera load',
                 target='roboadapt_ros.cli.bench:switch_command',
             ),
+            'full-rate': Entry(
+                summary='switch 10,000 times under two cameras at 60 Hz, every feature judged',
+                target='roboadapt_ros.cli.bench:full_rate_command',
+            ),
             'loop': Entry(
                 summary='measure frame to command through the whole graph',
                 target='roboadapt_ros.cli.bench:loop_command',
