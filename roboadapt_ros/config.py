@@ -11,7 +11,10 @@ from collections.abc import Mapping
 import dataclasses
 import enum
 import json
+import math
 from pathlib import Path
+import re
+import stat
 import types
 import typing
 from typing import Any, TypeVar
@@ -20,6 +23,56 @@ from roboadapt_ros.errors import ConfigError, PackageError, UnknownKeyError, Unk
 import yaml
 
 T = TypeVar('T')
+
+MAX_JSON_BYTES = 8 * 1024 * 1024
+"""A JSON file larger than this is refused unread."""
+MAX_JSON_DEPTH = 32
+"""Deepest nesting of a JSON file."""
+_PLAIN_NAME = re.compile(r'[a-z0-9][a-z0-9_.-]{0,99}')
+
+
+def require_plain_name(field: str, name: str) -> str:
+    """Return a name that is safe as a folder's.
+
+    Args:
+        field: Which setting, for the message.
+        name: What it holds.
+
+    Raises:
+        ConfigError: It is not made of lower-case letters, digits, '_', '.' and '-', or begins
+            with anything but a letter or digit: it could lead out of its folder.
+    """
+    if not _PLAIN_NAME.fullmatch(name):
+        raise ConfigError(
+            field,
+            name[:100],
+            "must be 1..100 of a-z, 0-9, '_', '.' and '-', beginning with a letter or digit",
+        )
+    return name
+
+
+def package_file(folder: Path, name: str) -> Path:
+    """Return the path of a file that belongs to a package's folder.
+
+    A link is followed only to a file of the same name in a folder of the same name, which is
+    what an install by links makes.
+
+    Raises:
+        PackageError: It is missing, not a regular file, or a link that leaves the package.
+    """
+    file = folder / name
+    try:
+        target = file.resolve(strict=True)
+        is_regular = stat.S_ISREG(target.stat().st_mode)
+        home = folder.resolve(strict=True)
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links
+        reason = getattr(error, 'strerror', None) or str(error)
+        raise PackageError(file, f'cannot be read ({reason})', 'a readable file') from error
+    if not is_regular:
+        raise PackageError(file, 'is not a regular file', 'a readable file')
+    if target.name != name or (target.parent != home and target.parent.name != folder.name):
+        raise PackageError(file, f'is a link out of the package ({target})', 'a file inside it')
+    return file
 
 
 def from_mapping(cls: type[T], mapping: object, source: str) -> T:
@@ -87,14 +140,54 @@ def load_yaml(cls: type[T], path: Path) -> T:
 
 
 def load_json(cls: type[T], path: Path) -> T:
-    """Read a JSON file into `cls`; raises as `load_yaml` does."""
+    """Read a JSON file into `cls`.
+
+    Raises:
+        PackageError: The file is missing, too large, too deep, or not JSON (NaN and numbers
+            beyond the range of floats are not).
+        ConfigError: As `from_mapping`.
+        UnknownKeyError: As `from_mapping`.
+    """
+    return from_mapping(cls, _read_json(path), path.name)
+
+
+def _read_json(path: Path) -> Any:
+    """Return what a JSON file holds; see `load_json`."""
     try:
-        mapping = json.loads(path.read_text(encoding='utf-8'))
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise PackageError(path, 'is too large', f'at most {MAX_JSON_BYTES} bytes')
+        value = json.loads(
+            path.read_text(encoding='utf-8'), parse_constant=_finite, parse_float=_finite
+        )
     except OSError as error:
         raise PackageError(path, f'cannot be read ({error.strerror})', 'a JSON file') from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise PackageError(path, f'is not JSON ({error})', 'a JSON file') from error
-    return from_mapping(cls, mapping, path.name)
+    _require_shallow(value, path)
+    return value
+
+
+def _finite(text: str) -> float:
+    """Return a float; JSON has no NaN and no infinity."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f'{text} is not a finite number')
+    return value
+
+
+def _require_shallow(value: Any, path: Path) -> None:
+    """Raise `PackageError` for nesting that recursive code could not follow."""
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        level = [
+            child
+            for item in level
+            if isinstance(item, (dict, list))
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return
+    raise PackageError(path, 'is nested too deeply', f'at most {MAX_JSON_DEPTH} levels')
 
 
 def save_json(value: Any, path: Path) -> None:
@@ -156,7 +249,10 @@ def _convert_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, 
 
 def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ConfigError(where, '<a huge number>', 'must be a float') from None
     if hint is Path and isinstance(value, str):
         return Path(value)
     if isinstance(value, bool) and hint is not bool:

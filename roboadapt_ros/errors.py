@@ -185,6 +185,15 @@ class SimError(RoboAdaptError):
     """The simulated rig was asked for something it can't do."""
 
 
+class HubError(RoboAdaptError):
+    """Something on a model hub that can't be had or sent."""
+
+    def __init__(self, name: str, problem: str, remedy: str):
+        """Store the repository or address, what happened, and what can be done."""
+        self.name, self.problem, self.remedy = name, problem, remedy
+        super().__init__(f"Hub '{name}': {problem}. To fix: {remedy}")
+
+
 class TrainingError(RoboAdaptError):
     """A dataset or training run that can't go on."""
 

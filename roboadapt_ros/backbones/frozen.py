@@ -7,12 +7,12 @@ The only package that imports timm. Which parts a model has between which adapte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from roboadapt_ros.adapters.layout import AdapterLayout, TopKind
+from roboadapt_ros.backbones.build import build_timm, chain_shape
 from roboadapt_ros.backbones.chain import Part, read_chain
 from roboadapt_ros.backbones.check import BaseCheck
 from roboadapt_ros.backbones.digest import tensors_digest
@@ -23,77 +23,16 @@ from roboadapt_ros.backbones.manifest import (
     PROBE_NAME,
     WEIGHTS_NAME,
 )
-from roboadapt_ros.config import save_json
-from roboadapt_ros.errors import (
-    BaseChangedError,
-    ConfigError,
-    PackageError,
-    TensorError,
-    UnknownNameError,
-)
-import safetensors
+from roboadapt_ros.backbones.tensors import read_tensors, require_tensors
+from roboadapt_ros.config import package_file, save_json
+from roboadapt_ros.errors import BaseChangedError, ConfigError
 import safetensors.torch
-import timm
 import torch
 from torch import nn
 
 PROBE_TOLERANCE = 1e-3
 """Largest relative difference of probe features between machines: other CPUs sum in
 another order. On one machine, later probes must equal the first bit for bit."""
-
-
-def build_timm(manifest: BackboneManifest) -> nn.Module:
-    """Build the timm model a manifest describes, with random weights.
-
-    Raises:
-        UnknownNameError: timm has no model of that name.
-    """
-    kwargs: dict[str, Any] = {'num_classes': 0, **manifest.timm_kwargs}
-    if not timm.is_model(manifest.timm_name):
-        raise UnknownNameError('timm model', manifest.timm_name, timm.list_models())
-    known = timm.get_pretrained_cfg(manifest.timm_name)
-    if known is not None and known.fixed_input_size:
-        kwargs['img_size'] = manifest.image_size
-    try:
-        return timm.create_model(manifest.timm_name, pretrained=False, **kwargs)
-    except (TypeError, AssertionError) as error:
-        raise ConfigError(f'{manifest.id}.timm_kwargs', kwargs, str(error)) from error
-
-
-@dataclass(frozen=True)
-class ChainShape:
-    """Sizes of what a chain's parts exchange, for one image."""
-
-    channels: tuple[int, ...]
-    """Before the first block, after each block, and of the final map."""
-    positions: int
-    """Positions of the final map."""
-
-
-def chain_shape(manifest: BackboneManifest) -> ChainShape:
-    """Return the sizes along the chain a manifest describes, without computing anything.
-
-    Raises:
-        RoboAdaptError: As `build_timm` and `read_chain`.
-    """
-    with torch.device('meta'):
-        model = build_timm(manifest).eval()
-        pixels = torch.empty(1, 3, manifest.image_size, manifest.image_size)
-    chain = read_chain(model, manifest.timm_name)
-    axis = 1 if chain.is_convolutional else 2
-    with torch.inference_mode():
-        x = chain.stem(pixels)
-        channels = [x.shape[axis]]
-        for block in chain.blocks:
-            x = block(x)
-            channels.append(x.shape[axis])
-        final = chain.final(x)
-    channels.append(final.shape[axis])
-    if chain.is_convolutional:
-        positions = final.shape[2] * final.shape[3]
-    else:
-        positions = final.shape[1] - chain.prefix_tokens
-    return ChainShape(tuple(channels), positions)
 
 
 class FrozenBackbone(nn.Module):
@@ -142,21 +81,27 @@ class FrozenBackbone(nn.Module):
             BaseChangedError: The tensors are not the ones released.
         """
         manifest = load_backbone_manifest(path)
+        tensors = read_tensors(package_file(path, WEIGHTS_NAME))
+        with torch.device('meta'):  # sizes that do not fit the file must not be allocated
+            required = build_timm(manifest).state_dict()
+        require_tensors(path / WEIGHTS_NAME, tensors, required)
         model = build_timm(manifest)
-        weights = path / WEIGHTS_NAME
-        try:
-            tensors = safetensors.torch.load_file(weights)
-        except (OSError, safetensors.SafetensorError) as error:
-            raise PackageError(
-                weights, f'cannot be read ({error})', 'a whole safetensors file'
-            ) from error
-        check_tensors(weights, {k: tuple(v.shape) for k, v in tensors.items()}, model)
         model.load_state_dict(tensors, strict=True)
         backbone = cls(manifest, model)
         digest = backbone.digest()
         if digest != manifest.digest:
             raise BaseChangedError(manifest.id, 'digest', digest, manifest.digest)
         return backbone
+
+    @classmethod
+    def hollow(cls, manifest: BackboneManifest) -> FrozenBackbone:
+        """Return a backbone without weights, to ask for sizes and layouts; raises as `build_timm`.
+
+        Args:
+            manifest: Which model.
+        """
+        with torch.device('meta'):
+            return cls(manifest, build_timm(manifest))
 
     def train(self, mode: bool = True) -> FrozenBackbone:
         """Stay in inference mode whatever is asked; BatchNorm statistics stay as they are."""
@@ -294,7 +239,7 @@ class FrozenBackbone(nn.Module):
 
     @torch.inference_mode()
     def _probe_equal(self, path: Path) -> bool:
-        stored = safetensors.torch.load_file(path / PROBE_NAME)
+        stored = self._stored_probe(package_file(path, PROBE_NAME))
         features = self(self.normalise(stored['image']))
         if self._local_probe is None:
             scale = float(stored['features'].abs().max())
@@ -304,19 +249,16 @@ class FrozenBackbone(nn.Module):
             self._local_probe = features.clone()
         return torch.equal(features, self._local_probe)
 
-
-def check_tensors(path: Path, found: dict[str, tuple[int, ...]], model: nn.Module) -> None:
-    """Raise `TensorError` unless names and shapes are exactly the model's."""
-    required = {name: tuple(t.shape) for name, t in model.state_dict().items()}
-    mismatched = [
-        f'{name}: found {found[name]}, required {shape}'
-        for name, shape in required.items()
-        if name in found and found[name] != shape
-    ]
-    missing = sorted(required.keys() - found.keys())
-    unexpected = sorted(found.keys() - required.keys())
-    if missing or unexpected or mismatched:
-        raise TensorError(path, missing=missing, unexpected=unexpected, mismatched=mismatched)
+    def _stored_probe(self, file: Path) -> dict[str, torch.Tensor]:
+        """Return the stored image and features, or raise `TensorError`."""
+        size = self.manifest.image_size
+        required = {
+            'image': torch.empty(1, size, size, 3, dtype=torch.uint8, device='meta'),
+            'features': torch.empty(1, self.features_per_camera, device='meta'),
+        }
+        stored = read_tensors(file)
+        require_tensors(file, stored, required)
+        return stored
 
 
 def save_backbone(

@@ -62,6 +62,23 @@ COMMANDS: Mapping[str, Entry] = {
             ),
         },
     ),
+    'backbones': Entry(
+        summary='the frozen backbones',
+        group={
+            'list': Entry(
+                summary='list the backbones',
+                target='roboadapt_ros.cli.backbones:list_command',
+            ),
+            'add': Entry(
+                summary='freeze a timm model into a backbone package, pretrained or from a file',
+                target='roboadapt_ros.cli.backbones:add_command',
+            ),
+            'verify': Entry(
+                summary="check backbones' tensors and probe features, bit for bit",
+                target='roboadapt_ros.cli.backbones:verify_command',
+            ),
+        },
+    ),
     'collect': Entry(
         summary='record demonstrations by the scripted experts in the simulator',
         target='roboadapt_ros.cli.learning:collect_command',
