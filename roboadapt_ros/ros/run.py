@@ -56,6 +56,10 @@ def run(build: Callable[[], Any], args: Sequence[str] | None = None, *, threads:
     node.close()
     node.destroy_node()
     try_shutdown()
+    # ros2 launch signals each process after the terminal has: a second signal while the
+    # interpreter unloads would turn a clean end into a killed one.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     if spinner.error is not None:
         raise spinner.error
 
