@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import pairwise
+import math
 
 from roboadapt_ros.errors import ConfigError
 
@@ -115,6 +116,11 @@ class AdapterLayout:
         for site in self.sites:
             shapes |= self._site_shapes(site)
         return shapes
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of values in all adapters."""
+        return sum(math.prod(shape) for shape in self.shapes().values())
 
     def _site_name(self, position: int) -> str:
         if position in (0, self.depth + 1):

@@ -60,6 +60,10 @@ COMMANDS: Mapping[str, Entry] = {
                 summary='check a task package, and the backbone under it, bit for bit',
                 target='roboadapt_ros.cli.adapters:verify_command',
             ),
+            'sizes': Entry(
+                summary="count adapters' parameters by backbone and placement",
+                target='roboadapt_ros.cli.sizes:command',
+            ),
         },
     ),
     'backbones': Entry(

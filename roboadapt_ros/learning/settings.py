@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from roboadapt_ros.adapters.placement import Placement
 from roboadapt_ros.errors import ConfigError
 
 
@@ -71,16 +72,15 @@ class PretrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Placement):
     """Settings of one cloning run."""
 
-    task: str = field(metadata={'help': "task to learn, names the package; 'TASK@VERSION' keeps others"})
+    task: str = field(
+        metadata={'help': "task to learn, names the package; 'TASK@VERSION' keeps others"}
+    )
     data: tuple[Path, ...] = field(metadata={'help': 'folders of recorded episodes'})
     backbone: Path = field(metadata={'help': 'folder of the frozen backbone'})
     out: Path = field(metadata={'help': 'folder of task packages to write into'})
-    bottom: int = field(default=16, metadata={'help': 'width of the bottom adapter, 0 for none'})
-    middle: int = field(default=16, metadata={'help': 'width of each middle adapter, 0 for none'})
-    top: int = field(default=64, metadata={'help': 'width of the top adapter, 0 for none'})
     hidden: tuple[int, ...] = field(default=(256, 256), metadata={'help': 'layers of the head'})
     top_steps: int = field(default=4000, metadata={'help': 'steps of the first stage'})
     steps: int = field(default=1500, metadata={'help': 'steps of the second stage'})

@@ -94,7 +94,7 @@ class Trainer:
         self.normaliser = start.manifest.normaliser if start else fit_normaliser(samples)
         self.data = _tensors(samples, self.normaliser)
         feature_size = backbone.features_per_camera * len(contract.cameras)
-        adapters = backbone.layout(bottom=config.bottom, middle=config.middle, top=config.top)
+        adapters = config.layout(backbone)
         head = HeadLayout(
             feature_size=feature_size,
             proprio_size=contract.proprio_size,

@@ -1,0 +1,61 @@
+"""Where adapters go: settings to layouts, and what they cost."""
+
+from __future__ import annotations
+
+import pytest
+from roboadapt_ros.adapters.bottleneck import TaskAdapters
+from roboadapt_ros.adapters.layout import TopKind
+from roboadapt_ros.adapters.placement import Placement
+from roboadapt_ros.backbones.frozen import FrozenBackbone
+from roboadapt_ros.backbones.pretrained import plan, Request
+from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.learning.settings import TrainConfig
+from tiny import backbone_manifest, FAMILIES
+
+
+@pytest.fixture(params=list(FAMILIES))
+def backbone(request) -> FrozenBackbone:
+    return FrozenBackbone.hollow(backbone_manifest(request.param, **FAMILIES[request.param]))
+
+
+def test_the_default_is_bottom_middle_and_top_at_the_familys_own_sites(backbone) -> None:
+    layout = Placement().layout(backbone)
+    assert layout == backbone.layout(bottom=16, middle=16, top=64)
+    used = tuple(width > 0 for width in layout.middle)
+    assert used == backbone.chain.default_middle
+    assert layout.kernel == (3 if backbone.chain.is_convolutional else 1)
+
+
+def test_named_blocks_alone_get_a_middle_adapter(backbone) -> None:
+    last = backbone.depth - 1
+    layout = Placement(bottom=0, top=0, middle_blocks=(0, last)).layout(backbone)
+    assert [site.name for site in layout.sites] == ['middle.0', f'middle.{last}']
+    with pytest.raises(ConfigError, match=rf'middle_blocks.*0\.\.{last}'):
+        Placement(middle_blocks=(last + 1,)).layout(backbone)
+
+
+def test_a_linear_top_has_the_pooled_width(backbone) -> None:
+    layout = Placement(top_kind=TopKind.LINEAR).layout(backbone)
+    assert layout.top == backbone.manifest.pooled_channels
+    assert Placement(top_kind=TopKind.LINEAR, top=0).layout(backbone).top == 0
+
+
+def test_the_count_is_that_of_the_module(backbone) -> None:
+    for placement in (Placement(), Placement(kernel=1, top_kind=TopKind.LINEAR)):
+        layout = placement.layout(backbone)
+        module = TaskAdapters(layout)
+        assert layout.parameter_count == sum(p.numel() for p in module.parameters())
+
+
+def test_training_takes_its_placement_from_the_same_settings(backbone, tmp_path) -> None:
+    config = TrainConfig(task='a', data=(), backbone=tmp_path, out=tmp_path, middle=4, kernel=1)
+    assert config.layout(backbone) == Placement(middle=4, kernel=1).layout(backbone)
+
+
+@pytest.mark.parametrize(
+    'name', ['vit_small_patch16_224', 'vit_base_patch16_224', 'resnet50', 'dm_nfnet_f0']
+)
+def test_the_default_costs_at_most_two_per_cent_of_the_backbone(name: str) -> None:
+    backbone = FrozenBackbone.hollow(plan(Request(timm_name=name, random=True)))
+    layout = Placement().layout(backbone)
+    assert 0 < layout.parameter_count <= 0.02 * backbone.parameter_count
