@@ -20,11 +20,14 @@ NODES = (
 
 
 def share_files(tree: str) -> list[tuple[str, list[str]]]:
-    """Return every file under `tree` as data_files entries, one per folder."""
+    """Return every file under `tree` as data_files entries, one per folder.
+
+    Exported graphs are left out: they are made anew where they are served.
+    """
     files = sorted(
         path.relative_to(ROOT)
         for path in (ROOT / tree).rglob('*')
-        if path.is_file() and path.suffix != '.pyc'
+        if path.is_file() and path.suffix != '.pyc' and path.parent.name != 'onnx'
     )
     folders = sorted({path.parent for path in files})
     return [

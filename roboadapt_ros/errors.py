@@ -169,6 +169,15 @@ class BaseChangedError(RoboAdaptError):
         )
 
 
+class EngineError(RoboAdaptError):
+    """A serving engine that is not available here, or not exact enough to serve."""
+
+    def __init__(self, engine: str, problem: str, remedy: str):
+        """Store the engine, what is wrong with it and what to do."""
+        self.engine, self.problem, self.remedy = engine, problem, remedy
+        super().__init__(f"Engine '{engine}': {problem}. {remedy}")
+
+
 class RefusedError(RoboAdaptError):
     """A command or chunk that must not reach the arm.
 

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from roboadapt_ros.errors import BaseChangedError
 
+PROBE_TOLERANCE = 1e-3
+"""Largest relative difference of probe features between machines: other CPUs sum in
+another order. On one machine, later probes must equal the first bit for bit."""
+
 
 @dataclass(frozen=True)
 class BaseCheck:

@@ -14,7 +14,7 @@ import numpy as np
 from roboadapt_ros.adapters.layout import AdapterLayout, TopKind
 from roboadapt_ros.backbones.build import build_timm, chain_shape
 from roboadapt_ros.backbones.chain import Part, read_chain
-from roboadapt_ros.backbones.check import BaseCheck
+from roboadapt_ros.backbones.check import BaseCheck, PROBE_TOLERANCE
 from roboadapt_ros.backbones.digest import tensors_digest
 from roboadapt_ros.backbones.manifest import (
     BackboneManifest,
@@ -29,10 +29,6 @@ from roboadapt_ros.errors import BaseChangedError, ConfigError
 import safetensors.torch
 import torch
 from torch import nn
-
-PROBE_TOLERANCE = 1e-3
-"""Largest relative difference of probe features between machines: other CPUs sum in
-another order. On one machine, later probes must equal the first bit for bit."""
 
 
 class FrozenBackbone(nn.Module):

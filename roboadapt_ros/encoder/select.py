@@ -41,6 +41,10 @@ def load_encoder(
 
 def load_engine(path: Path, kind: EngineKind, *, threads: int) -> Engine:
     """Load one engine over the backbone in `path`; raises as `load_encoder`."""
+    if kind is EngineKind.ONNX:
+        from roboadapt_ros.encoder.onnx_engine import OnnxEngine
+
+        return OnnxEngine(path, threads=threads)
     from roboadapt_ros.encoder.torch_engine import TorchEngine
 
     return TorchEngine(path, threads=threads)

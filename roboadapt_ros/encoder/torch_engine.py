@@ -241,6 +241,8 @@ class TorchEngine:
                 continue
             weights = {n: w[active:] for n, w in sites[key].weights.items()}
             adapted = len(next(iter(weights.values())))
+            if not adapted:  # every task with adapters has branched off before
+                continue
             rows = pooled[:adapted].view(adapted, -1, backbone.manifest.pooled_channels)
             shared = spatial.reshape(1, -1, spatial.shape[2]).expand(adapted, -1, -1)
             _accumulate(rows, shared, SiteWeights(sites[key].site, weights), adapted)

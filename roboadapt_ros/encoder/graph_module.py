@@ -1,0 +1,144 @@
+"""The module that is traced into a graph: a frozen backbone with adapters as inputs.
+
+Nothing is rounded: the graph's tensors are float32, as the backbone's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from roboadapt_ros.backbones.frozen import FrozenBackbone
+from roboadapt_ros.backbones.plain import plain_form
+from roboadapt_ros.encoder.placement import Placement
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+
+class AdaptedGraph(nn.Module):
+    """Images to features, each adapter tensor an input of its own."""
+
+    def __init__(self, backbone: FrozenBackbone, placement: Placement):
+        """Copy `backbone` in the form that is best to export."""
+        super().__init__()
+        model = plain_form(backbone.model)
+        self.backbone = FrozenBackbone(backbone.manifest, model)
+        self.backbone.to(memory_format=torch.contiguous_format)
+        self.placement = placement
+
+    @torch.inference_mode()
+    def prepare(self, images: torch.Tensor) -> None:
+        """Run once, so that paddings are known numbers."""
+        self.backbone(self.backbone.normalise(images))
+
+    def forward(self, images: torch.Tensor, *inputs: torch.Tensor) -> torch.Tensor:
+        """Encode images (B, S, S, 3) uint8 under the adapters, (1 or B, ...) each."""
+        backbone, placement = self.backbone, self.placement
+        values = dict(zip(placement.inputs(), inputs, strict=True))
+        x = backbone.chain.stem(backbone.normalise(images))
+        for position in range(backbone.depth + 1):
+            if position:
+                x = backbone.chain.blocks[position - 1](x)
+            if position in placement.positions:
+                x = self._adapt(x, position, values)
+        final = backbone.chain.final(x)
+        if backbone.chain.is_convolutional:
+            return self._pooled_maps(final, values)
+        return self._pooled_tokens(final[:, backbone.chain.prefix_tokens :], values)
+
+    def _adapt(
+        self, x: torch.Tensor, position: int, values: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """Add a position's adapter to tokens (B, T, C) or maps (B, C, H, W)."""
+        if not self.backbone.chain.is_convolutional:
+            return x + self._bottleneck(x, position, values)
+        channels, height, width = (int(size) for size in x.shape[1:])
+        flat = x.reshape(-1, channels, height * width)
+        flat = flat + self._bottleneck(flat, position, values, (height, width))
+        return flat.reshape(-1, channels, height, width)
+
+    def _bottleneck(
+        self,
+        x: torch.Tensor,
+        position: int,
+        values: dict[str, torch.Tensor],
+        size: tuple[int, int] = (0, 0),
+    ) -> torch.Tensor:
+        """Return an adapter's output for tokens (B, T, C), or flat maps (B, C, H * W)."""
+        site, parts = self.placement.site_name(position), self.placement.parts(position)
+        own = {part: values[f'{site}.{part}'] for part in parts}
+        if 'weight' in own:
+            return self._product(x, own['weight']) + own['bias']
+        hidden = self._product(x, own['down.weight']) + own['down.bias']
+        if 'mix.weight' in own:
+            columns: torch.Tensor = _Neighbours.apply(hidden, *size)
+            hidden = torch.matmul(own['mix.weight'], columns)
+        return self._product(F.gelu(hidden), own['up.weight']) + own['up.bias']
+
+    def _product(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        is_maps = self.backbone.chain.is_convolutional
+        return torch.matmul(weight, x) if is_maps else torch.matmul(x, weight)
+
+    def _pooled_tokens(
+        self, spatial: torch.Tensor, values: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        positions, channels = (int(size) for size in spatial.shape[1:])
+        pooled = self.backbone.manifest.pooled_channels
+        groups = spatial.reshape(-1, positions, pooled, channels // pooled).mean(3)
+        top = self.backbone.depth + 1
+        if top in self.placement.positions:
+            groups = groups + self._bottleneck(spatial, top, values)
+        return groups.reshape(-1, positions * pooled)
+
+    def _pooled_maps(self, final: torch.Tensor, values: dict[str, torch.Tensor]) -> torch.Tensor:
+        channels, height, width = (int(size) for size in final.shape[1:])
+        pooled, positions = self.backbone.manifest.pooled_channels, height * width
+        flat = final.reshape(-1, channels, positions)
+        groups = flat.reshape(-1, pooled, channels // pooled, positions).mean(2)
+        top = self.backbone.depth + 1
+        if top in self.placement.positions:
+            groups = groups + self._bottleneck(flat, top, values)
+        return groups.transpose(1, 2).reshape(-1, positions * pooled)
+
+
+class _Neighbours(torch.autograd.Function):
+    """The 3x3 neighbourhoods of flat maps, (B, h, H * W) to (B, 9 * h, H * W).
+
+    A convolution whose kernel differs from image to image is then one product of matrices.
+    Written for the graph by hand, where the number of channels is free.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, flat: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        """Compute the same with torch."""
+        del ctx
+        maps = F.pad(flat.unflatten(2, (height, width)), (1, 1, 1, 1))
+        views = [
+            maps[:, :, row : row + height, column : column + width]
+            for row in range(3)
+            for column in range(3)
+        ]
+        return torch.cat(views, 1).flatten(2)
+
+    @staticmethod
+    def symbolic(g: Any, flat: Any, height: int, width: int) -> Any:
+        """Return the graph's nodes."""
+
+        def constant(values: list[int]) -> Any:
+            return g.op('Constant', value_t=torch.tensor(values))
+
+        maps = g.op('Reshape', flat, constant([0, 0, height, width]))
+        padded = g.op('Pad', maps, constant([0, 0, 1, 1, 0, 0, 1, 1]))
+        views = [
+            g.op(
+                'Slice',
+                padded,
+                constant([row, column]),
+                constant([row + height, column + width]),
+                constant([2, 3]),
+            )
+            for row in range(3)
+            for column in range(3)
+        ]
+        joined = g.op('Concat', *views, axis_i=1)
+        return g.op('Reshape', joined, constant([0, -1, height * width]))

@@ -1,0 +1,210 @@
+"""The engine on ONNX Runtime: the backbone exported once, adapters supplied at run time.
+
+One graph serves every task with adapters in the same places, one task at a time or a task per
+image. Loads no torch: a graph that is not on disk yet is exported by a process of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+import hashlib
+from pathlib import Path
+import threading
+import weakref
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from roboadapt_ros.adapters.layout import AdapterLayout
+from roboadapt_ros.backbones.check import BaseCheck, PROBE_TOLERANCE
+from roboadapt_ros.backbones.manifest import (
+    BackboneManifest,
+    load_backbone_manifest,
+    PROBE_NAME,
+)
+from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_channels, Tensors
+from roboadapt_ros.encoder.graphs import Graph, GraphStore
+from roboadapt_ros.encoder.placement import Arrays, BARE, graph_arrays, Placement, stack
+from roboadapt_ros.encoder.session import Session, Values
+from roboadapt_ros.errors import PackageError
+import safetensors
+import safetensors.numpy
+
+
+class _Loaded:
+    """A graph in memory; gone when no adapters refer to it."""
+
+    def __init__(self, graph: Graph, threads: int):
+        self.record, self.path = graph.record, graph.path
+        self.session = Session(graph.content, threads=threads)
+
+
+@dataclass(eq=False)
+class OnnxAdapters(AdapterHandle):
+    """One task's adapters, as inputs of a graph."""
+
+    graph: _Loaded
+    arrays: Arrays
+    values: Values
+    """The same, held where the graph runs."""
+
+
+class OnnxEngine:
+    """Runs a frozen backbone with ONNX Runtime."""
+
+    def __init__(self, path: Path, *, threads: int = 1):
+        """Load the graphs of a backbone, exporting what is not on disk yet.
+
+        Args:
+            path: Folder of the backbone.
+            threads: Threads of one forward pass.
+
+        Raises:
+            RoboAdaptError: The backbone is unreadable or not intact, or can't be exported.
+        """
+        self._path, self._threads = path, threads
+        self._manifest = load_backbone_manifest(path)
+        self._store = GraphStore(path, self._manifest)
+        self._graphs: weakref.WeakValueDictionary[Placement, _Loaded] = (
+            weakref.WeakValueDictionary()
+        )
+        self._adding = threading.Lock()
+        self._stacked: tuple[tuple[object, ...], Values] = ((), {})
+        self._first_probe: npt.NDArray[np.float32] | None = None
+        self._bare = self._load(BARE)
+
+    @property
+    def name(self) -> str:
+        """What the engine is."""
+        device = 'CUDA' if self._bare.session.device == 'cuda' else 'CPU'
+        return f'onnxruntime {ort.__version__}, {device}, float32, {self._threads} threads'
+
+    @property
+    def manifest(self) -> BackboneManifest:
+        """Identity of the backbone."""
+        return self._manifest
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels along the chain."""
+        return self._bare.record.channels
+
+    def add(self, layout: AdapterLayout, tensors: Tensors) -> OnnxAdapters:
+        """Hold one task's adapters; see `Engine.add`.
+
+        Raises:
+            ConfigError: The layout is for other channels.
+            EngineError: There is no graph for their places and none can be exported.
+        """
+        require_channels(self.manifest, self.channels, layout)
+        placement = Placement.of(layout)
+        with self._adding:
+            known = self._graphs.get(placement)
+            graph = known or self._load(placement)
+        arrays = graph_arrays(layout, tensors, maps=graph.record.is_maps)
+        nbytes = sum(array.nbytes for array in arrays.values())
+        handle = OnnxAdapters(layout, nbytes, graph, arrays, graph.session.hold(arrays))
+        if known is None:
+            size = self.manifest.image_size
+            self.run(np.zeros((1, size, size, 3), np.uint8), handle)
+        return handle
+
+    def run(self, images: Images, handle: AdapterHandle | None) -> npt.NDArray[np.float32]:
+        """Encode images under one task's adapters; see `Engine.run`."""
+        if handle is None:
+            return self._bare.session.run(images, {})
+        own = _own(handle)
+        return own.graph.session.run(images, own.values)
+
+    def run_mixed(
+        self, images: Images, handles: Sequence[AdapterHandle | None]
+    ) -> npt.NDArray[np.float32]:
+        """Encode each image under its own adapters.
+
+        One pass for each set of places that has adapters, so one pass in all where the tasks
+        were trained alike; images without adapters join the first of them.
+        """
+        own = [None if handle is None else _own(handle) for handle in handles]
+        graphs = list(dict.fromkeys(adapters.graph for adapters in own if adapters is not None))
+        if not graphs:
+            return self.run(images, None)
+        places = [0 if a is None else graphs.index(a.graph) for a in own]
+        if len(graphs) == 1:
+            return graphs[0].session.run(images, self._stack(graphs[0], own))
+        features: npt.NDArray[np.float32] | None = None
+        for number, graph in enumerate(graphs):
+            rows = [row for row, place in enumerate(places) if place == number]
+            values = stack([_arrays(own[row]) for row in rows])
+            part = graph.session.run(images[rows], values)
+            if features is None:
+                features = np.empty((len(images), part.shape[1]), np.float32)
+            features[rows] = part
+        assert features is not None  # mypy: there is at least one graph
+        return features
+
+    def run_shared(
+        self, images: Images, handles: Sequence[AdapterHandle | None]
+    ) -> npt.NDArray[np.float32]:
+        """Encode the same images under several tasks, as a mixed batch of repeated images.
+
+        A graph has no branches, so the blocks below the adapters run once for every task.
+        """
+        repeated = np.concatenate([images] * len(handles))
+        each = [handle for handle in handles for _ in images]
+        return self.run_mixed(repeated, each).reshape(len(handles), len(images), -1)
+
+    def check(self) -> BaseCheck:
+        """Hash the bare graph's file and run the stored probe with adapters off."""
+        record, expected = self._bare.record, self.manifest.digest
+        try:
+            found = hashlib.sha256(self._bare.path.read_bytes()).hexdigest()
+        except OSError:
+            found = 'missing'
+        digest = record.backbone_digest if found == record.sha256 else f'{found} (onnx file)'
+        return BaseCheck(self.manifest.id, digest, expected, self._probe_equal())
+
+    def _probe_equal(self) -> bool:
+        probe = self._path / PROBE_NAME
+        try:
+            stored = safetensors.numpy.load_file(probe)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise PackageError(
+                probe, f'cannot be read ({error})', 'a whole safetensors file'
+            ) from error
+        features = self.run(stored['image'], None)
+        if self._first_probe is None:
+            difference = float(np.abs(features - stored['features']).max())
+            if not difference <= PROBE_TOLERANCE * float(np.abs(stored['features']).max()):
+                return False
+            self._first_probe = features
+        return np.array_equal(features, self._first_probe)
+
+    def _load(self, placement: Placement) -> _Loaded:
+        graph = _Loaded(self._store.get(placement), self._threads)
+        self._graphs[placement] = graph
+        return graph
+
+    def _stack(self, graph: _Loaded, own: Sequence[OnnxAdapters | None]) -> Values:
+        """Return the batch of the given tasks' inputs; the last batch is kept."""
+        known, values = self._stacked
+        key = tuple(None if adapters is None else weakref.ref(adapters) for adapters in own)
+        if known != key:
+            values = graph.session.hold(stack([_arrays(adapters) for adapters in own]))
+            self._stacked = (key, values)
+        return values
+
+
+def _arrays(adapters: OnnxAdapters | None) -> Arrays | None:
+    return None if adapters is None else adapters.arrays
+
+
+def _own(handle: AdapterHandle) -> OnnxAdapters:
+    """Return the handle as this engine's own.
+
+    Raises:
+        TypeError: Another engine made it.
+    """
+    if not isinstance(handle, OnnxAdapters):
+        raise TypeError(f'{type(handle).__name__} was made by another engine')
+    return handle

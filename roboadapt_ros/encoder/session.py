@@ -1,0 +1,55 @@
+"""One graph in ONNX Runtime: images and adapter values in, features out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from roboadapt_ros.encoder.engine import Images
+
+CUDA = 'CUDAExecutionProvider'
+CPU = 'CPUExecutionProvider'
+_EXACT_CUDA = {'use_tf32': '0', 'cudnn_conv_algo_search': 'HEURISTIC'}
+"""Full float32 products, and the same algorithm at every start."""
+ERRORS_ONLY = 3
+
+Values = Mapping[str, Any]
+"""Adapter inputs by name: arrays, or what `Session.hold` returned."""
+
+
+class Session:
+    """Runs one graph, on the graphics card where onnxruntime-gpu finds one, else on the CPU."""
+
+    def __init__(self, content: bytes, *, threads: int):
+        """Load a graph.
+
+        Args:
+            content: The graph's file.
+            threads: Threads of one pass; they sleep between passes, for the cameras' and the
+                arm's processes need the cores too.
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = ERRORS_ONLY
+        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        has_cuda = CUDA in ort.get_available_providers()
+        providers: list[Any] = [(CUDA, _EXACT_CUDA), CPU] if has_cuda else [CPU]
+        self._session = ort.InferenceSession(content, options, providers=providers)
+        self.device = 'cuda' if self._session.get_providers()[0] == CUDA else 'cpu'
+
+    def hold(self, arrays: Mapping[str, npt.NDArray[np.float32]]) -> Values:
+        """Return values kept where the graph runs, to be given to many runs."""
+        return {
+            name: ort.OrtValue.ortvalue_from_numpy(array, self.device)
+            for name, array in arrays.items()
+        }
+
+    def run(self, images: Images, values: Values) -> npt.NDArray[np.float32]:
+        """Return features of images (B, S, S, 3) under adapters."""
+        feeds = {'images': np.ascontiguousarray(images), **values}
+        features: npt.NDArray[np.float32] = self._session.run(['features'], feeds)[0]
+        return features

@@ -1,0 +1,248 @@
+"""The engine on ONNX Runtime: equal to torch, exact about identity, strict about its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from roboadapt_ros.adapters.bottleneck import TaskAdapters
+from roboadapt_ros.adapters.layout import AdapterLayout, TopKind
+from roboadapt_ros.backbones.manifest import load_backbone_manifest
+from roboadapt_ros.encoder.export import export_graph
+from roboadapt_ros.encoder.graphs import GraphStore
+from roboadapt_ros.encoder.onnx_engine import OnnxEngine
+from roboadapt_ros.encoder.placement import BARE, Placement
+from roboadapt_ros.encoder.torch_engine import TorchEngine
+from roboadapt_ros.errors import BaseChangedError, ConfigError, EngineError
+from tiny import FAMILIES, make_backbone, SIZE
+import torch
+from torch import nn
+
+PARITY = 1e-4
+"""Largest relative difference from torch in float32."""
+BATCH = 3
+
+
+class Pair:
+    """Both engines over one tiny backbone; every graph the tests need is exported once."""
+
+    def __init__(self, models: Path, family: str):
+        make_backbone(models, family, **FAMILIES[family])
+        self.path = models / 'backbones' / family
+        self.torch = TorchEngine(self.path)
+        backbone = self.torch.backbone
+        last_only = [0] * (backbone.depth - 1) + [5]
+        self.layouts = [
+            backbone.layout(bottom=4, middle=4, top=8),
+            backbone.layout(bottom=6, middle=2, top=8),
+            backbone.layout(middle=last_only, top=3),
+            backbone.layout(
+                bottom=2, top=backbone.manifest.pooled_channels, top_kind=TopKind.LINEAR
+            ),
+        ]
+        folder = GraphStore(self.path, backbone.manifest).writable
+        for placement in dict.fromkeys([BARE, *map(Placement.of, self.layouts)]):
+            export_graph(self.path, self.torch, placement, folder)
+        self.onnx = OnnxEngine(self.path)
+
+    def add(self, layout: AdapterLayout, tensors: dict[str, np.ndarray]):
+        return self.torch.add(layout, tensors), self.onnx.add(layout, tensors)
+
+
+@pytest.fixture(scope='module', params=list(FAMILIES))
+def pair(request, tmp_path_factory) -> Pair:
+    return Pair(tmp_path_factory.mktemp('models'), request.param)
+
+
+@pytest.fixture(scope='module')
+def vit(tmp_path_factory) -> Pair:
+    return Pair(tmp_path_factory.mktemp('vit'), 'vit')
+
+
+def images(count: int = BATCH, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+def trained(layout: AdapterLayout, seed: int) -> dict[str, np.ndarray]:
+    torch.manual_seed(seed)
+    adapters = TaskAdapters(layout)
+    for parameter in adapters.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return tensors(adapters)
+
+
+def tensors(adapters: TaskAdapters) -> dict[str, np.ndarray]:
+    return {name: t.detach().numpy() for name, t in adapters.state_dict().items()}
+
+
+def assert_equal(found: np.ndarray, wanted: np.ndarray) -> None:
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).max() <= PARITY * np.abs(wanted).max()
+
+
+def test_the_bare_backbone_equals_torch(pair) -> None:
+    for count in (1, BATCH):
+        assert_equal(pair.onnx.run(images(count), None), pair.torch.run(images(count), None))
+
+
+def test_every_placement_equals_torch(pair) -> None:
+    for seed, layout in enumerate(pair.layouts):
+        ours, onnx = pair.add(layout, trained(layout, seed))
+        wanted = pair.torch.run(images(), ours)
+        assert_equal(pair.onnx.run(images(), onnx), wanted)
+        assert not np.allclose(wanted, pair.torch.run(images(), None), atol=1e-3)
+
+
+def test_mixed_batches_equal_torch(pair) -> None:
+    both = [pair.add(layout, trained(layout, seed)) for seed, layout in enumerate(pair.layouts)]
+    both.append((None, None))
+    for chosen in (both, both[::-1], both[:2], [both[0], both[-1]], [both[1]] * 2, [both[-1]] * 2):
+        pictures = images(len(chosen))
+        wanted = pair.torch.run_mixed(pictures, [ours for ours, _ in chosen])
+        assert_equal(pair.onnx.run_mixed(pictures, [onnx for _, onnx in chosen]), wanted)
+
+
+def test_tasks_on_shared_frames_equal_torch(pair) -> None:
+    both = [pair.add(layout, trained(layout, seed)) for seed, layout in enumerate(pair.layouts)]
+    both.append((None, None))
+    for chosen in (both, both[:2], both[-1:]):
+        wanted = pair.torch.run_shared(images(), [ours for ours, _ in chosen])
+        assert_equal(pair.onnx.run_shared(images(), [onnx for _, onnx in chosen]), wanted)
+
+
+def test_a_fresh_adapter_is_exactly_the_identity(pair) -> None:
+    bare = pair.onnx.run(images(), None)
+    for layout in pair.layouts:
+        handle = pair.onnx.add(layout, tensors(TaskAdapters(layout)))
+        found = pair.onnx.run(images(), handle)
+        none = {name: np.zeros(shape, np.float32) for name, shape in layout.shapes().items()}
+        same_graph = pair.onnx.run(images(), pair.onnx.add(layout, none))
+        np.testing.assert_array_equal(found, same_graph)
+        # Another graph may be laid out for other kernels, which sum in another order.
+        np.testing.assert_allclose(found, bare, rtol=0, atol=1e-6 * np.abs(bare).max())
+
+
+def test_a_to_b_to_a_is_bit_equal_while_tasks_come_and_go(pair) -> None:
+    layout = pair.layouts[0]
+    a = pair.onnx.add(layout, trained(layout, 1))
+    first = pair.onnx.run(images(), a)
+    others = [pair.onnx.add(layout, trained(layout, seed)) for seed in range(2, 6)]
+    assert not np.allclose(pair.onnx.run(images(), others[0]), first)
+    pair.onnx.run_mixed(images(), [*others[:2], a])
+    del others
+    np.testing.assert_array_equal(pair.onnx.run(images(), a), first)
+
+
+def test_the_probe_is_checked_again_and_again(pair) -> None:
+    engine = OnnxEngine(pair.path)
+    for _ in range(3):
+        engine.check().require()
+
+
+def test_adapters_for_other_channels_and_engines_are_refused(vit) -> None:
+    layout = AdapterLayout(channels=(3, 3, 3), pooled_channels=1, bottom=2)
+    with pytest.raises(ConfigError, match=r'adapters\.channels.*must be'):
+        vit.onnx.add(layout, tensors(TaskAdapters(layout)))
+    foreign = vit.torch.add(vit.layouts[0], trained(vit.layouts[0], 0))
+    with pytest.raises(TypeError, match='another engine'):
+        vit.onnx.run(images(), foreign)
+
+
+def copied(vit: Pair, tmp_path: Path) -> Path:
+    """Return a copy of the backbone's folder with the bare graph in it."""
+    path = tmp_path / 'backbones' / 'vit'
+    (path / 'onnx').mkdir(parents=True)
+    for file in (*vit.path.glob('*.*'), *vit.path.glob('onnx/bare.*')):
+        if file.is_file():
+            (path / file.relative_to(vit.path)).write_bytes(file.read_bytes())
+    return path
+
+
+def edit(path: Path, **changes: object) -> None:
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, **changes}))
+
+
+def spoil(path: Path) -> None:
+    """Change one byte in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda folder: spoil(folder / 'bare.onnx'),
+        lambda folder: edit(folder / 'bare.json', backbone_digest='0' * 64),
+        lambda folder: edit(folder / 'bare.json', format=0),
+        lambda folder: edit(folder / 'bare.json', versions={'onnxruntime': '0.1'}),
+        lambda folder: edit(folder / 'bare.json', parity=0.5),
+        lambda folder: (folder / 'bare.json').write_text('{'),
+        lambda folder: (folder / 'bare.onnx').unlink(),
+    ],
+    ids=['bytes', 'backbone', 'format', 'runtime', 'parity', 'record', 'missing'],
+)
+def test_a_graph_that_is_not_what_was_exported_is_not_served(vit, tmp_path, change) -> None:
+    path = copied(vit, tmp_path)
+    store = GraphStore(path, load_backbone_manifest(path))
+    assert store.find(BARE) is not None
+    change(path / 'onnx')
+    assert store.find(BARE) is None
+
+
+def test_a_spoilt_graph_is_exported_anew(vit, tmp_path) -> None:
+    path = copied(vit, tmp_path)
+    spoil(path / 'onnx' / 'bare.onnx')
+    engine = OnnxEngine(path)
+    engine.check().require()
+    np.testing.assert_array_equal(engine.run(images(), None), vit.onnx.run(images(), None))
+
+
+def test_a_graph_changed_under_a_running_engine_fails_the_check(vit, tmp_path) -> None:
+    path = copied(vit, tmp_path)
+    engine = OnnxEngine(path)
+    engine.check().require()
+    spoil(path / 'onnx' / 'bare.onnx')
+    with pytest.raises(BaseChangedError, match='digest'):
+        engine.check().require()
+
+
+def test_a_forged_record_over_other_weights_fails_the_probe(vit, tmp_path) -> None:
+    other = tmp_path / 'other'
+    make_backbone(other, 'vit', seed=5)
+    donor = GraphStore(
+        other / 'backbones' / 'vit', load_backbone_manifest(other / 'backbones/vit')
+    )
+    graph = donor.get(BARE)
+    path = copied(vit, tmp_path)
+    (path / 'onnx' / 'bare.onnx').write_bytes(graph.content)
+    edit(path / 'onnx' / 'bare.json', sha256=graph.record.sha256)
+    with pytest.raises(BaseChangedError, match='probe'):
+        OnnxEngine(path).check().require()
+
+
+def test_changed_weights_are_not_exported(vit, tmp_path) -> None:
+    path = copied(vit, tmp_path)
+    spoil(path / 'weights.safetensors')
+    (path / 'onnx' / 'bare.onnx').unlink()
+    with pytest.raises(EngineError, match='not intact'):
+        OnnxEngine(path)
+
+
+def test_serving_from_exported_graphs_loads_no_torch(vit) -> None:
+    code = (
+        'import sys; from pathlib import Path; import numpy as np; '
+        'from roboadapt_ros.encoder.onnx_engine import OnnxEngine; '
+        'engine = OnnxEngine(Path(sys.argv[1])); engine.check().require(); '
+        f'engine.run(np.zeros((1, {SIZE}, {SIZE}, 3), np.uint8), None); '
+        'print(*sys.modules)'
+    )
+    words = [sys.executable, '-c', code, str(vit.path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not {'torch', 'timm', 'onnx'} & set(done.stdout.split())
