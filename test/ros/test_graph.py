@@ -124,6 +124,42 @@ def test_a_task_without_its_adapters_keeps_its_identity(moving, graph):
     assert moving.is_moving()
 
 
+def test_a_candidate_rides_along_and_moves_nothing(moving, graph):
+    shadow_features: list[Features] = []
+    shadow_chunks: list[ActionChunk] = []
+    stops = [
+        graph.client.watch(Features, 'encoder/shadow_features', shadow_features.append, DATA),
+        graph.client.watch(ActionChunk, 'policy/shadow_chunk', shadow_chunks.append, DATA),
+    ]
+    assert graph.client.shadow([RIGHT]) == (RIGHT,)
+    try:
+        wait_for(lambda: len(shadow_chunks) > 10, 'what the candidate would have done')
+        active = {from_time(m.header.stamp): m for m in list(moving.policy)}
+        pairs = [(m, active.get(from_time(m.header.stamp))) for m in shadow_chunks]
+        pairs = [(candidate, live) for candidate, live in pairs if live is not None]
+        assert len(pairs) > 5, 'the candidate saw other frames than the active task'
+        for candidate, live in pairs:
+            assert (candidate.identity.task, live.identity.task) == (RIGHT, LEFT)
+            assert not np.allclose(candidate.actions, live.actions)
+        moving.mapped.clear()
+        moving.commands.clear()
+        wait_for(lambda: len(moving.mapped) > 5 and len(moving.commands) > 50, 'commands')
+        tasks = {m.identity.task for kept in (moving.mapped, moving.commands) for m in kept}
+        assert RIGHT not in tasks, 'the candidate would have moved the arm'
+        with pytest.raises(RefusedError, match='shadow'):
+            graph.client.stage(RIGHT, evict=True)
+        with pytest.raises(RefusedError, match=rf"'circle_rigt'.*'{RIGHT}'"):
+            graph.client.shadow(['circle_rigt'])
+    finally:
+        assert graph.client.shadow([]) == ()
+    time.sleep(0.5)
+    shadow_features.clear()
+    time.sleep(0.5)
+    assert shadow_features == []
+    for stop in stops:
+        stop()
+
+
 def test_the_backbone_is_intact_after_switches(graph):
     answer = graph.client.verify_base()
     assert answer.intact
