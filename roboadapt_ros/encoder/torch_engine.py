@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-import threading
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +16,8 @@ from roboadapt_ros.adapters.layout import AdapterLayout
 from roboadapt_ros.backbones.check import BaseCheck
 from roboadapt_ros.backbones.frozen import FrozenBackbone
 from roboadapt_ros.backbones.manifest import BackboneManifest
-from roboadapt_ros.encoder.arena import AdapterArena, ArenaAdapters, merge, Sites, SiteWeights
 from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_channels, Tensors
+from roboadapt_ros.encoder.rows import merge, RowAdapters, RowFormat, Sites, SiteWeights
 import torch
 import torch.nn.functional as F
 
@@ -39,9 +38,8 @@ class TorchEngine:
         torch.set_num_threads(threads)
         self._path = path
         self.backbone = FrozenBackbone.load(path)
-        self._arenas: dict[AdapterLayout, AdapterArena] = {}
-        self._gathered: tuple[object, Sites] = (None, {})
-        self._adding = threading.Lock()
+        self._formats: dict[AdapterLayout, RowFormat] = {}
+        self._gathered: tuple[Sequence[RowAdapters | None], Sites] = ([], {})
 
     @property
     def name(self) -> str:
@@ -58,27 +56,22 @@ class TorchEngine:
         """Channels along the chain."""
         return self.backbone.shape.channels
 
-    @property
-    def adapter_nbytes(self) -> int:
-        """Bytes held for adapters."""
-        return sum(arena.nbytes for arena in self._arenas.values())
-
-    def add(self, layout: AdapterLayout, tensors: Tensors) -> ArenaAdapters:
+    def add(self, layout: AdapterLayout, tensors: Tensors) -> RowAdapters:
         """Hold one task's adapters; see `Engine.add`.
 
         Raises:
             ConfigError: The layout is for other channels.
         """
         require_channels(self.manifest, self.channels, layout)
-        with self._adding:
-            is_new = layout not in self._arenas
-            if is_new:
-                parameter = next(self.backbone.parameters())
-                self._arenas[layout] = AdapterArena(layout, parameter.device, parameter.dtype)
-            adapters = self._arenas[layout].put(tensors)
-        if is_new:  # another task of a known layout runs the same kernels
-            size = self.manifest.image_size
-            self.run(np.zeros((1, size, size, 3), np.uint8), adapters)
+        known = self._formats.get(layout)
+        if known is not None:
+            return known.pack(tensors)
+        parameter = next(self.backbone.parameters())
+        self._formats[layout] = RowFormat(layout, parameter.device, parameter.dtype)
+        adapters = self._formats[layout].pack(tensors)
+        size = self.manifest.image_size
+        # Another task of the layout will run the kernels that this chooses.
+        self.run(np.zeros((1, size, size, 3), np.uint8), adapters)
         return adapters
 
     @torch.inference_mode()
@@ -130,21 +123,19 @@ class TorchEngine:
     def _gather(self, handles: Sequence[AdapterHandle | None]) -> Sites:
         """Return the handles' weights as one batch; the last batch is kept."""
         own = [None if handle is None else _own(handle) for handle in handles]
-        arenas = {adapters.arena for adapters in own if adapters is not None}
-        key = tuple(own), {arena: arena.version for arena in arenas}
         known, sites = self._gathered
-        if known == key:
+        if known == own:
             return sites
-        if len(arenas) == 1:
-            sites = arenas.pop().gather([0 if a is None else a.row for a in own])
+        layouts = {adapters.layout for adapters in own if adapters is not None}
+        if len(layouts) == 1:
+            sites = self._formats[layouts.pop()].gather(own)
         else:
             batches = []
-            for arena in arenas:
-                members = [(i, a.row) for i, a in enumerate(own) if a and a.arena is arena]
-                places, rows = zip(*members, strict=True)
-                batches.append((places, arena.gather(rows)))
+            for layout in layouts:
+                places = [i for i, a in enumerate(own) if a is not None and a.layout == layout]
+                batches.append((places, self._formats[layout].gather([own[i] for i in places])))
             sites = merge(batches, len(own))
-        self._gathered = key, sites
+        self._gathered = own, sites
         return sites
 
     def _rest(self, x: torch.Tensor, start: int, sites: Sites, tasks: int) -> torch.Tensor:
@@ -313,13 +304,13 @@ def _mix(
     return mixed.reshape(hidden.shape)
 
 
-def _own(handle: AdapterHandle) -> ArenaAdapters:
+def _own(handle: AdapterHandle) -> RowAdapters:
     """Return the handle as this engine's own.
 
     Raises:
         TypeError: Another engine made it.
     """
-    if not isinstance(handle, ArenaAdapters):
+    if not isinstance(handle, RowAdapters):
         raise TypeError(f'{type(handle).__name__} was made by another engine')
     return handle
 

@@ -1,8 +1,8 @@
-"""Resident adapters of one layout, as rows of one tensor.
+"""Adapters as rows: all tensors of one task side by side in one tensor.
 
-A row holds all of one task's adapter tensors. One task is served from views of its row,
-without a copy; a mixed batch gathers one row per image in a single operation, whatever the
-number of tasks. Row 0 is zeros, which is no adapter at all.
+One task is served from views of its row, without a copy. A mixed batch stacks one row per
+image in a single operation, whatever the number of tasks and sites. A task's memory is its
+row's, and is free when nobody refers to the task any more.
 """
 
 from __future__ import annotations
@@ -10,16 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 import math
-import weakref
 
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.adapters.layout import AdapterLayout, Site, TopKind
 from roboadapt_ros.encoder.engine import AdapterHandle
 import torch
-
-GROWTH = 4
-"""Rows added when the arena is full; small, so that little memory waits unused."""
 
 
 @dataclass(frozen=True)
@@ -46,67 +42,38 @@ Sites = dict[SiteKey, SiteWeights]
 
 
 @dataclass(eq=False)
-class ArenaAdapters(AdapterHandle):
-    """One task's adapters in a row of an arena."""
+class RowAdapters(AdapterHandle):
+    """One task's adapters in a row."""
 
-    arena: AdapterArena
-    row: int
+    row: torch.Tensor
     sites: Sites
-    """Views of the row; replaced when the arena moves, the old ones stay valid."""
+    """Views of the row."""
 
 
-class AdapterArena:
-    """Rows of adapters that share a layout.
+class RowFormat:
+    """Where in a row the tensors of one layout lie.
 
-    Example: with 8 tasks resident of 160,000 values each, the tensor is (9, 160000); a batch
-    of the tasks in rows 3, 3 and 7 gathers (3, 160000), and its bottom down-projections are a
-    view (3, hidden, channels) of that.
+    Example: over three tasks of 160,000 values each, a batch is (3, 160000), and its bottom
+    down-projections are a view (3, hidden, channels) of that.
     """
 
     def __init__(self, layout: AdapterLayout, device: torch.device, dtype: torch.dtype):
-        """Create an arena that holds no task yet."""
+        """Create rows of a layout on a device."""
         self.layout = layout
         self._shapes = layout.shapes()
-        self._size = sum(math.prod(shape) for shape in self._shapes.values())
-        self._rows = torch.zeros(1, self._size, device=device, dtype=dtype)
-        self._free: list[int] = []
-        self._held: weakref.WeakSet[ArenaAdapters] = weakref.WeakSet()
-        self.version = 0
-        """Counts changes of the rows, for caches of gathered weights."""
+        size = sum(math.prod(shape) for shape in self._shapes.values())
+        self._zeros = torch.zeros(size, device=device, dtype=dtype)
+        """The row of no adapters at all."""
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes held, free rows included."""
-        return self._rows.nbytes
-
-    def put(self, tensors: Mapping[str, npt.NDArray[np.float32]]) -> ArenaAdapters:
-        """Copy one task's tensors into a free row; it is free again when nobody refers to it."""
-        if not self._free:
-            self._grow()
+    def pack(self, tensors: Mapping[str, npt.NDArray[np.float32]]) -> RowAdapters:
+        """Copy one task's tensors into a row of its own."""
         flat = np.concatenate([tensors[name].reshape(-1) for name in self._shapes] or [_EMPTY])
-        row = self._free.pop()
-        self._rows[row].copy_(torch.from_numpy(flat))
-        nbytes = self._size * self._rows.element_size()
-        adapters = ArenaAdapters(self.layout, nbytes, self, row, self._split(self._rows[row]))
-        weakref.finalize(adapters, self._free.append, row)
-        self._held.add(adapters)
-        self.version += 1
-        return adapters
+        row = torch.from_numpy(flat).to(self._zeros)
+        return RowAdapters(self.layout, row.nbytes, row, self._split(row))
 
-    def gather(self, rows: Sequence[int]) -> Sites:
+    def gather(self, tasks: Sequence[RowAdapters | None]) -> Sites:
         """Return the weights of several tasks, stacked in the given order."""
-        index = torch.tensor(rows, device=self._rows.device)
-        return self._split(self._rows.index_select(0, index))
-
-    def _grow(self) -> None:
-        """Move the rows to a larger tensor; views of the old one stay valid and unchanged."""
-        count = len(self._rows)
-        grown = self._rows.new_zeros(count + GROWTH, self._size)
-        grown[:count] = self._rows
-        self._rows = grown
-        self._free += range(count, count + GROWTH)
-        for adapters in list(self._held):
-            adapters.sites = self._split(grown[adapters.row])
+        return self._split(torch.stack([self._zeros if t is None else t.row for t in tasks]))
 
     def _split(self, rows: torch.Tensor) -> Sites:
         """Return views by site of (size,) or (tasks, size)."""
