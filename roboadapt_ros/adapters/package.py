@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.adapters.layout import AdapterLayout, HeadLayout, task_shapes
-from roboadapt_ros.config import load_json, save_json
+from roboadapt_ros.config import load_json, package_file, require_plain_name, save_json
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.errors import BackboneMismatchError, ConfigError, PackageError, TensorError
 import safetensors
@@ -80,6 +80,10 @@ class TaskManifest:
         """Check the parts agree with each other."""
         if self.schema_version != 1:
             raise ConfigError('manifest.schema_version', self.schema_version, 'must be 1')
+        for field_name in ('task', 'backbone_id', 'version'):
+            name = getattr(self, field_name)
+            if name is not None:  # a version may be
+                require_plain_name(f'manifest.{field_name}', name)
         pairs = (
             ('head.proprio_size', self.head.proprio_size, self.contract.proprio_size),
             ('head.chunk_length', self.head.chunk_length, self.contract.chunk_length),
@@ -151,7 +155,7 @@ def load_manifest(path: Path) -> tuple[TaskManifest, str]:
         PackageError: Missing, unreadable, or in a folder of another name.
         RoboAdaptError: As `config.load_json` for keys, types and rules.
     """
-    file = path / MANIFEST_NAME
+    file = package_file(path, MANIFEST_NAME)
     manifest = load_json(TaskManifest, file)
     if manifest.package_name != path.name:
         raise PackageError(
@@ -169,7 +173,7 @@ def load_package(path: Path) -> TaskPackage:
         RoboAdaptError: As `load_manifest`.
     """
     manifest, digest = load_manifest(path)
-    file = path / WEIGHTS_NAME
+    file = package_file(path, WEIGHTS_NAME)
     data = _read_weights(file)
     sha256 = hashlib.sha256(data).hexdigest()
     if sha256 != manifest.weights_sha256:
@@ -180,7 +184,7 @@ def load_package(path: Path) -> TaskPackage:
         )
     try:
         tensors = safetensors.numpy.load(data)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+    except (safetensors.SafetensorError, ValueError, LookupError, TypeError) as error:
         raise PackageError(
             file, f'cannot be read ({error})', 'a whole safetensors file'
         ) from error
