@@ -5,11 +5,37 @@ The one path that recording, training, evaluation and serving share. numpy and O
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.contract import CameraContract
+from roboadapt_ros.contract import CameraContract, Contract
 from roboadapt_ros.errors import ImageError
+
+Frames = Mapping[str, npt.NDArray[np.uint8]]
+"""(height, width, 3) uint8 RGB by camera name."""
+
+
+def preprocess_set(frames: Frames, contract: Contract, size_px: int) -> npt.NDArray[np.uint8]:
+    """Crop and resize the frames a contract asks for.
+
+    Returns:
+        (n_cameras, size_px, size_px, 3) uint8 RGB in contract order.
+
+    Raises:
+        ImageError: A camera is missing, or a frame is not as in the contract.
+    """
+    images = []
+    for camera in contract.cameras:
+        if camera.name not in frames:
+            raise ImageError(
+                camera.name,
+                f'is missing; got {", ".join(sorted(frames)) or "none"}',
+                f'cameras {", ".join(c.name for c in contract.cameras)}',
+            )
+        images.append(preprocess(frames[camera.name], camera, size_px))
+    return np.stack(images)
 
 
 def preprocess(

@@ -7,7 +7,6 @@ features carry that task's name, digest and generation.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 import threading
@@ -21,20 +20,9 @@ from roboadapt_ros.backbones.check import BaseCheck
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.dataflow import Features, Identity, LatencyLedger
 from roboadapt_ros.encoder.engine import AdapterHandle, Engine
-from roboadapt_ros.encoder.preprocess import preprocess
-from roboadapt_ros.errors import ImageError, RefusedError, UnknownNameError
-
-Frames = Mapping[str, npt.NDArray[np.uint8]]
-"""(height, width, 3) uint8 RGB by camera name."""
-DEFAULT_MAX_BYTES = 1 << 30
-
-
-@dataclass(frozen=True, eq=False)
-class ResidentTask:
-    """A task held in memory, ready to serve."""
-
-    package: TaskPackage
-    handle: AdapterHandle
+from roboadapt_ros.encoder.preprocess import Frames, preprocess_set
+from roboadapt_ros.encoder.residency import DEFAULT_MAX_BYTES, Residency, ResidentTask
+from roboadapt_ros.errors import RefusedError
 
 
 @dataclass(frozen=True)
@@ -84,9 +72,8 @@ class TaskEncoder:
         Raises:
             BaseChangedError: The backbone is not intact.
         """
-        self.engine, self.library, self.max_bytes = engine, library, max_bytes
-        self._resident: OrderedDict[str, ResidentTask] = OrderedDict()
-        """Least recently active first."""
+        self.engine, self.library = engine, library
+        self._tasks = Residency(max_bytes)
         self._active: _Active | None = None
         self._shadows: tuple[ResidentTask, ...] = ()
         self._generation = 0
@@ -123,21 +110,21 @@ class TaskEncoder:
     def resident(self) -> tuple[str, ...]:
         """Tasks held in memory."""
         with self._lock:
-            return tuple(sorted(self._resident))
+            return self._tasks.names
 
     @property
     def resident_nbytes(self) -> int:
         """Bytes of the resident tasks' adapters."""
         with self._lock:
-            return sum(resident.handle.nbytes for resident in self._resident.values())
+            return self._tasks.nbytes
 
     def contract(self, task: str) -> Contract:
         """Return a resident task's contract."""
-        return self._get(task).package.contract
+        return self._tasks.get(task).package.contract
 
     def package(self, task: str) -> TaskPackage:
         """Return a resident task's package."""
-        return self._get(task).package
+        return self._tasks.get(task).package
 
     def stage(self, task: str) -> tuple[TaskPackage, tuple[str, ...]]:
         """Load a task beside the active one; encoding goes on meanwhile.
@@ -158,10 +145,11 @@ class TaskEncoder:
         """Make an already loaded package resident; returns and raises as `stage`."""
         package.require_backbone(self.backbone_id, self.backbone_digest)
         with self._lock:
-            evicted = self._make_room(package)
+            in_use = {task.package.task for task in self._in_use()}
+            evicted = self._tasks.make_room(package, in_use)
         handle = self.engine.add(package.manifest.adapters, package.part('adapters'))
         with self._lock:
-            self._resident[package.task] = ResidentTask(package, handle)
+            self._tasks.put(ResidentTask(package, handle))
         return package, evicted
 
     def evict(self, task: str) -> None:
@@ -172,12 +160,12 @@ class TaskEncoder:
             RefusedError: It is active, or rides along.
         """
         with self._lock:
-            resident = self._get(task)
+            resident = self._tasks.get(task)
             if resident in self._in_use():
                 raise RefusedError(
                     'active', f"task '{task}' is active or a shadow; switch to another first"
                 )
-            del self._resident[task]
+            self._tasks.drop(task)
 
     def activate(self, task: str, *, with_adapters: bool = True) -> Activation:
         """Make a resident task active from the next encode on.
@@ -192,12 +180,12 @@ class TaskEncoder:
         """
         with self._lock:
             start = time.perf_counter_ns()
-            resident = self._get(task)
+            resident = self._tasks.get(task)
             self._generation += 1
             handle = resident.handle if with_adapters else None
             self._active = _Active(resident, handle, self._generation)
             elapsed_us = (time.perf_counter_ns() - start) / 1e3
-            self._resident.move_to_end(task)
+            self._tasks.use(task)
         return Activation(task, resident.package.digest, self._generation, elapsed_us)
 
     def deactivate(self) -> None:
@@ -212,7 +200,7 @@ class TaskEncoder:
             UnknownNameError: One is not resident; nothing changes.
         """
         with self._lock:
-            self._shadows = tuple(self._get(task) for task in tasks)
+            self._shadows = tuple(self._tasks.get(task) for task in tasks)
 
     def encode(
         self,
@@ -292,7 +280,7 @@ class TaskEncoder:
             ImageError: As `encode`.
         """
         with self._lock:
-            tasks = [self._get(item.task) for item in sets]
+            tasks = [self._tasks.get(item.task) for item in sets]
             generation = self._generation
         images = [
             self._prepare(task.package.contract, item.frames)
@@ -313,51 +301,12 @@ class TaskEncoder:
         return self.engine.check()
 
     def _prepare(self, contract: Contract, frames: Frames) -> npt.NDArray[np.uint8]:
-        """Return (n_cameras, S, S, 3) in contract order."""
-        manifest = self.engine.manifest
-        images = []
-        for camera in contract.cameras:
-            if camera.name not in frames:
-                raise ImageError(
-                    camera.name,
-                    f'is missing; got {", ".join(sorted(frames)) or "none"}',
-                    f'cameras {", ".join(c.name for c in contract.cameras)}',
-                )
-            images.append(preprocess(frames[camera.name], camera, manifest.image_size))
-        return np.stack(images)
-
-    def _get(self, task: str) -> ResidentTask:
-        if task not in self._resident:
-            raise UnknownNameError('resident task', task, self._resident)
-        return self._resident[task]
+        return preprocess_set(frames, contract, self.engine.manifest.image_size)
 
     def _in_use(self) -> tuple[ResidentTask, ...]:
         """Return the tasks that must stay: the active one and the shadows."""
         active = () if self._active is None else (self._active.resident,)
         return (*active, *self._shadows)
-
-    def _make_room(self, package: TaskPackage) -> tuple[str, ...]:
-        """Evict the least recently used tasks until a package fits; the lock is held."""
-        needed = sum(tensor.nbytes for tensor in package.part('adapters').values())
-        staying = {task.package.task for task in self._in_use()} | {package.task}
-        sizes = {name: task.handle.nbytes for name, task in self._resident.items()}
-        excess = sum(sizes.values()) - sizes.get(package.task, 0) + needed - self.max_bytes
-        leaving = []
-        for name in self._resident:
-            if excess <= 0:
-                break
-            if name not in staying:
-                leaving.append(name)
-                excess -= sizes[name]
-        if excess > 0:
-            raise RefusedError(
-                'memory',
-                f"task '{package.task}' needs {needed:,} bytes beside the tasks in use; "
-                f'the bound is {self.max_bytes:,}. Raise max_resident_mb of the encoder',
-            )
-        for name in leaving:
-            del self._resident[name]
-        return tuple(leaving)
 
 
 def _features(
