@@ -11,6 +11,9 @@ import array
 from collections.abc import Sequence
 import json
 from pathlib import Path
+import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -19,12 +22,16 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.utilities import try_shutdown
+from roboadapt_ros.bringup.environment import process_environment
+from roboadapt_ros.errors import BringupError
 from roboadapt_ros.ros.convert import from_time
 from roboadapt_ros.ros.qos import IMAGE
 from sensor_msgs.msg import Image
 
 SETTLE_S = 1.0
 """Time for both ends of a connection to know each other before the first frame counts [s]."""
+STOP_S = 10.0
+"""From the signal to stop to the end of a camera process [s]."""
 SILENCE_S = 3.0
 """No frame for this long after the first: the sender has ended [s]."""
 
@@ -108,6 +115,76 @@ class Listener(Node):
             now_s = time.monotonic()
             if now_s > deadline_s or (self.last_s and now_s - self.last_s > SILENCE_S):
                 return
+
+
+class CameraProcess:
+    """Two synthetic cameras as a child process, as a context; they run until it ends."""
+
+    def __init__(
+        self,
+        topics: Sequence[str],
+        file: Path,
+        *,
+        rate_hz: float,
+        size: tuple[int, int],
+        pictures: int,
+        domain_id: int,
+    ):
+        """Prepare.
+
+        Args:
+            topics: Image topic of each camera.
+            file: Where the process writes the stamps of what it sent.
+            rate_hz: Exposures of all cameras [Hz].
+            size: Width and height of a frame [px].
+            pictures: Pictures shown in turn, see `pictures`.
+            domain_id: ROS domain.
+        """
+        self._file = file
+        settings = {
+            '--frames': 1 << 30,
+            '--rate-hz': rate_hz,
+            '--width': size[0],
+            '--height': size[1],
+            '--pictures': pictures,
+        }
+        self._words = [
+            sys.executable,
+            '-m',
+            'roboadapt_ros.bench.camera_pair',
+            'send',
+            str(file),
+            '--topics',
+            *topics,
+        ]
+        self._words += [str(word) for pair in settings.items() for word in pair]
+        self._environment = process_environment(domain_id)
+
+    def __enter__(self) -> CameraProcess:
+        """Start; frames go out once somebody listens."""
+        self._process = subprocess.Popen(self._words, env=self._environment)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop, and wait for the record."""
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def stamps_ns(self) -> npt.NDArray[np.int64]:
+        """Return the stamps of all frames sent, after the end.
+
+        Raises:
+            BringupError: The process ended without a record.
+        """
+        try:
+            found = json.loads(self._file.read_text(encoding='utf-8'))
+        except (OSError, ValueError) as error:
+            raise BringupError('The cameras ended without a record') from error
+        return np.array(found['stamps_ns'], np.int64)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -10,11 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-import json
 from pathlib import Path
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
 
@@ -23,10 +19,11 @@ import numpy.typing as npt
 from roboadapt_interfaces.msg import Features
 from roboadapt_ros.adapters.library import TaskLibrary
 from roboadapt_ros.adapters.package import load_package, save_package
-from roboadapt_ros.bench.camera_pair import pictures
+from roboadapt_ros.bench.camera_pair import CameraProcess, pictures
+from roboadapt_ros.bench.feature_judge import FeatureJudge
 from roboadapt_ros.bench.result import BenchResult
 from roboadapt_ros.bringup.answers import SwitchAnswer
-from roboadapt_ros.bringup.environment import find_free_domain, process_environment
+from roboadapt_ros.bringup.environment import find_free_domain
 from roboadapt_ros.bringup.paths import models_dir
 from roboadapt_ros.bringup.rig import load_rig, RigConfig
 from roboadapt_ros.bringup.supervisor import Graph
@@ -36,12 +33,8 @@ from roboadapt_ros.encoder.task_encoder import TaskEncoder
 from roboadapt_ros.errors import BringupError, ConfigError
 from roboadapt_ros.evaluation.statistics import percentile
 from roboadapt_ros.learning.progress import Progress, silent
-from roboadapt_ros.ros.convert import from_time
 from roboadapt_ros.ros.qos import TRACE
 
-TOLERANCE = 0.01
-"""Largest distance of features from the expected ones, relative to their norm. Tasks differ by
-far more; engines and batch sizes by 1e-5."""
 FIRST_FEATURES_S = 30.0
 
 
@@ -77,43 +70,6 @@ class FullRateConfig:
                 raise ConfigError(name, getattr(self, name), 'must be positive')
 
 
-class FeatureJudge:
-    """Compares each features message with what each task would have given."""
-
-    def __init__(self, expected: dict[str, npt.NDArray[np.float32]]):
-        """Judge against `expected`: (pictures, features) by task."""
-        self._names = tuple(expected)
-        self._known = np.stack([expected[name] for name in self._names])  # (tasks, pictures, F)
-        self._lock = threading.Lock()
-        self.judged = 0
-        self.wrong: list[str] = []
-        self.stamps_ns: list[int] = []
-        self.tasks: dict[int, str] = {}
-        """Task by generation, as the messages say."""
-
-    def __call__(self, message: Features) -> None:
-        """Judge one message; runs in the client's thread."""
-        values = np.asarray(message.features, np.float32)
-        task, generation = message.identity.task, message.identity.generation
-        distance = np.linalg.norm(self._known - values, axis=2) / np.linalg.norm(values)
-        nearest = self._names[int(distance.min(axis=1).argmin())]
-        with self._lock:
-            self.judged += 1
-            self.stamps_ns.append(from_time(message.header.stamp))
-            if nearest != task or distance.min() > TOLERANCE:
-                self.wrong.append(
-                    f'generation {generation} names {task}, its numbers are of {nearest} '
-                    f'(relative distance {distance.min():.2g})'
-                )
-            if self.tasks.setdefault(generation, task) != task:
-                self.wrong.append(f'generation {generation} names two tasks')
-
-    def seen_ns(self) -> npt.NDArray[np.int64]:
-        """Return the stamps of the frames that became features, sorted."""
-        with self._lock:
-            return np.sort(np.array(self.stamps_ns, np.int64))
-
-
 def run(config: FullRateConfig, progress: Progress = silent) -> BenchResult:
     """Run the experiment on an encoder of its own.
 
@@ -138,7 +94,8 @@ def run(config: FullRateConfig, progress: Progress = silent) -> BenchResult:
             only=('encoder',),
         ) as graph:
             graph.client.watch(Features, 'encoder/features', judge, TRACE)
-            with _Cameras(rig, encoder, config, folder, domain_id) as cameras:
+            cameras = _cameras(rig, encoder, config, folder / 'cameras.json', domain_id)
+            with cameras:
                 answers, staged = _switch(graph, judge, config, names, progress)
             figures = _figures(judge, answers, cameras.stamps_ns())
     return BenchResult(bench='full-rate', figures={**figures, 'staged_meanwhile': staged})
@@ -209,53 +166,20 @@ def _rig(config: FullRateConfig, names: tuple[str, ...]) -> RigConfig:
     return replace(load_rig('sim'), nodes={'encoder': settings})
 
 
-class _Cameras:
-    """The synthetic cameras' process."""
-
-    def __init__(
-        self,
-        rig: RigConfig,
-        encoder: TaskEncoder,
-        config: FullRateConfig,
-        folder: Path,
-        domain_id: int,
-    ):
-        task = encoder.resident[0]
-        camera = encoder.contract(task).cameras[0]
-        self._file = folder / 'cameras.json'
-        names = [contract.name for contract in encoder.contract(task).cameras]
-        topics = [next(c.image for c in rig.cameras if c.name == name) for name in names]
-        settings = {
-            '--frames': 1 << 30,
-            '--rate-hz': config.rate_hz,
-            '--width': camera.width,
-            '--height': camera.height,
-            '--pictures': config.pictures,
-        }
-        self._words = [sys.executable, '-m', 'roboadapt_ros.bench.camera_pair', 'send']
-        self._words += [str(self._file), '--topics', *topics]
-        self._words += [str(word) for pair in settings.items() for word in pair]
-        self._environment = process_environment(domain_id)
-
-    def __enter__(self) -> _Cameras:
-        self._process = subprocess.Popen(self._words, env=self._environment)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.send_signal(signal.SIGINT)
-        try:
-            self._process.wait(10.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def stamps_ns(self) -> npt.NDArray[np.int64]:
-        """Return the stamps of all frames sent, after the end."""
-        try:
-            found = json.loads(self._file.read_text(encoding='utf-8'))
-        except OSError as error:
-            raise BringupError('The cameras ended without a record') from error
-        return np.array(found['stamps_ns'], np.int64)
+def _cameras(
+    rig: RigConfig, encoder: TaskEncoder, config: FullRateConfig, file: Path, domain_id: int
+) -> CameraProcess:
+    """Return cameras as the tasks' contract has them, on the rig's topics."""
+    contracts = encoder.contract(encoder.resident[0]).cameras
+    image = {camera.name: camera.image for camera in rig.cameras}
+    return CameraProcess(
+        [image[contract.name] for contract in contracts],
+        file,
+        rate_hz=config.rate_hz,
+        size=(contracts[0].width, contracts[0].height),
+        pictures=config.pictures,
+        domain_id=domain_id,
+    )
 
 
 def _switch(
