@@ -71,6 +71,11 @@ class RowFormat:
         row = torch.from_numpy(flat).to(self._zeros)
         return RowAdapters(self.layout, row.nbytes, row, self._split(row))
 
+    def blank(self) -> RowAdapters:
+        """Return adapters of zeros, whose row others can be copied into."""
+        row = self._zeros.clone()
+        return RowAdapters(self.layout, row.nbytes, row, self._split(row))
+
     def gather(self, tasks: Sequence[RowAdapters | None]) -> Sites:
         """Return the weights of several tasks, stacked in the given order."""
         return self._split(torch.stack([self._zeros if t is None else t.row for t in tasks]))

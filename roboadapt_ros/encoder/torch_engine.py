@@ -7,7 +7,7 @@ residual stream by the matrix multiplication itself. Nothing here can be trained
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,10 @@ from roboadapt_ros.adapters.layout import AdapterLayout
 from roboadapt_ros.backbones.check import BaseCheck
 from roboadapt_ros.backbones.frozen import FrozenBackbone
 from roboadapt_ros.backbones.manifest import BackboneManifest
+from roboadapt_ros.encoder.accumulate import accumulate
 from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_channels, Tensors
 from roboadapt_ros.encoder.rows import merge, RowAdapters, RowFormat, Sites, SiteWeights
 import torch
-import torch.nn.functional as F
 
 
 class TorchEngine:
@@ -80,7 +80,7 @@ class TorchEngine:
         pixels = self._pixels(images)
         if handle is None:
             return _array(self.backbone(pixels))
-        return _array(self._rest(self.backbone.chain.stem(pixels), 0, _own(handle).sites, 0))
+        return _array(self._rest(self.backbone.chain.stem(pixels), 0, own(handle).sites, 0))
 
     @torch.inference_mode()
     def run_mixed(
@@ -122,20 +122,20 @@ class TorchEngine:
 
     def _gather(self, handles: Sequence[AdapterHandle | None]) -> Sites:
         """Return the handles' weights as one batch; the last batch is kept."""
-        own = [None if handle is None else _own(handle) for handle in handles]
+        mine = [None if handle is None else own(handle) for handle in handles]
         known, sites = self._gathered
-        if known == own:
+        if known == mine:
             return sites
-        layouts = {adapters.layout for adapters in own if adapters is not None}
+        layouts = {adapters.layout for adapters in mine if adapters is not None}
         if len(layouts) == 1:
-            sites = self._formats[layouts.pop()].gather(own)
+            sites = self._formats[layouts.pop()].gather(mine)
         else:
             batches = []
             for layout in layouts:
-                places = [i for i, a in enumerate(own) if a is not None and a.layout == layout]
-                batches.append((places, self._formats[layout].gather([own[i] for i in places])))
-            sites = merge(batches, len(own))
-        self._gathered = own, sites
+                places = [i for i, a in enumerate(mine) if a is not None and a.layout == layout]
+                batches.append((places, self._formats[layout].gather([mine[i] for i in places])))
+            sites = merge(batches, len(mine))
+        self._gathered = mine, sites
         return sites
 
     def _rest(self, x: torch.Tensor, start: int, sites: Sites, tasks: int) -> torch.Tensor:
@@ -166,7 +166,7 @@ class TorchEngine:
         for key in ((top, False), (top, True)):
             if key in sites:
                 rows = pooled.view(*spatial.shape[:2], -1)
-                _accumulate(rows, spatial, sites[key], tasks)
+                accumulate(rows, spatial, sites[key], tasks)
         return pooled
 
     def _adapt(self, x: torch.Tensor, weights: SiteWeights | None, tasks: int) -> torch.Tensor:
@@ -174,7 +174,7 @@ class TorchEngine:
         if weights is None:
             return x
         rows = self.backbone.rows(x).contiguous()
-        _accumulate(rows, rows, weights, tasks)
+        accumulate(rows, rows, weights, tasks)
         return self.backbone.from_rows(rows)
 
     def _branching(
@@ -203,7 +203,7 @@ class TorchEngine:
             if active and site is not None:
                 rows = backbone.rows(x).contiguous()
                 branched = rows[bare_images:]
-                _accumulate(branched, branched, site.first(active), active)
+                accumulate(branched, branched, site.first(active), active)
                 x = backbone.from_rows(rows)
         return self._branched_features(x, images, active, starts, sites)
 
@@ -236,75 +236,11 @@ class TorchEngine:
                 continue
             rows = pooled[:adapted].view(adapted, -1, backbone.manifest.pooled_channels)
             shared = spatial.reshape(1, -1, spatial.shape[2]).expand(adapted, -1, -1)
-            _accumulate(rows, shared, SiteWeights(sites[key].site, weights), adapted)
+            accumulate(rows, shared, SiteWeights(sites[key].site, weights), adapted)
         return pooled
 
 
-def _accumulate(
-    target: torch.Tensor, rows: torch.Tensor, weights: SiteWeights, tasks: int
-) -> None:
-    """Add an adapter's output for `rows` to `target`, in place.
-
-    Args:
-        target: Contiguous, (B, ..., channels_out).
-        rows: (B, ..., channels), may be `target` itself.
-        weights: Of one task (`tasks` 0), or with a leading axis of tasks.
-        tasks: Number of tasks the batch axis is made of.
-    """
-    named = weights.weights
-    if tasks:
-        flat = rows.reshape(tasks, -1, rows.shape[-1])
-        into = target.view(tasks, -1, target.shape[-1])
-        if weights.is_linear:
-            into.baddbmm_(flat, named['weight'].mT).add_(named['bias'].unsqueeze(1))
-            return
-        hidden = torch.baddbmm(named['down.bias'].unsqueeze(1), flat, named['down.weight'].mT)
-        hidden = F.gelu(_mix(hidden, rows, named, tasks))
-        into.baddbmm_(hidden, named['up.weight'].mT).add_(named['up.bias'].unsqueeze(1))
-        return
-    flat = rows.reshape(-1, rows.shape[-1])
-    into = target.view(-1, target.shape[-1])
-    if weights.is_linear:
-        into.addmm_(flat, named['weight'].mT).add_(named['bias'])
-        return
-    hidden = torch.addmm(named['down.bias'], flat, named['down.weight'].mT)
-    hidden = F.gelu(_mix(hidden, rows, named, 1))
-    into.addmm_(hidden, named['up.weight'].mT).add_(named['up.bias'])
-
-
-def _mix(
-    hidden: torch.Tensor, rows: torch.Tensor, named: Mapping[str, torch.Tensor], tasks: int
-) -> torch.Tensor:
-    """Apply the 3x3 convolution of a bottleneck, if it has one.
-
-    Args:
-        hidden: (B * H * W, hidden) of one task, or (tasks, n * H * W, hidden).
-        rows: (B, H, W, channels), for the sizes.
-        named: The site's weights; (hidden, hidden, 3, 3), with a leading axis of tasks or not.
-        tasks: Number of tasks.
-
-    Returns:
-        As `hidden`.
-    """
-    weight = named.get('mix.weight')
-    if weight is None:
-        return hidden
-    batch, height, width = rows.shape[:3]
-    channels = hidden.shape[-1]
-    images = batch // tasks if weight.ndim == 5 else batch
-    if weight.ndim == 4:
-        maps = hidden.view(batch, height, width, channels).permute(0, 3, 1, 2)
-        mixed = F.conv2d(maps, weight, padding=weight.shape[-1] // 2)
-        return mixed.permute(0, 2, 3, 1).reshape(hidden.shape)
-    # One group of channels per task: the tasks' maps side by side, one convolution.
-    maps = hidden.view(tasks, images, height, width, channels).permute(1, 0, 4, 2, 3)
-    maps = maps.reshape(images, tasks * channels, height, width)
-    mixed = F.conv2d(maps, weight.flatten(0, 1), padding=weight.shape[-1] // 2, groups=tasks)
-    mixed = mixed.view(images, tasks, channels, height, width).permute(1, 0, 3, 4, 2)
-    return mixed.reshape(hidden.shape)
-
-
-def _own(handle: AdapterHandle) -> RowAdapters:
+def own(handle: AdapterHandle) -> RowAdapters:
     """Return the handle as this engine's own.
 
     Raises:
