@@ -64,6 +64,14 @@ COMMANDS: Mapping[str, Entry] = {
                 summary="count adapters' parameters by backbone and placement",
                 target='roboadapt_ros.cli.sizes:command',
             ),
+            'push': Entry(
+                summary='send a task package to a model hub',
+                target='roboadapt_ros.cli.hub:push_command',
+            ),
+            'pull': Entry(
+                summary='fetch a task package from a model hub, and check it',
+                target='roboadapt_ros.cli.hub:pull_command',
+            ),
         },
     ),
     'backbones': Entry(
@@ -102,6 +110,18 @@ COMMANDS: Mapping[str, Entry] = {
     'bench': Entry(
         summary='benchmarks',
         group={
+            'encoder': Entry(
+                summary='measure what adapters add to a forward pass, in every family',
+                target='roboadapt_ros.cli.bench:encoder_command',
+            ),
+            'batch': Entry(
+                summary='measure several tasks in one forward pass',
+                target='roboadapt_ros.cli.bench:batch_command',
+            ),
+            'memory': Entry(
+                summary='measure the memory of resident tasks',
+                target='roboadapt_ros.cli.bench:memory_command',
+            ),
             'transport': Entry(
                 summary='measure camera frames lost between processes',
                 target='roboadapt_ros.cli.bench:transport_command',
