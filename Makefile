@@ -6,13 +6,22 @@ BIN := .venv/bin
 CHECKED := roboadapt_ros test tools launch setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-core test-ros check lint type format lock clean
+.PHONY: help setup peers demo test test-core test-ros check lint type format lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## Make .venv, install what is pinned, compile the messages (again: under 2 s)
 	@$(PYTHON) tools/setup
+
+# Their pins and ours exclude each other, so they get an environment of their own; what we have in
+# common (torch, timm, numpy) is taken from .venv, which comes after it on the path.
+SITE = import sysconfig; print(sysconfig.get_path("purelib"))
+
+peers: setup  ## peft and adapters in .build/peers, for the benchmarks to compare with
+	$(BIN)/python -m venv --clear --without-pip .build/peers
+	$(BIN)/python -m pip --python .build/peers/bin/python install --no-deps -r requirements-peers.txt
+	$(BIN)/python -c '$(SITE)' > "$$(.build/peers/bin/python -c '$(SITE)')/project.pth"
 
 demo: setup  ## The whole graph on a simulated rig
 	@$(BIN)/roboadapt demo

@@ -36,6 +36,12 @@ def share_files(tree: str) -> list[tuple[str, list[str]]]:
     ]
 
 
+def pins(name: str) -> list[str]:
+    """Return the requirements in a file, without its comments."""
+    lines = (line.partition('#')[0].strip() for line in (ROOT / name).read_text().splitlines())
+    return [line for line in lines if line]
+
+
 setup(
     name=PACKAGE,
     version='0.1.0',
@@ -50,6 +56,8 @@ setup(
     ],
     # What it imports is pinned in requirements.txt; colcon and rosdep read package.xml.
     install_requires=['setuptools'],
+    # In an environment of its own: see the file, and `make peers`.
+    extras_require={'peers': pins('requirements-peers.txt')},
     python_requires='>=3.10',
     zip_safe=False,
     maintainer='The roboadapt_ros maintainers',

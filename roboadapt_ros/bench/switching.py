@@ -1,7 +1,8 @@
 """`roboadapt bench switch`: a thousand switches at random times, the arm moving.
 
 The whole graph of the simulated rig runs and is armed; what is counted is what the processes
-sent, not what they say of themselves.
+sent, not what they say of themselves. Before it is up, switching among eight tasks over a
+ViT-S/16 is timed beside what peft, adapters and reloading a whole model take for the same.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from roboadapt_ros.bench import peers
 from roboadapt_ros.bench.live_rig import LiveRig
 from roboadapt_ros.bench.observer import GraphObserver
+from roboadapt_ros.bench.residency import resident_figures
 from roboadapt_ros.bench.result import BenchResult
 from roboadapt_ros.bringup.supervisor import Graph
 from roboadapt_ros.errors import ConfigError
@@ -35,16 +38,53 @@ class SwitchConfig:
         default=20.0, metadata={'help': 'exposures of both cameras', 'unit': 'Hz'}
     )
     seed: int = field(default=0, metadata={'help': 'seed of tasks, times and scenes'})
+    model: str = field(
+        default='vit_small_patch16_224', metadata={'help': "timm's name of the larger backbone"}
+    )
+    image_size: int = field(default=224, metadata={'help': 'side of its input', 'unit': 'px'})
+    resident: int = field(default=8, metadata={'help': 'tasks resident over it'})
+    resident_switches: int = field(default=2000, metadata={'help': 'switches among those'})
+    threads: int = field(default=2, metadata={'help': 'threads of its forward pass'})
+    peers: bool = field(default=True, metadata={'help': 'measure peft and adapters too'})
 
     def __post_init__(self) -> None:
         """Check there is something to switch between."""
         if len(self.tasks) < 2:
             raise ConfigError('tasks', self.tasks, 'must be at least two')
-        for name in ('switches', 'per_scene', 'camera_rate_hz'):
+        if self.resident < 2:
+            raise ConfigError('resident', self.resident, 'must be 2 or more')
+        for name in ('switches', 'per_scene', 'camera_rate_hz', 'resident_switches', 'threads'):
             if not getattr(self, name) > 0:
                 raise ConfigError(name, getattr(self, name), 'must be positive')
         if not self.pause_s >= 0:
             raise ConfigError('pause_s', self.pause_s, 'must be 0 or more')
+
+
+def run_before(config: SwitchConfig, progress: Progress = silent) -> BenchResult:
+    """Measure what needs no graph, and would be slowed down by one.
+
+    Raises:
+        BringupError: The peers failed.
+    """
+    progress(0, 0, f'making {config.model}')
+    figures = resident_figures(
+        config.model,
+        config.image_size,
+        tasks=config.resident,
+        switches=config.resident_switches,
+        threads=config.threads,
+        seed=config.seed,
+        each=lambda done: progress(done, config.resident_switches, 'among resident tasks'),
+    )
+    if not config.peers:
+        return BenchResult(bench='switch', figures=figures)
+    progress(0, 0, 'measuring the peers')
+    found = peers.measure(['switch'], rounds=1, threads=config.threads)
+    if not found:
+        return BenchResult(bench='switch', figures=figures, notes=(peers.HOW_TO_INSTALL,))
+    slowest_us = figures[f'resident{config.resident}_switch_us_p99']
+    figures |= {**found, 'faster_than_peft': found['peft_set_adapter_us'] / slowest_us}
+    return BenchResult(bench='switch', figures=figures)
 
 
 def run(graph: Graph, config: SwitchConfig, progress: Progress = silent) -> BenchResult:

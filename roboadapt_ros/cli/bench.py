@@ -1,4 +1,4 @@
-"""`roboadapt bench transport|switch|loop`: figures by fixed names, as a table and as JSON."""
+"""`roboadapt bench NAME`: figures by fixed names, as a table, as JSON and as a plot."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from roboadapt_ros.learning.progress import Progress
 
 
-def _command(module: str, config: str, *, needs_graph: bool) -> Command:
+def _command(module: str, config: str, *, needs_graph: bool, plots: bool = False) -> Command:
     """Return the command of one module of `roboadapt_ros.bench`.
 
     Args:
         module: Its name; has a `run`.
         config: Its dataclass of settings.
-        needs_graph: Whether `run` takes a graph that is up.
+        needs_graph: Whether `run` takes a graph that is up. The module may have a `run_before`
+            for what is measured first, without it.
+        plots: Whether the figures are drawn.
     """
 
     def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +37,9 @@ def _command(module: str, config: str, *, needs_graph: bool) -> Command:
 
         add_options(parser, getattr(import_module(module), config))
         parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures to FILE')
+        if plots:
+            what = 'draw the figures (PNG); with --json, beside that file unless given'
+            parser.add_argument('--plot', type=Path, metavar='FILE', help=what)
         if needs_graph:
             add_graph_options(parser)
 
@@ -50,6 +55,8 @@ def _command(module: str, config: str, *, needs_graph: bool) -> Command:
                 result = bench.run(settings, progress)
         if options.json is not None:
             write_json(options.json, result.to_json())
+        if plots:
+            _plot(result, options)
         _print(result, console)
         return 0
 
@@ -62,6 +69,8 @@ def _on_graph(
     """Run a benchmark on a graph of its own, cameras at the rate it asks for."""
     from roboadapt_ros.cli.graph import graph_up
 
+    before = getattr(bench, 'run_before', None)
+    first = before(settings, progress) if before is not None else None
     log_dir = options.runs / time.strftime('%Y-%m-%d_%H-%M-%S') / 'log'
     rate_hz = getattr(settings, 'camera_rate_hz', None)
 
@@ -75,7 +84,17 @@ def _on_graph(
         options, log_dir=log_dir, progress=progress, tasks=settings.tasks, adapt=adapt
     ) as graph:
         result: BenchResult = bench.run(graph, settings, progress)
-    return result
+    return result if first is None else result.plus(first)
+
+
+def _plot(result: BenchResult, options: argparse.Namespace) -> None:
+    path = options.plot
+    if path is None and options.json is not None:
+        path = options.json.with_suffix('.png')
+    if path is not None:
+        from roboadapt_ros.evaluation.bench_plot import save_plot
+
+        save_plot(path, result.bench, result.figures)
 
 
 def _print(result: BenchResult, console: Console) -> None:
@@ -86,9 +105,20 @@ def _print(result: BenchResult, console: Console) -> None:
     print_table(console, ('figure', 'value'), rows, numbers=1)
     facts = result.machine
     say(console, f'\n{facts["processor"]}, {facts["cores"]} cores, {facts["system"]}')
+    for note in result.notes:
+        say(console, note)
 
 
+encoder_command = _command(
+    'roboadapt_ros.bench.encoder', 'EncoderConfig', needs_graph=False, plots=True
+)
+batch_command = _command('roboadapt_ros.bench.batch', 'BatchConfig', needs_graph=False, plots=True)
+memory_command = _command(
+    'roboadapt_ros.bench.memory', 'MemoryConfig', needs_graph=False, plots=True
+)
 transport_command = _command('roboadapt_ros.bench.transport', 'TransportConfig', needs_graph=False)
-switch_command = _command('roboadapt_ros.bench.switching', 'SwitchConfig', needs_graph=True)
+switch_command = _command(
+    'roboadapt_ros.bench.switching', 'SwitchConfig', needs_graph=True, plots=True
+)
 full_rate_command = _command('roboadapt_ros.bench.full_rate', 'FullRateConfig', needs_graph=False)
 loop_command = _command('roboadapt_ros.bench.loop', 'LoopBenchConfig', needs_graph=True)
