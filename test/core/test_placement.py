@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from roboadapt_ros.adapters.bottleneck import TaskAdapters
 from roboadapt_ros.adapters.layout import TopKind
 from roboadapt_ros.adapters.placement import Placement
 from roboadapt_ros.backbones.frozen import FrozenBackbone
 from roboadapt_ros.backbones.pretrained import plan, Request
+from roboadapt_ros.cli import main as cli
+from roboadapt_ros.cli.sizes import TIMM_NAMES
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.learning.settings import TrainConfig
 from tiny import backbone_manifest, FAMILIES
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=list(FAMILIES))
@@ -59,3 +65,15 @@ def test_the_default_costs_at_most_two_per_cent_of_the_backbone(name: str) -> No
     backbone = FrozenBackbone.hollow(plan(Request(timm_name=name, random=True)))
     layout = Placement().layout(backbone)
     assert 0 < layout.parameter_count <= 0.02 * backbone.parameter_count
+
+
+def test_the_table_in_the_docs_is_what_the_command_prints(capsys) -> None:
+    assert (
+        cli.main(['adapters', 'sizes', '--markdown', '--backbone', 'vit_table_s', *TIMM_NAMES])
+        == 0
+    )
+    page = (ROOT / 'docs' / 'adapters.md').read_text(encoding='utf-8')
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2 + 4 * 5
+    missing = [row for row in printed if row not in page]
+    assert not missing, "write the output of 'roboadapt adapters sizes --markdown' into the page"
