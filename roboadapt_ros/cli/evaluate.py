@@ -45,7 +45,14 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar='N',
-        help='torch threads, with --in-process (default: 1)',
+        help='threads of the encoder, with --in-process (default: 1)',
+    )
+    parser.add_argument(
+        '--engine',
+        default='torch',
+        metavar='KIND',
+        help='what runs the backbone, with --in-process: auto, torch, onnx or onnx_int8 '
+        '(default: torch)',
     )
     parser.add_argument(
         '--record',
@@ -76,10 +83,15 @@ def _check(options: argparse.Namespace) -> None:
     """Raise for names and numbers that are wrong, before anything heavy starts."""
     from roboadapt_ros.adapters.library import TaskLibrary
     from roboadapt_ros.bringup.paths import models_dir
+    from roboadapt_ros.encoder.engine import EngineKind
     from roboadapt_ros.sim.tasks import TASKS
 
     if options.task not in TASKS:
         raise UnknownNameError('task', options.task, TASKS)
+    if options.engine not in (kinds := [kind.value for kind in EngineKind]):
+        raise UnknownNameError('engine', options.engine, kinds)
+    if options.engine != 'torch' and not options.in_process:
+        raise ConfigError('--engine', options.engine, 'needs --in-process; else the rig says it')
     if options.episodes < 1:
         raise ConfigError('--episodes', options.episodes, 'must be at least 1')
     if options.record and options.adapter != options.task:
@@ -102,6 +114,7 @@ def _record(options: argparse.Namespace, result: EvaluationResult) -> None:
 
 def _in_process(options: argparse.Namespace, progress: Progress) -> EvaluationResult:
     from roboadapt_ros.bringup.paths import models_dir
+    from roboadapt_ros.encoder.engine import EngineKind
     from roboadapt_ros.evaluation.inprocess import run_episodes
 
     return run_episodes(
@@ -112,6 +125,7 @@ def _in_process(options: argparse.Namespace, progress: Progress) -> EvaluationRe
         options.seed,
         progress,
         options.threads,
+        EngineKind(options.engine),
     )
 
 

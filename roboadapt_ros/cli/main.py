@@ -107,6 +107,10 @@ COMMANDS: Mapping[str, Entry] = {
         summary='measure the success of a task under an adapter',
         target='roboadapt_ros.cli.evaluate:command',
     ),
+    'export': Entry(
+        summary='export backbones for ONNX Runtime, and measure the graphs against torch',
+        target='roboadapt_ros.cli.export:command',
+    ),
     'bench': Entry(
         summary='benchmarks',
         group={

@@ -9,7 +9,7 @@ from typing import Any
 
 from roboadapt_ros.backbones.frozen import FrozenBackbone
 from roboadapt_ros.backbones.plain import plain_form
-from roboadapt_ros.encoder.placement import Placement
+from roboadapt_ros.encoder.places import Places
 import torch
 from torch import nn
 import torch.nn.functional as F
@@ -18,13 +18,13 @@ import torch.nn.functional as F
 class AdaptedGraph(nn.Module):
     """Images to features, each adapter tensor an input of its own."""
 
-    def __init__(self, backbone: FrozenBackbone, placement: Placement):
+    def __init__(self, backbone: FrozenBackbone, places: Places):
         """Copy `backbone` in the form that is best to export."""
         super().__init__()
         model = plain_form(backbone.model)
         self.backbone = FrozenBackbone(backbone.manifest, model)
         self.backbone.to(memory_format=torch.contiguous_format)
-        self.placement = placement
+        self.places = places
 
     @torch.inference_mode()
     def prepare(self, images: torch.Tensor) -> None:
@@ -33,13 +33,13 @@ class AdaptedGraph(nn.Module):
 
     def forward(self, images: torch.Tensor, *inputs: torch.Tensor) -> torch.Tensor:
         """Encode images (B, S, S, 3) uint8 under the adapters, (1 or B, ...) each."""
-        backbone, placement = self.backbone, self.placement
-        values = dict(zip(placement.inputs(), inputs, strict=True))
+        backbone, places = self.backbone, self.places
+        values = dict(zip(places.inputs(), inputs, strict=True))
         x = backbone.chain.stem(backbone.normalise(images))
         for position in range(backbone.depth + 1):
             if position:
                 x = backbone.chain.blocks[position - 1](x)
-            if position in placement.positions:
+            if position in places.positions:
                 x = self._adapt(x, position, values)
         final = backbone.chain.final(x)
         if backbone.chain.is_convolutional:
@@ -65,7 +65,7 @@ class AdaptedGraph(nn.Module):
         size: tuple[int, int] = (0, 0),
     ) -> torch.Tensor:
         """Return an adapter's output for tokens (B, T, C), or flat maps (B, C, H * W)."""
-        site, parts = self.placement.site_name(position), self.placement.parts(position)
+        site, parts = self.places.site_name(position), self.places.parts(position)
         own = {part: values[f'{site}.{part}'] for part in parts}
         if 'weight' in own:
             return self._product(x, own['weight']) + own['bias']
@@ -86,7 +86,7 @@ class AdaptedGraph(nn.Module):
         pooled = self.backbone.manifest.pooled_channels
         groups = spatial.reshape(-1, positions, pooled, channels // pooled).mean(3)
         top = self.backbone.depth + 1
-        if top in self.placement.positions:
+        if top in self.places.positions:
             groups = groups + self._bottleneck(spatial, top, values)
         return groups.reshape(-1, positions * pooled)
 
@@ -96,7 +96,7 @@ class AdaptedGraph(nn.Module):
         flat = final.reshape(-1, channels, positions)
         groups = flat.reshape(-1, pooled, channels // pooled, positions).mean(2)
         top = self.backbone.depth + 1
-        if top in self.placement.positions:
+        if top in self.places.positions:
             groups = groups + self._bottleneck(flat, top, values)
         return groups.transpose(1, 2).reshape(-1, positions * pooled)
 

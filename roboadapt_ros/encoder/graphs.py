@@ -13,17 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 import fcntl
 import hashlib
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 import json
 import os
 from pathlib import Path
 import platform
-import subprocess
-import sys
 
 from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.config import load_json, save_json, to_mapping
-from roboadapt_ros.encoder.placement import Placement
+from roboadapt_ros.encoder.offshoot import run_module
+from roboadapt_ros.encoder.places import Places
 from roboadapt_ros.errors import EngineError, RoboAdaptError
 
 FORMAT = 1
@@ -32,7 +31,6 @@ MAX_PARITY = 1e-4
 """Largest relative difference of a float32 graph from torch."""
 FOLDER = 'onnx'
 """In the backbone's folder."""
-EXPORT_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +40,7 @@ class GraphRecord:
     format: int
     backbone_id: str
     backbone_digest: str
-    placement: Placement
+    places: Places
     int8: bool
     channels: tuple[int, ...]
     """Of the chain, as `AdapterLayout.channels`."""
@@ -52,6 +50,8 @@ class GraphRecord:
     """Of the graph's file."""
     parity: float
     """Relative difference of the float32 graph from torch, measured when exported."""
+    largest_error: float
+    """Largest difference of this graph's features from torch's, relative to the largest."""
     feature_error: float
     """Relative L2 distance of the features from torch's; 8 bits make it worth knowing."""
     versions: dict[str, str]
@@ -96,35 +96,43 @@ class GraphStore:
                 continue
             if os.access(folder, os.W_OK):
                 return folder
-        places = ' nor '.join(map(str, self.folders))
-        raise EngineError('onnx', f'neither {places} can be written', 'Free one of them.')
+        folders = ' nor '.join(map(str, self.folders))
+        raise EngineError('onnx', f'neither {folders} can be written', 'Free one of them.')
 
-    def find(self, placement: Placement, *, int8: bool = False) -> Graph | None:
+    def find(self, places: Places, *, int8: bool = False) -> Graph | None:
         """Return a graph that may be served, or None."""
         for folder in self.folders:
-            graph = self._read(folder / f'{graph_name(placement, int8=int8)}.onnx')
-            if graph is not None and self._fits(graph.record, placement, int8=int8):
+            graph = self._read(folder / f'{graph_name(places, int8=int8)}.onnx')
+            if graph is not None and self._fits(graph.record, places, int8=int8):
                 return graph
         return None
 
-    def get(self, placement: Placement, *, int8: bool = False) -> Graph:
-        """Return a graph that may be served, exporting it first if there is none.
+    def get(self, places: Places, *, int8: bool = False) -> Graph:
+        """Return a graph that may be served, exporting a float32 one first if there is none.
 
         Raises:
-            EngineError: It can't be exported, or is not exact.
+            EngineError: It can't be exported or is not exact; or it is one in 8 bits that was
+                not exported, and so not measured, on this machine.
         """
-        graph = self.find(placement, int8=int8)
+        graph = self.find(places, int8=int8)
+        if graph is None and int8:
+            raise EngineError(
+                'onnx_int8',
+                f'the error of {self.manifest.id} in 8 bits with adapters at {places.name} was '
+                'not measured on this machine',
+                f"Run 'roboadapt export --backbone {self.manifest.id} --int8', and judge its "
+                "tasks with 'roboadapt eval --in-process --engine onnx_int8'.",
+            )
         if graph is None:
-            with self.exporting() as folder:
-                graph = self.find(placement, int8=int8)  # another process may have made it
+            with self.exporting():
+                graph = self.find(places)  # another process may have made it
                 if graph is None:
-                    self._export(placement, folder, int8=int8)
-                    graph = self.find(placement, int8=int8)
+                    self._export(places)
+                    graph = self.find(places)
         if graph is None:
             raise EngineError(
                 'onnx',
-                f'the graph {graph_name(placement, int8=int8)} of {self.manifest.id} does not '
-                'stay as it was exported',
+                f'the graph {places.name} of {self.manifest.id} does not stay as it was exported',
                 f'Look into {self.writable}.',
             )
         return graph
@@ -135,7 +143,7 @@ class GraphStore:
         Returns:
             The graph's file.
         """
-        path = folder / f'{graph_name(record.placement, int8=record.int8)}.onnx'
+        path = folder / f'{graph_name(record.places, int8=record.int8)}.onnx'
         temporary = path.with_suffix(f'.{os.getpid()}.part')
         temporary.write_bytes(content)
         temporary.replace(path)
@@ -161,39 +169,26 @@ class GraphStore:
             return None
         return Graph(record, path, content)
 
-    def _fits(self, record: GraphRecord, placement: Placement, *, int8: bool) -> bool:
+    def _fits(self, record: GraphRecord, places: Places, *, int8: bool) -> bool:
         """Return whether a record is of the graph asked for, measured and current."""
         manifest = self.manifest
         return (
             (record.backbone_id, record.backbone_digest) == (manifest.id, manifest.digest)
-            and (record.placement, record.int8, record.format) == (placement, int8, FORMAT)
+            and (record.places, record.int8, record.format) == (places, int8, FORMAT)
             and record.versions.get('onnxruntime') == runtime_version()
             and 0.0 <= record.parity <= MAX_PARITY
             and (not int8 or record.machine == machine_name())
         )
 
-    def _export(self, placement: Placement, folder: Path, *, int8: bool) -> None:
+    def _export(self, places: Places) -> None:
         """Export in a process of its own; the lock is held."""
-        request = {'placement': to_mapping(placement), 'int8': int8}
-        words = [sys.executable, '-m', 'roboadapt_ros.encoder.export']
-        words += [str(self.backbone), str(folder), json.dumps(request)]
-        try:
-            done = subprocess.run(
-                words, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_S, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise EngineError('onnx', f'the export did not run ({error})', _REMEDY) from error
-        if done.returncode:
-            last = (done.stderr.strip() or 'no message').splitlines()[-1]
-            raise EngineError('onnx', f'the export failed: {last}', _REMEDY)
+        words = str(self.backbone), json.dumps(to_mapping(places))
+        run_module('roboadapt_ros.encoder.export', *words)
 
 
-_REMEDY = "See 'roboadapt export', or choose the engine 'torch'."
-
-
-def graph_name(placement: Placement, *, int8: bool) -> str:
+def graph_name(places: Places, *, int8: bool) -> str:
     """Return the stem of a graph's files."""
-    return f'{placement.name}_int8' if int8 else placement.name
+    return f'{places.name}_int8' if int8 else places.name
 
 
 def runtime_version() -> str:
@@ -201,7 +196,7 @@ def runtime_version() -> str:
     for name in ('onnxruntime', 'onnxruntime-gpu'):
         try:
             return version(name)
-        except ModuleNotFoundError:
+        except PackageNotFoundError:
             continue
     return ''
 

@@ -25,11 +25,14 @@ from roboadapt_ros.backbones.manifest import (
 )
 from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_channels, Tensors
 from roboadapt_ros.encoder.graphs import Graph, GraphStore
-from roboadapt_ros.encoder.placement import Arrays, BARE, graph_arrays, Placement, stack
+from roboadapt_ros.encoder.places import Arrays, BARE, graph_arrays, Places, stack
 from roboadapt_ros.encoder.session import Session, Values
 from roboadapt_ros.errors import PackageError
 import safetensors
 import safetensors.numpy
+
+INT8_PROBE_FACTOR = 2.0
+"""How much farther off than measured at export a probe in 8 bits may be."""
 
 
 class _Loaded:
@@ -53,22 +56,22 @@ class OnnxAdapters(AdapterHandle):
 class OnnxEngine:
     """Runs a frozen backbone with ONNX Runtime."""
 
-    def __init__(self, path: Path, *, threads: int = 1):
+    def __init__(self, path: Path, *, threads: int = 1, int8: bool = False):
         """Load the graphs of a backbone, exporting what is not on disk yet.
 
         Args:
             path: Folder of the backbone.
             threads: Threads of one forward pass.
+            int8: Serve the backbone's matrices in 8 bits; the graphs must have been exported
+                so, and their error measured, on this machine.
 
         Raises:
             RoboAdaptError: The backbone is unreadable or not intact, or can't be exported.
         """
-        self._path, self._threads = path, threads
+        self._path, self._threads, self._int8 = path, threads, int8
         self._manifest = load_backbone_manifest(path)
         self._store = GraphStore(path, self._manifest)
-        self._graphs: weakref.WeakValueDictionary[Placement, _Loaded] = (
-            weakref.WeakValueDictionary()
-        )
+        self._graphs: weakref.WeakValueDictionary[Places, _Loaded] = weakref.WeakValueDictionary()
         self._adding = threading.Lock()
         self._stacked: tuple[tuple[object, ...], Values] = ((), {})
         self._first_probe: npt.NDArray[np.float32] | None = None
@@ -77,8 +80,12 @@ class OnnxEngine:
     @property
     def name(self) -> str:
         """What the engine is."""
+        precision = 'float32'
+        if self._int8:
+            error = self._bare.record.feature_error
+            precision = f'8-bit matrices (features {error:.2%} off)'
         device = 'CUDA' if self._bare.session.device == 'cuda' else 'CPU'
-        return f'onnxruntime {ort.__version__}, {device}, float32, {self._threads} threads'
+        return f'onnxruntime {ort.__version__}, {device}, {precision}, {self._threads} threads'
 
     @property
     def manifest(self) -> BackboneManifest:
@@ -98,10 +105,10 @@ class OnnxEngine:
             EngineError: There is no graph for their places and none can be exported.
         """
         require_channels(self.manifest, self.channels, layout)
-        placement = Placement.of(layout)
+        places = Places.of(layout)
         with self._adding:
-            known = self._graphs.get(placement)
-            graph = known or self._load(placement)
+            known = self._graphs.get(places)
+            graph = known or self._load(places)
         arrays = graph_arrays(layout, tensors, maps=graph.record.is_maps)
         nbytes = sum(array.nbytes for array in arrays.values())
         handle = OnnxAdapters(layout, nbytes, graph, arrays, graph.session.hold(arrays))
@@ -129,12 +136,12 @@ class OnnxEngine:
         graphs = list(dict.fromkeys(adapters.graph for adapters in own if adapters is not None))
         if not graphs:
             return self.run(images, None)
-        places = [0 if a is None else graphs.index(a.graph) for a in own]
+        numbers = [0 if a is None else graphs.index(a.graph) for a in own]
         if len(graphs) == 1:
             return graphs[0].session.run(images, self._stack(graphs[0], own))
         features: npt.NDArray[np.float32] | None = None
         for number, graph in enumerate(graphs):
-            rows = [row for row, place in enumerate(places) if place == number]
+            rows = [row for row, of in enumerate(numbers) if of == number]
             values = stack([_arrays(own[row]) for row in rows])
             part = graph.session.run(images[rows], values)
             if features is None:
@@ -174,15 +181,22 @@ class OnnxEngine:
             ) from error
         features = self.run(stored['image'], None)
         if self._first_probe is None:
-            difference = float(np.abs(features - stored['features']).max())
-            if not difference <= PROBE_TOLERANCE * float(np.abs(stored['features']).max()):
+            if not self._is_near(features, stored['features']):
                 return False
             self._first_probe = features
         return np.array_equal(features, self._first_probe)
 
-    def _load(self, placement: Placement) -> _Loaded:
-        graph = _Loaded(self._store.get(placement), self._threads)
-        self._graphs[placement] = graph
+    def _is_near(self, features: npt.NDArray[np.float32], stored: npt.NDArray[np.float32]) -> bool:
+        """Return whether the probe's features are the stored ones, as well as can be told."""
+        difference = features - stored
+        if self._int8:
+            allowed = INT8_PROBE_FACTOR * self._bare.record.feature_error
+            return bool(np.linalg.norm(difference) <= allowed * np.linalg.norm(stored))
+        return bool(np.abs(difference).max() <= PROBE_TOLERANCE * np.abs(stored).max())
+
+    def _load(self, places: Places) -> _Loaded:
+        graph = _Loaded(self._store.get(places, int8=self._int8), self._threads)
+        self._graphs[places] = graph
         return graph
 
     def _stack(self, graph: _Loaded, own: Sequence[OnnxAdapters | None]) -> Values:

@@ -6,6 +6,8 @@ ONNX Runtime loads no torch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+import logging
 from pathlib import Path
 
 from roboadapt_ros.adapters.library import TaskLibrary
@@ -13,6 +15,9 @@ from roboadapt_ros.backbones.manifest import backbone_path
 from roboadapt_ros.encoder.engine import Engine, EngineKind
 from roboadapt_ros.encoder.residency import DEFAULT_MAX_BYTES
 from roboadapt_ros.encoder.task_encoder import TaskEncoder
+from roboadapt_ros.errors import EngineError
+
+logger = logging.getLogger(__name__)
 
 
 def load_encoder(
@@ -22,6 +27,7 @@ def load_encoder(
     kind: EngineKind = EngineKind.TORCH,
     threads: int = 1,
     max_bytes: int = DEFAULT_MAX_BYTES,
+    log: Callable[[str], None] = logger.info,
 ) -> TaskEncoder:
     """Load a backbone into an engine and check it; no task is resident yet.
 
@@ -31,21 +37,43 @@ def load_encoder(
         kind: Which engine.
         threads: Threads of one forward pass.
         max_bytes: As `TaskEncoder`.
+        log: Told which engine `AUTO` picked, and why.
 
     Raises:
         RoboAdaptError: The backbone is unknown, unreadable or not intact, or the engine is
             not available.
     """
-    engine = load_engine(backbone_path(models_dir, backbone_id), kind, threads=threads)
+    path = backbone_path(models_dir, backbone_id)
+    engine = load_engine(path, kind, threads=threads, log=log)
     return TaskEncoder(engine, TaskLibrary(models_dir / 'tasks'), max_bytes=max_bytes)
 
 
-def load_engine(path: Path, kind: EngineKind, *, threads: int) -> Engine:
-    """Load one engine over the backbone in `path`; raises as `load_encoder`."""
-    if kind is EngineKind.ONNX:
+def load_engine(
+    path: Path, kind: EngineKind, *, threads: int, log: Callable[[str], None] = logger.info
+) -> Engine:
+    """Load one engine over the backbone in `path`; arguments and errors as `load_encoder`."""
+    if kind is EngineKind.AUTO:
+        from roboadapt_ros.encoder.choice import choose
+
+        chosen, reason = choose(path, threads)
+        log(f'The faster engine for {path.name}: {reason}')
+        try:
+            return load_engine(path, chosen, threads=threads)
+        except EngineError as error:
+            if chosen is EngineKind.TORCH:
+                raise
+            log(f'Serving {path.name} by torch, because the faster engine failed: {error}')
+            return load_engine(path, EngineKind.TORCH, threads=threads)
+    if kind is EngineKind.TORCH:
+        from roboadapt_ros.encoder.torch_engine import TorchEngine
+
+        return TorchEngine(path, threads=threads)
+    try:
         from roboadapt_ros.encoder.onnx_engine import OnnxEngine
-
-        return OnnxEngine(path, threads=threads)
-    from roboadapt_ros.encoder.torch_engine import TorchEngine
-
-    return TorchEngine(path, threads=threads)
+    except ModuleNotFoundError as error:
+        if error.name != 'onnxruntime':
+            raise
+        raise EngineError(
+            kind.value, 'onnxruntime is not installed', "Run 'make setup', or name 'torch'."
+        ) from error
+    return OnnxEngine(path, threads=threads, int8=kind is EngineKind.ONNX_INT8)

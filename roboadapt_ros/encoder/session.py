@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,3 +54,13 @@ class Session:
         feeds = {'images': np.ascontiguousarray(images), **values}
         features: npt.NDArray[np.float32] = self._session.run(['features'], feeds)[0]
         return features
+
+
+def write_adapters(path: Path, arrays: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """Write adapter inputs as a file that any ONNX Runtime loads with `LoraAdapter`."""
+    adapters = ort.AdapterFormat()
+    adapters.set_adapter_version(1)
+    adapters.set_model_version(1)
+    values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
+    adapters.set_parameters(values)
+    adapters.export_adapter(str(path))

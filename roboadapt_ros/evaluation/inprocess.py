@@ -8,6 +8,7 @@ from pathlib import Path
 from roboadapt_ros.adapters.library import TaskLibrary
 from roboadapt_ros.adapters.package import load_package, TaskPackage
 from roboadapt_ros.dataflow import ActionChunk
+from roboadapt_ros.encoder.engine import EngineKind
 from roboadapt_ros.encoder.select import load_encoder
 from roboadapt_ros.encoder.task_encoder import TaskEncoder
 from roboadapt_ros.errors import RefusedError
@@ -81,6 +82,7 @@ def run_episodes(
     seed: int,
     progress: Callable[[int, int, str], None],
     threads: int = 1,
+    engine: EngineKind = EngineKind.TORCH,
 ) -> EvaluationResult:
     """Judge one task under one adapter over randomised scenes.
 
@@ -91,14 +93,15 @@ def run_episodes(
         episodes: Number of episodes.
         seed: Episode i uses seed + i.
         progress: Told after every episode.
-        threads: Torch threads.
+        threads: Threads of the encoder's engine.
+        engine: What runs the backbone.
 
     Raises:
         RoboAdaptError: A name is unknown or a package can't be read.
     """
     judge = make_task(task)
     served = task if adapter == NO_ADAPTER else adapter
-    policy = load_policy(models_dir, served, threads)
+    policy = load_policy(models_dir, served, threads, engine)
     digest = policy.activate(task, adapter)
     rig = make_sim_rig(seed)
     loop = ClosedLoop(rig, policy.encoder.contract(served))
@@ -118,10 +121,13 @@ def run_episodes(
     )
 
 
-def load_policy(models_dir: Path, task: str, threads: int = 1) -> LearnedPolicy:
+def load_policy(
+    models_dir: Path, task: str, threads: int = 1, engine: EngineKind = EngineKind.TORCH
+) -> LearnedPolicy:
     """Load the backbone of a task's package, and the task, from `models_dir`."""
     package = load_package(TaskLibrary(models_dir / 'tasks').path(task))
-    encoder = load_encoder(models_dir, package.manifest.backbone_id, threads=threads)
+    backbone_id = package.manifest.backbone_id
+    encoder = load_encoder(models_dir, backbone_id, kind=engine, threads=threads)
     policy = LearnedPolicy(encoder, TaskPolicies())
     policy.add(package)
     return policy

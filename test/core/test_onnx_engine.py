@@ -15,7 +15,7 @@ from roboadapt_ros.backbones.manifest import load_backbone_manifest
 from roboadapt_ros.encoder.export import export_graph
 from roboadapt_ros.encoder.graphs import GraphStore
 from roboadapt_ros.encoder.onnx_engine import OnnxEngine
-from roboadapt_ros.encoder.placement import BARE, Placement
+from roboadapt_ros.encoder.places import BARE, Places
 from roboadapt_ros.encoder.torch_engine import TorchEngine
 from roboadapt_ros.errors import BaseChangedError, ConfigError, EngineError
 from tiny import FAMILIES, make_backbone, SIZE
@@ -45,8 +45,8 @@ class Pair:
             ),
         ]
         folder = GraphStore(self.path, backbone.manifest).writable
-        for placement in dict.fromkeys([BARE, *map(Placement.of, self.layouts)]):
-            export_graph(self.path, self.torch, placement, folder)
+        for places in dict.fromkeys([BARE, *map(Places.of, self.layouts)]):
+            export_graph(self.path, self.torch, places, folder)
         self.onnx = OnnxEngine(self.path)
 
     def add(self, layout: AdapterLayout, tensors: dict[str, np.ndarray]):

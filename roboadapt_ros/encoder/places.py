@@ -1,6 +1,6 @@
 """Where a graph has adapters, and the form in which it takes their tensors.
 
-A graph is exported once per placement; widths are free, so that every task with adapters in
+A graph is exported once per set of places; widths are free, so that every task with adapters in
 the same places is served by the same graph. Imports no torch and no onnxruntime.
 """
 
@@ -19,7 +19,7 @@ Arrays = dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Placement:
+class Places:
     """Which positions of the chain have an adapter, and of what kind."""
 
     depth: int = 0
@@ -33,13 +33,13 @@ class Placement:
         """Check the positions."""
         if list(self.positions) != sorted(set(self.positions) & set(range(self.depth + 2))):
             rule = f'must ascend within 0..{self.depth + 1}'
-            raise ConfigError('placement.positions', self.positions, rule)
+            raise ConfigError('places.positions', self.positions, rule)
         if self.kernel not in (1, 3):
-            raise ConfigError('placement.kernel', self.kernel, 'must be 1 or 3')
+            raise ConfigError('places.kernel', self.kernel, 'must be 1 or 3')
 
     @classmethod
-    def of(cls, layout: AdapterLayout) -> Placement:
-        """Return the placement of a layout's sites."""
+    def of(cls, layout: AdapterLayout) -> Places:
+        """Return the places of a layout's sites."""
         positions = tuple(site.position for site in layout.sites)
         if not positions:
             return BARE
@@ -93,7 +93,7 @@ class Placement:
         )
 
 
-BARE = Placement()
+BARE = Places()
 """No adapters anywhere."""
 
 
@@ -126,7 +126,7 @@ def graph_arrays(
 
 
 def stack(tasks: Sequence[Arrays | None]) -> Arrays:
-    """Return one batch of the arrays of several tasks of one placement.
+    """Return one batch of the arrays of several tasks with adapters in the same places.
 
     Narrower bottlenecks are padded with zeros, and no adapters (None) are zeros of width 1:
     both leave a task's result as it is.

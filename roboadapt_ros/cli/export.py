@@ -1,0 +1,163 @@
+"""`roboadapt export`: backbones as graphs for ONNX Runtime, measured against torch."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.output import print_table, progress_line, say
+from roboadapt_ros.errors import ConfigError, UnknownNameError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from roboadapt_ros.adapters.package import TaskPackage
+    from roboadapt_ros.encoder.graphs import GraphRecord
+
+COLUMNS = ('backbone', 'graph', 'MB', 'largest error', 'L2 error', 'ms', 'torch ms')
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--backbone', metavar='ID', help='backbone to export (default: all that are there)'
+    )
+    parser.add_argument(
+        '--task',
+        action='append',
+        default=[],
+        metavar='TASK',
+        help='task package to export for; may be repeated (default: all over the backbone)',
+    )
+    parser.add_argument(
+        '--int8',
+        action='store_true',
+        help="also with the backbone's matrices in 8 bits, and how far off the features are",
+    )
+    parser.add_argument(
+        '--threads', type=int, default=1, metavar='N', help='threads of the timing (default: 1)'
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='DIR',
+        help="folder to write to, with <task>.onnx_adapter files for ONNX Runtime's adapter "
+        "loading (default: where the encoder looks, the backbone's folder)",
+    )
+    parser.add_argument(
+        '--models', type=Path, metavar='PATH', help="models folder (default: the package's own)"
+    )
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    """Export, and print a row per graph."""
+    from roboadapt_ros.backbones.manifest import backbone_names
+    from roboadapt_ros.bringup.paths import models_dir
+
+    models = options.models or models_dir()
+    known = backbone_names(models)
+    if options.backbone is not None and options.backbone not in known:
+        raise UnknownNameError('backbone', options.backbone, known)
+    if options.threads < 1:
+        raise ConfigError('--threads', options.threads, 'must be at least 1')
+    packages = _packages(models, options.task, options.backbone)
+    backbones = [options.backbone] if options.backbone else list(known)
+    if options.task and not options.backbone:
+        backbones = sorted({package.manifest.backbone_id for package in packages})
+    rows = []
+    with progress_line(console) as progress:
+        for number, name in enumerate(backbones):
+            progress(number, len(backbones), f'exporting {name}')
+            over = [p for p in packages if p.manifest.backbone_id == name]
+            rows += _export(models, name, over, options)
+    if not rows:
+        say(console, f'No backbones in {models}.')
+        return 1
+    print_table(console, COLUMNS, rows, numbers=5)
+    say(
+        console,
+        f"Errors are relative to torch's features; times are of one image on "
+        f'{options.threads} threads.',
+    )
+    return 0
+
+
+def _packages(models: Path, tasks: list[str], backbone: str | None) -> list[TaskPackage]:
+    """Return the packages to export for, read and checked."""
+    from roboadapt_ros.adapters.library import TaskLibrary
+    from roboadapt_ros.adapters.package import load_package
+
+    library = TaskLibrary(models / 'tasks')
+    packages = [load_package(library.path(task)) for task in tasks or library.names()]
+    fitting = [p for p in packages if backbone in (None, p.manifest.backbone_id)]
+    if tasks and len(fitting) < len(packages):
+        other = next(p for p in packages if p not in fitting)
+        raise ConfigError(
+            '--task', other.task, f'was trained over backbone {other.manifest.backbone_id}'
+        )
+    return fitting
+
+
+def _export(
+    models: Path, name: str, packages: list[TaskPackage], options: argparse.Namespace
+) -> list[tuple[str, ...]]:
+    """Export one backbone for its tasks; return the table's rows."""
+    from roboadapt_ros.backbones.manifest import backbone_path
+    from roboadapt_ros.encoder.export import export_graph, usual_places
+    from roboadapt_ros.encoder.graphs import graph_name, GraphStore
+    from roboadapt_ros.encoder.places import Places
+    from roboadapt_ros.encoder.race import compare
+    from roboadapt_ros.encoder.torch_engine import TorchEngine
+
+    path = backbone_path(models, name)
+    engine = TorchEngine(path, threads=options.threads)
+    store = GraphStore(path, engine.manifest)
+    wanted = dict.fromkeys(usual_places(engine.backbone))
+    wanted |= dict.fromkeys(Places.of(package.manifest.adapters) for package in packages)
+    rows = []
+    with store.exporting() as folder:
+        if options.out is not None:
+            folder = _folder(options.out / name)
+        for places in wanted:
+            for int8 in (False, True)[: 1 + options.int8]:
+                record = export_graph(path, engine, places, folder, int8=int8)
+                file = folder / f'{graph_name(places, int8=int8)}.onnx'
+                times = compare(engine, places, file.read_bytes(), options.threads)
+                rows.append(_row(record, file, times))
+        if options.out is not None:
+            for package in packages:
+                _write_adapters(package, record, folder)
+    return rows
+
+
+def _folder(path: Path) -> Path:
+    """Make a folder, or raise `ConfigError`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError('--out', str(path), f'cannot be made ({error.strerror})') from error
+    return path
+
+
+def _row(record: GraphRecord, file: Path, times: tuple[float, float]) -> tuple[str, ...]:
+    return (
+        record.backbone_id,
+        file.stem,
+        f'{file.stat().st_size / 1e6:.1f}',
+        f'{record.largest_error:.1e}',
+        f'{record.feature_error:.1e}',
+        *(f'{value:.1f}' for value in times),
+    )
+
+
+def _write_adapters(package: TaskPackage, record: GraphRecord, folder: Path) -> None:
+    """Write a task's adapters as ONNX Runtime's own adapter file."""
+    from roboadapt_ros.encoder.places import graph_arrays
+    from roboadapt_ros.encoder.session import write_adapters
+
+    tensors = package.part('adapters')
+    arrays = graph_arrays(package.manifest.adapters, tensors, maps=record.is_maps)
+    write_adapters(folder / f'{package.task}.onnx_adapter', arrays)
+
+
+command = Command(arguments=_arguments, run=_run)

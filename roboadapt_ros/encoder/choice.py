@@ -1,0 +1,100 @@
+"""Which exact engine is the faster one on this machine: measured once, kept with its figures.
+
+The race runs in a process of its own, and its outcome is kept beside the exported graphs, for
+this processor, number of threads and these versions. So a later start measures nothing, and
+loads torch only where torch won. Imports neither torch nor onnxruntime.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from roboadapt_ros.backbones.manifest import load_backbone_manifest
+from roboadapt_ros.config import load_json
+from roboadapt_ros.encoder.engine import EngineKind
+from roboadapt_ros.encoder.graphs import FORMAT, GraphStore, machine_name, runtime_version
+from roboadapt_ros.encoder.offshoot import run_module
+from roboadapt_ros.errors import EngineError, RoboAdaptError
+
+IMAGES = 2
+"""Of the request that is timed: a scene and a wrist camera."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The outcome of a race; a JSON file."""
+
+    backbone_digest: str
+    format: int
+    machine: str
+    threads: int
+    versions: dict[str, str]
+    winner: EngineKind
+    milliseconds: dict[str, float]
+    """Median of a request of `IMAGES` images, by engine [ms]."""
+
+    @property
+    def reason(self) -> str:
+        """Return the figures and what follows, in a line."""
+        figures = ', '.join(f'{name} {value:.1f} ms' for name, value in self.milliseconds.items())
+        fastest = min(self.milliseconds, key=self.milliseconds.__getitem__)
+        return f'{figures} for {IMAGES} images on {self.threads} threads: {fastest}'
+
+
+def choose(path: Path, threads: int) -> tuple[EngineKind, str]:
+    """Return the exact engine to serve the backbone in `path` with, and why.
+
+    Raises:
+        RoboAdaptError: The backbone's manifest is unreadable.
+    """
+    found = libraries()
+    if not found['onnxruntime'] or not found['torch']:
+        absent = 'onnxruntime' if not found['onnxruntime'] else 'torch'
+        kind = EngineKind.TORCH if absent == 'onnxruntime' else EngineKind.ONNX
+        return kind, f'{kind.value}, because {absent} is not installed'
+    try:
+        choice = find_choice(path, threads)
+        if choice is None:
+            run_module('roboadapt_ros.encoder.race', str(path), str(threads))
+            choice = find_choice(path, threads)
+        if choice is None:
+            raise EngineError('auto', 'the race left no outcome', 'Name an engine.')
+    except EngineError as error:
+        return EngineKind.TORCH, f'torch, because ONNX Runtime can not be used: {error}'
+    return choice.winner, choice.reason
+
+
+def find_choice(path: Path, threads: int) -> Choice | None:
+    """Return the kept outcome of a race that still holds, or None."""
+    manifest = load_backbone_manifest(path)
+    for folder in GraphStore(path, manifest).folders:
+        try:
+            choice = load_json(Choice, folder / choice_name(threads))
+        except RoboAdaptError:
+            continue
+        found = (choice.backbone_digest, choice.format, choice.machine, choice.threads)
+        if found != (manifest.digest, FORMAT, machine_name(), threads):
+            continue
+        if choice.versions == libraries() and choice.winner in EXACT:
+            return choice
+    return None
+
+
+EXACT = {EngineKind.TORCH: 'torch', EngineKind.ONNX: 'onnxruntime'}
+"""The engines that compute in float32, and the names of their libraries."""
+
+
+def choice_name(threads: int) -> str:
+    """Return the file that keeps the outcome for a number of threads."""
+    return f'choice_{threads}_threads.json'
+
+
+def libraries() -> dict[str, str]:
+    """Return the installed version of each engine's library, '' where there is none."""
+    try:
+        torch = version('torch')
+    except PackageNotFoundError:
+        torch = ''
+    return {'torch': torch, 'onnxruntime': runtime_version()}

@@ -1,0 +1,119 @@
+"""The exact engines timed against each other; `python -m roboadapt_ros.encoder.race`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+import statistics
+import sys
+import time
+
+import numpy as np
+from roboadapt_ros.config import save_json
+from roboadapt_ros.encoder.choice import Choice, choice_name, EXACT, IMAGES, libraries
+from roboadapt_ros.encoder.engine import Engine, EngineKind
+from roboadapt_ros.encoder.export import (
+    example_layouts,
+    example_tasks,
+    example_tensors,
+    export_missing,
+    usual_places,
+)
+from roboadapt_ros.encoder.graphs import FORMAT, GraphStore, machine_name
+from roboadapt_ros.encoder.onnx_engine import OnnxEngine
+from roboadapt_ros.encoder.places import Places
+from roboadapt_ros.encoder.session import Session, Values
+from roboadapt_ros.encoder.torch_engine import TorchEngine
+from roboadapt_ros.errors import RoboAdaptError
+
+WARM_UPS = 3
+ROUNDS = 15
+
+
+def time_by_turns(
+    calls: Mapping[str, Callable[[], object]], *, rounds: int = ROUNDS
+) -> dict[str, float]:
+    """Return the median time of each call [ms], after warming up, one after another in turn.
+
+    By turns, so that whatever else the machine does falls on all of them.
+    """
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(WARM_UPS + rounds):
+        for name, call in calls.items():
+            start_s = time.perf_counter()
+            call()
+            if number >= WARM_UPS:
+                times[name].append((time.perf_counter() - start_s) * 1e3)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def compare(
+    engine: TorchEngine, places: Places, content: bytes, threads: int
+) -> tuple[float, float]:
+    """Return the times of one image by a graph and by torch, adapters at `places` [ms]."""
+    backbone, side = engine.backbone, engine.manifest.image_size
+    images = np.zeros((1, side, side, 3), np.uint8)
+    session, handle = Session(content, threads=threads), None
+    values: Values = {}
+    if places.positions:
+        layout = example_layouts(backbone, places)[0]
+        handle = engine.add(layout, example_tensors(layout))
+        values = session.hold(example_tasks(backbone, places)[0])
+    times = time_by_turns(
+        {
+            'graph': partial(session.run, images, values),
+            'torch': partial(engine.run, images, handle),
+        }
+    )
+    return times['graph'], times['torch']
+
+
+def race(path: Path, threads: int) -> Choice:
+    """Time both engines over the bare backbone; adapters cost each next to nothing.
+
+    Args:
+        path: Folder of the backbone.
+        threads: Threads of each engine.
+
+    Raises:
+        RoboAdaptError: One of them does not run.
+    """
+    torch = TorchEngine(path, threads=threads)
+    store = GraphStore(path, torch.manifest)
+    with store.exporting():
+        export_missing(path, torch, usual_places(torch.backbone))
+    engines: dict[EngineKind, Engine] = {
+        EngineKind.TORCH: torch,
+        EngineKind.ONNX: OnnxEngine(path, threads=threads),
+    }
+    side = torch.manifest.image_size
+    images = np.random.default_rng(0).integers(0, 256, (IMAGES, side, side, 3), dtype=np.uint8)
+    figures = time_by_turns(
+        {EXACT[kind]: partial(engine.run, images, None) for kind, engine in engines.items()}
+    )
+    choice = Choice(
+        backbone_digest=torch.manifest.digest,
+        format=FORMAT,
+        machine=machine_name(),
+        threads=threads,
+        versions=libraries(),
+        winner=min(EXACT, key=lambda kind: figures[EXACT[kind]]),
+        milliseconds=figures,
+    )
+    save_json(choice, store.writable / choice_name(threads))
+    return choice
+
+
+def main(words: Sequence[str]) -> int:
+    """Race over the backbone in words[0]; a failure is one line on stderr."""
+    try:
+        race(Path(words[0]), int(words[1]))
+    except RoboAdaptError as error:
+        sys.stderr.write(f'{error}\n')
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
