@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+import math
 import time
 
 import numpy as np
@@ -264,7 +265,7 @@ def train(config: TrainConfig, contract: Contract, progress: Progress = silent) 
             'learning_rate': config.learning_rate,
             'seed': config.seed,
             'parents': [] if config.start is None else [load_package(config.start).digest],
-            'held_out_loss': round(held_out, 5),
+            'held_out_loss': round(held_out, 5) if math.isfinite(held_out) else None,
             'seconds': round(time.monotonic() - started),
         },
     )
