@@ -25,6 +25,8 @@ class AdmissionConfig:
     """Oldest exposure a chunk may answer to [s]; the task's own limit is checked before."""
     future_tolerance_s: float = 0.02
     """How far a stamp may lie ahead, for clocks of several machines [s]."""
+    min_period_s: float = 0.001
+    """Shortest spacing of rows [s]: far below any policy's, far above what overflows."""
     max_period_s: float = 0.25
     """Longest spacing of rows [s]; it also bounds the watchdog's two periods."""
     max_jump_rad: float = 0.4
@@ -39,6 +41,7 @@ class AdmissionConfig:
         for name in (
             'max_observation_age_s',
             'future_tolerance_s',
+            'min_period_s',
             'max_period_s',
             'max_jump_rad',
             'max_push_m',
@@ -83,7 +86,8 @@ class StreamGate:
             RefusedError: 'space', 'names', 'shape', 'nan', 'period', 'zero_stamp', 'future',
                 'stale', 'old_generation' or 'reordered'.
         """
-        check_form(chunk, self._names, self._config.max_period_s)
+        config = self._config
+        check_form(chunk, self._names, (config.min_period_s, config.max_period_s))
         check_stamps(
             chunk,
             now_ns,
@@ -133,13 +137,13 @@ def check_stamps(
         raise RefusedError('stale', f'the last row was due {late_s:.3f} s ago')
 
 
-def check_form(chunk: ActionChunk, names: tuple[str, ...], max_period_s: float) -> None:
+def check_form(chunk: ActionChunk, names: tuple[str, ...], periods_s: tuple[float, float]) -> None:
     """Refuse a chunk that is not a finite joint chunk with exactly these columns.
 
     Args:
         chunk: The chunk.
         names: Column names in order.
-        max_period_s: Longest spacing of rows [s].
+        periods_s: Shortest and longest spacing of rows [s].
 
     Raises:
         RefusedError: 'space', 'names', 'shape', 'nan' or 'period'.
@@ -150,10 +154,10 @@ def check_form(chunk: ActionChunk, names: tuple[str, ...], max_period_s: float) 
         raise RefusedError(
             'names', f'columns {", ".join(chunk.names)}; required {", ".join(names)}'
         )
-    check_values(chunk, max_period_s)
+    check_values(chunk, periods_s)
 
 
-def check_values(chunk: ActionChunk, max_period_s: float) -> None:
+def check_values(chunk: ActionChunk, periods_s: tuple[float, float]) -> None:
     """Refuse a chunk without rows, with a bad period or with a value that is not finite.
 
     Raises:
@@ -164,8 +168,11 @@ def check_values(chunk: ActionChunk, max_period_s: float) -> None:
         raise RefusedError(
             'shape', f'{actions.dtype} {actions.shape}, required (n, columns) float'
         )
-    if not 0.0 < chunk.period_s <= max_period_s:
-        raise RefusedError('period', f'{chunk.period_s} s, required 0..{max_period_s:g} s')
+    shortest_s, longest_s = periods_s
+    if not shortest_s <= chunk.period_s <= longest_s:
+        raise RefusedError(
+            'period', f'{chunk.period_s} s, required {shortest_s:g}..{longest_s:g} s'
+        )
     finite = np.isfinite(actions)
     if not finite.all():
         row, column = (int(i) for i in np.argwhere(~finite)[0])

@@ -56,10 +56,19 @@ class MeasuredState:
         )
         if not is_well_formed or stamp_ns <= 0:
             self.counts['bad_state'] += 1
-        elif self.newest is not None and stamp_ns < self.newest.stamp_ns:
+        elif self._is_reordered(stamp_ns):
             self.counts['reordered_state'] += 1
         else:
             self.newest = Measured(q, dq, float(gripper_width_m), stamp_ns)
+
+    def _is_reordered(self, stamp_ns: int) -> bool:
+        """Return whether a state is a little older than the newest.
+
+        One that is much older comes from a clock that was set back: it is taken, and it is
+        stale by itself where it is not.
+        """
+        behind_ns = 0 if self.newest is None else self.newest.stamp_ns - stamp_ns
+        return 0 < behind_ns <= self._timeout_s * 1e9
 
     def fresh(self, now_ns: int) -> Measured:
         """Return the newest state.
@@ -87,10 +96,15 @@ class MeasuredState:
             )
 
     def staleness(self, now_ns: int) -> str | None:
-        """Return how old the newest state is, where that is too old."""
+        """Return how old the newest state is, where that is too old, or too far ahead.
+
+        A stamp from the future says nothing about the age of what it is on.
+        """
         age_s = np.inf if self.newest is None else (now_ns - self.newest.stamp_ns) / 1e9
-        if age_s <= self._timeout_s:
+        if abs(age_s) <= self._timeout_s:
             return None
+        if age_s < 0.0:
+            return f'joint state is {-age_s:.3f} s ahead; are the clocks synchronised?'
         return f'joint state is {age_s:.3f} s old, at most {self._timeout_s:g} s'
 
     def distance(self, q: FloatArray, most_rad: float) -> str | None:

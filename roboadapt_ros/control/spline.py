@@ -47,9 +47,13 @@ class RowCurve:
             period_s: Spacing of rows [s].
         """
         self._knots = np.vstack([origin, rows])
-        self._tangents = np.zeros_like(self._knots)  # times period [rad]
-        self._tangents[1:-1] = 0.5 * (self._knots[2:] - self._knots[:-2])
-        self._tangents[0] = self._knots[1] - self._knots[0]
+        tangents = np.zeros_like(self._knots)  # times period [rad]
+        tangents[1:-1] = 0.5 * (self._knots[2:] - self._knots[:-2])
+        tangents[0] = self._knots[1] - self._knots[0]
+        self._pieces = np.stack(  # (n, 4, 7)
+            [self._knots[:-1], self._knots[1:], tangents[:-1], tangents[1:]], axis=1
+        )
+        self._rest = np.zeros_like(self._knots[0])
         self._start_ns, self._period_s = start_ns, period_s
 
     def sample(self, time_ns: int) -> Target:
@@ -57,15 +61,9 @@ class RowCurve:
         position = (time_ns - self._start_ns) / (self._period_s * 1e9)
         last = len(self._knots) - 1
         if position < 0.0 or position >= last:
-            rest = np.zeros_like(self._knots[0])
-            return Target(self._knots[0 if position < 0.0 else last], rest, rest)
+            return Target(self._knots[0 if position < 0.0 else last], self._rest, self._rest)
         low = int(position)
-        return _hermite(
-            position - low,
-            self._period_s,
-            (self._knots[low], self._knots[low + 1]),
-            (self._tangents[low], self._tangents[low + 1]),
-        )
+        return Target(*(_basis(position - low, self._period_s) @ self._pieces[low]))
 
 
 class Fade:
@@ -89,18 +87,22 @@ class Fade:
             start_ns: When it starts [ns].
             durations_s: How long the position's and the speed's part last [s].
         """
-        self._zero, self._start_ns = np.zeros_like(dq), start_ns
-        self._parts = tuple(zip((dq, self._zero), (self._zero, dv), durations_s, strict=True))
+        zero = np.zeros_like(dq)
+        self._nothing, self._start_ns = Target(zero, zero, zero), start_ns
+        q_s, v_s = durations_s
+        self._parts = (
+            (np.array([dq, zero, zero, zero]), q_s),
+            (np.array([zero, zero, dv * v_s, zero]), v_s),
+        )
 
     def sample(self, time_ns: int) -> Target:
         """Return what is left of the difference at a time [ns]."""
-        total = Target(self._zero, self._zero, self._zero)
-        for q, speed, duration_s in self._parts:
-            part = max((time_ns - self._start_ns) / (duration_s * 1e9), 0.0)
-            if part < 1.0:
-                ends, tangents = (q, self._zero), (speed * duration_s, self._zero)
-                total = _sum(total, _hermite(part, duration_s, ends, tangents))
-        return total
+        left = [
+            _basis(part, duration_s) @ piece
+            for piece, duration_s in self._parts
+            if (part := max((time_ns - self._start_ns) / (duration_s * 1e9), 0.0)) < 1.0
+        ]
+        return Target(*sum(left[1:], left[0])) if left else self._nothing
 
 
 class FadedCurve:
@@ -119,18 +121,21 @@ def _sum(one: Target, other: Target) -> Target:
     return Target(one.q + other.q, one.dq + other.dq, one.ddq + other.ddq)
 
 
-def _hermite(
-    part: float,
-    duration_s: float,
-    ends: tuple[FloatArray, FloatArray],
-    tangents: tuple[FloatArray, FloatArray],
-) -> Target:
-    """Return position, velocity and acceleration in a cubic piece at `part` in [0, 1)."""
-    (p0, p1), (m0, m1) = ends, tangents
-    step = p1 - p0
-    cubic = m0 + m1 - 2.0 * step
-    square = 3.0 * step - 2.0 * m0 - m1
-    q = p0 + part * (m0 + part * (square + part * cubic))
-    dq = (m0 + part * (2.0 * square + 3.0 * part * cubic)) / duration_s
-    ddq = (2.0 * square + 6.0 * part * cubic) / duration_s**2
-    return Target(q, dq, ddq)
+def _basis(part: float, duration_s: float) -> FloatArray:
+    """Return the Hermite basis (3, 4) at `part` in [0, 1) of a cubic piece.
+
+    Its rows give position, velocity and acceleration; its columns belong to both ends and to
+    the tangents there, times the duration.
+    """
+    t, t2 = part, part * part
+    t3, v = t2 * t, 1.0 / duration_s
+    v2 = v * v
+    p, m = 3.0 * t2 - 2.0 * t3, t3 - t2
+    dp, ddp = 6.0 * (t - t2) * v, (6.0 - 12.0 * t) * v2
+    return np.array(
+        [
+            [1.0 - p, p, m - t2 + t, m],
+            [-dp, dp, (3.0 * t2 - 4.0 * t + 1.0) * v, (3.0 * t2 - 2.0 * t) * v],
+            [-ddp, ddp, (6.0 * t - 4.0) * v2, (6.0 * t - 2.0) * v2],
+        ]
+    )

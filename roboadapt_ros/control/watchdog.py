@@ -63,9 +63,13 @@ class Watchdog:
 
     def silence(self, now_ns: int) -> Silence:
         """Return how long it has been quiet at a time [ns]."""
-        if self._fed_ns is None or now_ns - self._fed_ns >= self._config.release_s * 1e9:
+        if self._fed_ns is None:
             return Silence.RELEASE
-        return Silence.HOLD if now_ns - self._fed_ns >= self._hold_ns else Silence.NONE
+        # A clock that was set back must not put the watchdog to sleep until it has caught up.
+        quiet_ns = abs(now_ns - self._fed_ns)
+        if quiet_ns >= self._config.release_s * 1e9:
+            return Silence.RELEASE
+        return Silence.HOLD if quiet_ns >= self._hold_ns else Silence.NONE
 
     def quiet_s(self, now_ns: int) -> float:
         """Return the time since the last command [s]; infinite when there was none."""

@@ -90,7 +90,7 @@ class Workspace:
             position: TCP (3,) [m], base frame.
             quat_xyzw: TCP rotation (4,), unit, base frame.
         """
-        tool = _tool_axis(quat_xyzw).tolist()
+        tool = _tool_axis(quat_xyzw)
         worst, at = -math.inf, ('x', 0.0, 0.0)
         for axis, tcp, along, low, high in zip(
             'xyz', position.tolist(), tool, self._lower, self._upper, strict=True
@@ -117,15 +117,17 @@ class Workspace:
             position: TCP (3,) [m], base frame.
             quat_xyzw: TCP rotation (4,), unit, base frame.
         """
-        tip = position + self._fingertip_m * _tool_axis(quat_xyzw)
+        tip = position + self._fingertip_m * np.array(_tool_axis(quat_xyzw))
         low, high = np.minimum(position, tip), np.maximum(position, tip)
         below = np.maximum(np.array(self._lower) + _INSIDE_M - low, 0.0)
         return below - np.maximum(high - np.array(self._upper) + _INSIDE_M, 0.0)
 
 
-def _tool_axis(quat_xyzw: FloatArray) -> FloatArray:
-    """Return the direction (3,) the tool points in, base frame."""
+def _tool_axis(quat_xyzw: FloatArray) -> tuple[float, float, float]:
+    """Return the direction the tool points in, base frame."""
     qx, qy, qz, qw = quat_xyzw.tolist()
-    return np.array(
-        [2.0 * (qx * qz + qw * qy), 2.0 * (qy * qz - qw * qx), 1.0 - 2.0 * (qx**2 + qy**2)]
+    return (
+        2.0 * (qx * qz + qw * qy),
+        2.0 * (qy * qz - qw * qx),
+        1.0 - 2.0 * (qx * qx + qy * qy),
     )

@@ -52,6 +52,8 @@ class BridgeConfig:
     contract_width_max_m: float = HAND_WIDTH_MAX_M
     """The same for the hand the task was trained with [m]."""
     solver: SolverConfig = field(default_factory=SolverConfig)
+    min_period_s: float = 0.001
+    """Shortest spacing of rows [s]."""
     max_period_s: float = 0.25
     """Longest spacing of rows [s]."""
 
@@ -121,7 +123,7 @@ class Bridge:
             RefusedError: 'space', 'names', 'shape', 'nan', 'period', 'rotation', 'ik' (row 0 is
                 out of reach) or 'not_ready' (a measured state that is not finite).
         """
-        check_values(chunk, self.config.max_period_s)
+        check_values(chunk, (self.config.min_period_s, self.config.max_period_s))
         if state.q.shape != (JOINTS,) or not np.isfinite(state.q).all():
             raise RefusedError('not_ready', f'measured joints are {state.q.tolist()}')
         if chunk.space is ActionSpace.EE_POSE:

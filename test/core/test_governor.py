@@ -269,6 +269,12 @@ class TestRefusals:
         chunk = still_chunk(driver.now_ns)
         assert refused(driver, rebuilt(chunk, actions=chunk.actions.astype(int))) == 'shape'
 
+    @pytest.mark.parametrize('period_s', [5e-324, 1e-9, float('nan')])
+    def test_a_period_that_no_policy_has_is_refused_and_not_divided_by(self, driver, period_s):
+        # With a start a little ahead, the first of these was an OverflowError: the node's end.
+        chunk = rebuilt(still_chunk(driver.now_ns), period_s=period_s)
+        assert refused(driver, rebuilt(chunk, start_ns=driver.now_ns + 5 * MS)) == 'period'
+
     def test_a_period_that_would_put_the_watchdog_to_sleep_is_refused(self, driver):
         assert refused(driver, rebuilt(still_chunk(driver.now_ns), period_s=60.0)) == 'period'
 
@@ -441,6 +447,37 @@ class TestSilence:
                     driver.points.append(command.q)
                     assert np.abs(command.q - Q_HOME).max() < 0.5
         assert {'hold', 'ramp_down', 'idle'} <= set(driver.states)
+
+
+class TestClock:
+    """A clock that jumps (a time server, a restarted host) neither blinds nor stops it."""
+
+    def test_a_state_from_the_future_is_not_a_fresh_one(self, driver):
+        driver.measuring = False
+        driver.governor.observe(Q_HOME, np.zeros(7), 0.08, driver.now_ns + 5000 * MS)
+        for _ in range(30):  # it would have counted as fresh for five seconds
+            driver.tick()
+        assert refused(driver, still_chunk(driver.now_ns)) == 'state_stale'
+
+    @pytest.mark.parametrize('back_ms', [150, 1000, 20_000])
+    def test_silence_is_heard_although_the_clock_was_set_back(self, moving, back_ms):
+        moving.now_ns -= back_ms * MS
+        moving.tick(200)
+        assert moving.quiet, 'the watchdog would sleep until the clock has caught up'
+        TestLimitsHold.check(moving, moving.config)
+
+    def test_after_the_clock_was_set_back_it_takes_chunks_again(self, moving):
+        moving.now_ns -= 60_000 * MS
+        moving.tick(200)
+        moving.governor.accept(still_chunk(moving.now_ns, moving.q), moving.now_ns)
+        assert moving.tick().state is GovernorState.TRACKING
+
+    def test_a_clock_set_back_during_the_ramp_ends_it(self, moving):
+        moving.tick(70)
+        assert moving.states[-1] == 'ramp_down'
+        moving.now_ns -= 60_000 * MS
+        moving.tick(60)
+        assert moving.quiet
 
 
 class TestFault:
