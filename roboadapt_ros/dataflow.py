@@ -128,7 +128,8 @@ class ActionChunk:
             normalised by the reader.
         """
         position = (time_ns - self.start_ns) / (self.period_s * 1e9) - 1.0
-        low = int(np.clip(np.floor(position), 0, len(self.actions) - 1))
-        high = min(low + 1, len(self.actions) - 1)
-        fraction = float(np.clip(position - low, 0.0, 1.0))
+        last = len(self.actions) - 1
+        low = int(min(max(position, 0.0), last))
+        high = min(low + 1, last)
+        fraction = min(max(position - low, 0.0), 1.0)
         return (1.0 - fraction) * self.actions[low] + fraction * self.actions[high]
