@@ -40,6 +40,7 @@ from roboadapt_ros.encoder.graphs import (
     runtime_version,
 )
 from roboadapt_ros.encoder.int8 import MAX_INT8_ERROR, quantise
+from roboadapt_ros.encoder.map_adapters import DOMAIN, write_out
 from roboadapt_ros.encoder.places import Arrays, BARE, graph_arrays, Places, stack
 from roboadapt_ros.encoder.session import Session
 from roboadapt_ros.encoder.torch_engine import TorchEngine
@@ -137,6 +138,7 @@ def trace(backbone: FrozenBackbone, places: Places) -> bytes:
     module.prepare(images[:1])
     example = example_tasks(backbone, places)[1] if places.positions else {}
     arrays = stack([example, example])
+    is_marked = backbone.chain.is_convolutional and places.has_blocks
     inputs = [torch.from_numpy(arrays[name]) for name in places.inputs()]
     stream = io.BytesIO()
     with warnings.catch_warnings():
@@ -154,25 +156,27 @@ def trace(backbone: FrozenBackbone, places: Places) -> bytes:
                 **_free_axes(places, is_maps=backbone.chain.is_convolutional),
             },
             opset_version=OPSET,
+            custom_opsets={DOMAIN: 1} if is_marked else {},
             dynamo=False,  # which needs one graph for batches of one task and another for mixed
         )
-    return _with_defaults(stream.getvalue())
+    model = onnx.load_from_string(stream.getvalue())
+    write_out(model)
+    _add_defaults(model)
+    written: bytes = model.SerializeToString()
+    return written
 
 
-def _with_defaults(content: bytes) -> bytes:
+def _add_defaults(model: onnx.ModelProto) -> None:
     """Make each adapter input one that may be left out: it is then zeros, no adapter.
 
     Adapter files of ONNX Runtime apply to such inputs.
     """
-    model = onnx.load_from_string(content)
     for value in model.graph.input:
         if value.name != 'images':
             shape = [axis.dim_value or 1 for axis in value.type.tensor_type.shape.dim]
             shape[-1] *= 9 if value.name.endswith('.mix.weight') else 1
             zeros = np.zeros(shape, np.float32)
             model.graph.initializer.append(onnx.numpy_helper.from_array(zeros, value.name))
-    written: bytes = model.SerializeToString()
-    return written
 
 
 def _free_axes(places: Places, *, is_maps: bool) -> dict[str, dict[int, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from roboadapt_ros.backbones.frozen import FrozenBackbone
 from roboadapt_ros.backbones.plain import plain_form
+from roboadapt_ros.encoder.map_adapters import DOMAIN, MARKER
 from roboadapt_ros.encoder.places import Places
 import torch
 from torch import nn
@@ -52,28 +53,19 @@ class AdaptedGraph(nn.Module):
         """Add a position's adapter to tokens (B, T, C) or maps (B, C, H, W)."""
         if not self.backbone.chain.is_convolutional:
             return x + self._bottleneck(x, position, values)
-        channels, height, width = (int(size) for size in x.shape[1:])
-        flat = x.reshape(-1, channels, height * width)
-        flat = flat + self._bottleneck(flat, position, values, (height, width))
-        return flat.reshape(-1, channels, height, width)
+        own = [values[name] for name in self.places.names(position)]
+        marked: torch.Tensor = _Marker.apply(x, [int(size) for size in x.shape[1:]], *own)
+        return marked
 
     def _bottleneck(
-        self,
-        x: torch.Tensor,
-        position: int,
-        values: dict[str, torch.Tensor],
-        size: tuple[int, int] = (0, 0),
+        self, x: torch.Tensor, position: int, values: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         """Return an adapter's output for tokens (B, T, C), or flat maps (B, C, H * W)."""
-        site, parts = self.places.site_name(position), self.places.parts(position)
-        own = {part: values[f'{site}.{part}'] for part in parts}
-        if 'weight' in own:
-            return self._product(x, own['weight']) + own['bias']
-        hidden = self._product(x, own['down.weight']) + own['down.bias']
-        if 'mix.weight' in own:
-            columns: torch.Tensor = _Neighbours.apply(hidden, *size)
-            hidden = torch.matmul(own['mix.weight'], columns)
-        return self._product(F.gelu(hidden), own['up.weight']) + own['up.bias']
+        own = [values[name] for name in self.places.names(position)]
+        if len(own) == 2:
+            return self._product(x, own[0]) + own[1]
+        hidden = self._product(x, own[0]) + own[1]
+        return self._product(F.gelu(hidden), own[2]) + own[3]
 
     def _product(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         is_maps = self.backbone.chain.is_convolutional
@@ -101,44 +93,18 @@ class AdaptedGraph(nn.Module):
         return groups.transpose(1, 2).reshape(-1, positions * pooled)
 
 
-class _Neighbours(torch.autograd.Function):
-    """The 3x3 neighbourhoods of flat maps, (B, h, H * W) to (B, 9 * h, H * W).
-
-    A convolution whose kernel differs from image to image is then one product of matrices.
-    Written for the graph by hand, where the number of channels is free.
-    """
+class _Marker(torch.autograd.Function):
+    """Stands for an adapter on maps; `map_adapters` writes the nodes."""
 
     @staticmethod
-    def forward(ctx: Any, flat: torch.Tensor, height: int, width: int) -> torch.Tensor:
-        """Compute the same with torch."""
-        del ctx
-        maps = F.pad(flat.unflatten(2, (height, width)), (1, 1, 1, 1))
-        views = [
-            maps[:, :, row : row + height, column : column + width]
-            for row in range(3)
-            for column in range(3)
-        ]
-        return torch.cat(views, 1).flatten(2)
+    def forward(
+        ctx: Any, x: torch.Tensor, sizes: list[int], *weights: torch.Tensor
+    ) -> torch.Tensor:
+        """Return something of the right shape."""
+        del ctx, sizes, weights
+        return x + 0.0
 
     @staticmethod
-    def symbolic(g: Any, flat: Any, height: int, width: int) -> Any:
-        """Return the graph's nodes."""
-
-        def constant(values: list[int]) -> Any:
-            return g.op('Constant', value_t=torch.tensor(values))
-
-        maps = g.op('Reshape', flat, constant([0, 0, height, width]))
-        padded = g.op('Pad', maps, constant([0, 0, 1, 1, 0, 0, 1, 1]))
-        views = [
-            g.op(
-                'Slice',
-                padded,
-                constant([row, column]),
-                constant([row + height, column + width]),
-                constant([2, 3]),
-            )
-            for row in range(3)
-            for column in range(3)
-        ]
-        joined = g.op('Concat', *views, axis_i=1)
-        return g.op('Reshape', joined, constant([0, -1, height * width]))
+    def symbolic(g: Any, x: Any, sizes: list[int], *weights: Any) -> Any:
+        """Return the marker, of the map's own shape."""
+        return g.op(f'{DOMAIN}::{MARKER}', x, *weights, sizes_i=sizes).setType(x.type())

@@ -67,6 +67,11 @@ class Places:
         """True when the final map has a linear adapter."""
         return self.depth + 1 in self.positions and self.top_kind is TopKind.LINEAR
 
+    @property
+    def has_blocks(self) -> bool:
+        """True when there are adapters before the final map."""
+        return any(position <= self.depth for position in self.positions)
+
     def has_mix(self, position: int) -> bool:
         """Return whether a position's bottleneck has a 3x3 convolution."""
         return self.kernel > 1 and position <= self.depth
@@ -86,11 +91,12 @@ class Places:
 
     def inputs(self) -> tuple[str, ...]:
         """Return the names of the adapter inputs, in order."""
-        return tuple(
-            f'{self.site_name(position)}.{part}'
-            for position in self.positions
-            for part in self.parts(position)
-        )
+        return tuple(name for position in self.positions for name in self.names(position))
+
+    def names(self, position: int) -> tuple[str, ...]:
+        """Return the names of one position's inputs, in order."""
+        site = self.site_name(position)
+        return tuple(f'{site}.{part}' for part in self.parts(position))
 
 
 BARE = Places()
