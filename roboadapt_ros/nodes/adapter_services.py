@@ -12,7 +12,7 @@ from roboadapt_interfaces.srv import (
     SwitchAdapter,
     VerifyBase,
 )
-from roboadapt_ros.backbones.frozen import BaseCheck
+from roboadapt_ros.backbones.check import BaseCheck
 from roboadapt_ros.encoder.task_encoder import Activation, TaskEncoder
 from roboadapt_ros.errors import ConfigError, RoboAdaptError, UnknownNameError
 from roboadapt_ros.nodes.parameters import EncoderParameters
