@@ -20,8 +20,6 @@ from roboadapt_ros.encoder.select import load_engine
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.learning.progress import Progress, silent
 
-PEER_FIGURES = ('peft_mixed', 'adapters_mixed')
-
 
 @dataclass(frozen=True, kw_only=True)
 class BatchConfig:
@@ -59,8 +57,8 @@ def run(config: BatchConfig, progress: Progress = silent) -> BenchResult:
     notes: tuple[str, ...] = ()
     if config.peers:
         progress(0, 0, 'measuring the peers')
-        found = peers.measure(['forward'], rounds=config.rounds, threads=config.threads)
-        figures |= {n: v for n, v in found.items() if n.startswith(PEER_FIGURES)}
+        found = peers.measure(['mixed'], rounds=config.rounds, threads=config.threads)
+        figures |= found
         notes = () if found else (peers.HOW_TO_INSTALL,)
     return BenchResult(bench='batch', figures=figures, notes=notes)
 

@@ -26,7 +26,6 @@ from roboadapt_ros.learning.progress import Progress, silent
 BATCHES = (1, 8)
 QUANTISED = 'vit'
 """Family that is run in 8 bits."""
-PEER_FIGURES = ('peft_batch', 'adapters_batch')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +74,7 @@ def run(config: EncoderConfig, progress: Progress = silent) -> BenchResult:
     if config.peers:
         progress(0, 0, 'measuring the peers')
         found = peers.measure(['forward'], rounds=config.rounds, threads=config.threads)
-        figures |= {n: v for n, v in found.items() if n.startswith(PEER_FIGURES)}
+        figures |= found
         notes += [] if found else [peers.HOW_TO_INSTALL]
     return BenchResult(bench='encoder', figures=figures, notes=tuple(notes))
 

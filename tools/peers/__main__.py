@@ -41,47 +41,43 @@ Forward = Callable[[torch.Tensor], object]
 
 
 def forward(rounds: int) -> Figures:
-    """Return what an adapter costs a forward pass: one task's, and eight in one batch."""
-    lora = lora_model()
-    figures = _compare(
-        'peft',
-        bare=timm_model(),
-        one=lora,
-        mixed=lambda pixels: lora(pixels, adapter_names=list(TASKS)),
-        rounds=rounds,
-    )
-    model = adapters_model()
-    split = BatchSplit(*TASKS, batch_sizes=[1] * len(TASKS))
-
-    def under(active: str | BatchSplit) -> Forward:
-        def run(pixels: torch.Tensor) -> object:
-            with adapters.AdapterSetup(active):
-                return model(pixels)
-
-        return run
-
-    return figures | _compare(
-        'adapters',
-        bare=vit_model(),
-        one=under(TASKS[0]),
-        mixed=under(split),
-        rounds=rounds,
-    )
-
-
-def _compare(peer: str, *, bare: Forward, one: Forward, mixed: Forward, rounds: int) -> Figures:
+    """Return what one task's adapter costs a forward pass."""
     figures: Figures = {}
     for batch in (1, len(TASKS)):
-        pixels = torch.randn(batch, 3, SIZE, SIZE)
-        subjects = {'bare': bare, 'one': one}
-        if batch == len(TASKS):
-            subjects['mixed'] = mixed
-        calls = {name: partial(run, pixels) for name, run in subjects.items()}
-        timings = interleave(calls, rounds=rounds)
-        figures |= timings.figures(f'{peer}_batch{batch}', 'one', 'bare')
-        if batch == len(TASKS):
-            figures |= timings.figures(f'{peer}_mixed{batch}', 'mixed', 'bare')
+        figures |= _compare('peft', f'batch{batch}', timm_model(), lora_model(), batch, rounds)
+        adapted = _under(adapters_model(), TASKS[0])
+        figures |= _compare('adapters', f'batch{batch}', vit_model(), adapted, batch, rounds)
     return figures
+
+
+def mixed(rounds: int) -> Figures:
+    """Return what every task's adapter costs in one batch, a frame for each."""
+    batch, lora = len(TASKS), lora_model()
+    by_name = partial(lora, adapter_names=list(TASKS))
+    split = _under(adapters_model(), BatchSplit(*TASKS, batch_sizes=[1] * batch))
+    name = f'mixed{batch}'
+    return {
+        **_compare('peft', name, timm_model(), by_name, batch, rounds),
+        **_compare('adapters', name, vit_model(), split, batch, rounds),
+    }
+
+
+def _under(model: torch.nn.Module, active: str | BatchSplit) -> Forward:
+    """Return the forward pass of the adapters library with something active."""
+
+    def run(pixels: torch.Tensor) -> object:
+        with adapters.AdapterSetup(active):
+            return model(pixels)
+
+    return run
+
+
+def _compare(
+    peer: str, name: str, bare: Forward, adapted: Forward, batch: int, rounds: int
+) -> Figures:
+    pixels = torch.randn(batch, 3, SIZE, SIZE)
+    calls = {'bare': partial(bare, pixels), 'adapted': partial(adapted, pixels)}
+    return interleave(calls, rounds=rounds).figures(f'{peer}_{name}', 'adapted', 'bare')
 
 
 def switch(rounds: int) -> Figures:
@@ -168,7 +164,7 @@ def adapters_model() -> torch.nn.Module:
     return model.eval()
 
 
-PARTS = {'forward': forward, 'switch': switch}
+PARTS = {'forward': forward, 'mixed': mixed, 'switch': switch}
 
 
 def main() -> None:
