@@ -82,8 +82,12 @@ def find_choice(path: Path, threads: int) -> Choice | None:
     return None
 
 
-EXACT = {EngineKind.TORCH: 'torch', EngineKind.ONNX: 'onnxruntime'}
-"""The engines that compute in float32, and the names of their libraries."""
+EXACT = {
+    EngineKind.TORCH: 'torch',
+    EngineKind.ONNX: 'onnxruntime',
+    EngineKind.CUDA: 'torch on the GPU',
+}
+"""The engines that compute in float32, and what the figures call them."""
 
 
 def choice_name(threads: int) -> str:

@@ -20,11 +20,16 @@ from roboadapt_ros.backbones.check import BaseCheck
 from roboadapt_ros.encoder.engine import AdapterHandle, Images
 from roboadapt_ros.encoder.rows import RowAdapters
 from roboadapt_ros.encoder.torch_engine import own, TorchEngine
-from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.errors import EngineError
 import torch
 
 WARM_UP_RUNS = 3
 """Runs before a capture, so that libraries choose their kernels outside of it."""
+
+
+def torch_sees_gpu() -> bool:
+    """Return whether there is a GPU that torch can use."""
+    return torch.cuda.is_available()
 
 
 @dataclass
@@ -51,11 +56,13 @@ class CudaEngine(TorchEngine):
             half: Compute in bfloat16; features then differ by about a per cent.
 
         Raises:
-            ConfigError: torch sees no GPU.
+            EngineError: torch sees no GPU.
             RoboAdaptError: The backbone is unreadable or not intact.
         """
-        if not torch.cuda.is_available():
-            raise ConfigError('engine', 'cuda', 'needs an NVIDIA GPU; choose torch, onnx or auto')
+        if not torch_sees_gpu():
+            raise EngineError(
+                'cuda', 'torch sees no NVIDIA GPU', "Check nvidia-smi, or name 'torch' or 'onnx'."
+            )
         super().__init__(path, threads=1)
         self._released = super().check()
         self._dtype = torch.bfloat16 if half else torch.float32

@@ -30,6 +30,11 @@ class EngineKind(Enum):
     AUTO = 'auto'
     """The fastest exact one on this machine, measured at start."""
     TORCH = 'torch'
+    """On the CPU, float32."""
+    CUDA = 'cuda'
+    """torch on an NVIDIA GPU, float32, CUDA graphs."""
+    CUDA_HALF = 'cuda_half'
+    """The same in bfloat16: faster, not exact."""
     ONNX = 'onnx'
     """ONNX Runtime, float32."""
     ONNX_INT8 = 'onnx_int8'

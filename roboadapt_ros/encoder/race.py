@@ -12,6 +12,7 @@ import time
 import numpy as np
 from roboadapt_ros.config import save_json
 from roboadapt_ros.encoder.choice import Choice, choice_name, EXACT, IMAGES, libraries
+from roboadapt_ros.encoder.cuda_engine import CudaEngine, torch_sees_gpu
 from roboadapt_ros.encoder.engine import Engine, EngineKind
 from roboadapt_ros.encoder.export import (
     example_layouts,
@@ -87,6 +88,8 @@ def race(path: Path, threads: int) -> Choice:
         EngineKind.TORCH: torch,
         EngineKind.ONNX: OnnxEngine(path, threads=threads),
     }
+    if torch_sees_gpu():
+        engines[EngineKind.CUDA] = CudaEngine(path)
     side = torch.manifest.image_size
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, side, side, 3), dtype=np.uint8)
     figures = time_by_turns(
@@ -98,7 +101,7 @@ def race(path: Path, threads: int) -> Choice:
         machine=machine_name(),
         threads=threads,
         versions=libraries(),
-        winner=min(EXACT, key=lambda kind: figures[EXACT[kind]]),
+        winner=min(engines, key=lambda kind: figures[EXACT[kind]]),
         milliseconds=figures,
     )
     save_json(choice, store.writable / choice_name(threads))

@@ -68,6 +68,10 @@ def load_engine(
         from roboadapt_ros.encoder.torch_engine import TorchEngine
 
         return TorchEngine(path, threads=threads)
+    if kind in (EngineKind.CUDA, EngineKind.CUDA_HALF):
+        from roboadapt_ros.encoder.cuda_engine import CudaEngine
+
+        return CudaEngine(path, half=kind is EngineKind.CUDA_HALF)
     try:
         from roboadapt_ros.encoder.onnx_engine import OnnxEngine
     except ModuleNotFoundError as error:

@@ -7,7 +7,7 @@ import pytest
 from roboadapt_ros.adapters.bottleneck import TaskAdapters
 from roboadapt_ros.encoder.cuda_engine import CudaEngine
 from roboadapt_ros.encoder.torch_engine import TorchEngine
-from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.errors import EngineError
 from tiny import FAMILIES, make_backbone, SIZE
 import torch
 
@@ -32,7 +32,7 @@ def adapters(engine: TorchEngine, seed: int):
 @pytest.mark.skipif(torch.cuda.is_available(), reason='torch sees a GPU')
 def test_without_a_gpu_it_says_so(tmp_path) -> None:
     make_backbone(tmp_path)
-    with pytest.raises(ConfigError, match='NVIDIA GPU'):
+    with pytest.raises(EngineError, match='NVIDIA GPU'):
         CudaEngine(tmp_path / 'backbones' / 'tiny')
 
 
