@@ -1,5 +1,6 @@
 """The whole graph in processes of its own: motion, switches, faults, bad input."""
 
+from dataclasses import replace
 import shutil
 import signal
 import time
@@ -32,6 +33,7 @@ def graph(models, tmp_path_factory):
     own = tmp_path_factory.mktemp('graph')
     shutil.copytree(models, own / 'models')
     rig = load_rig('sim')
+    rig = replace(rig, nodes={**rig.nodes, 'encoder': {'engine': 'torch'}})  # no race at start
     running = Graph(
         rig, log_dir=own / 'log', domain_id=find_free_domain(), models_dir=own / 'models'
     )
