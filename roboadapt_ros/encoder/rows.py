@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.adapters.layout import AdapterLayout, Site, TopKind
+from roboadapt_ros.adapters.layout import AdapterLayout, Shapes, Site, TopKind
 from roboadapt_ros.encoder.engine import AdapterHandle
 import torch
 
@@ -24,7 +24,8 @@ class SiteWeights:
 
     site: Site
     weights: Mapping[str, torch.Tensor]
-    """By what follows the site's name: 'down.weight' or, linear, 'weight'."""
+    """By what follows the site's name: 'down.weight' or, linear, 'weight'. 'up' is (channels_out,
+    1 + hidden): the bias, then the weight."""
 
     @property
     def is_linear(self) -> bool:
@@ -60,14 +61,14 @@ class RowFormat:
     def __init__(self, layout: AdapterLayout, device: torch.device, dtype: torch.dtype):
         """Create rows of a layout on a device."""
         self.layout = layout
-        self._shapes = layout.shapes()
+        self._shapes = _row_shapes(layout)
         size = sum(math.prod(shape) for shape in self._shapes.values())
         self._zeros = torch.zeros(size, device=device, dtype=dtype)
         """The row of no adapters at all."""
 
     def pack(self, tensors: Mapping[str, npt.NDArray[np.float32]]) -> RowAdapters:
         """Copy one task's tensors into a row of its own."""
-        flat = np.concatenate([tensors[name].reshape(-1) for name in self._shapes] or [_EMPTY])
+        flat = np.concatenate([_part(tensors, name) for name in self._shapes] or [_EMPTY])
         row = torch.from_numpy(flat).to(self._zeros)
         return RowAdapters(self.layout, row.nbytes, row, self._split(row))
 
@@ -98,6 +99,24 @@ class RowFormat:
 
 
 _EMPTY = np.zeros(0, np.float32)
+
+
+def _row_shapes(layout: AdapterLayout) -> Shapes:
+    """Return what a row holds by name: a layout's tensors, up-projections with their bias."""
+    shapes: Shapes = {}
+    for name, shape in layout.shapes().items():
+        if name.endswith('.up.weight'):
+            shapes[name.removesuffix('.weight')] = (shape[0], 1 + shape[1])
+        elif not name.endswith('.up.bias'):
+            shapes[name] = shape
+    return shapes
+
+
+def _part(tensors: Mapping[str, npt.NDArray[np.float32]], name: str) -> npt.NDArray[np.float32]:
+    """Return the values of one part of a row, flat."""
+    if not name.endswith('.up'):
+        return tensors[name].reshape(-1)
+    return np.column_stack([tensors[f'{name}.bias'], tensors[f'{name}.weight']]).reshape(-1)
 
 
 def merge(batches: Sequence[tuple[Sequence[int], Sites]], tasks: int) -> Sites:
@@ -134,7 +153,7 @@ def _stack(
         'down.weight': (hidden, *rest),
         'down.bias': (hidden,),
         'mix.weight': (hidden, hidden, *rest[1:]),
-        'up.weight': (example.shape[1], hidden),
+        'up': (example.shape[1], 1 + hidden),
     }.get(name, tuple(example.shape[1:]))
     stacked = example.new_zeros(tasks, *shape)
     for places, weights in present:
