@@ -15,16 +15,17 @@ PACKAGE = ROOT / 'roboadapt_ros'
 MODULES = sorted(PACKAGE.rglob('*.py'))
 
 BASE = {'errors', 'specs', 'config', 'contract', 'dataflow'}
-CORE = {'backbones', 'adapters', 'encoder', 'policy', 'control', 'sim2real', 'sim'}
+CORE = {'backbones', 'adapters', 'encoder', 'policy', 'control', 'sim2real', 'sim', 'doctor'}
 UPPER = {'learning', 'evaluation'}
 EDGE = {'ros', 'nodes', 'bringup', 'bench', 'cli'}
 
 MAY_IMPORT = {
     **dict.fromkeys(BASE, BASE),
     **dict.fromkeys(CORE, BASE | CORE),
+    'doctor': BASE | {'control', 'doctor'},
     **dict.fromkeys(UPPER, BASE | CORE | UPPER),
     'ros': BASE | {'sim2real', 'ros'},
-    'bringup': BASE | {'control', 'sim2real', 'ros', 'bringup'},
+    'bringup': BASE | {'control', 'sim2real', 'doctor', 'ros', 'bringup'},
     'nodes': BASE | CORE | {'ros', 'nodes', 'bringup'},
     'bench': BASE | CORE | UPPER | {'ros', 'bringup', 'bench'},
     'cli': BASE | CORE | UPPER | {'ros', 'bringup', 'bench', 'cli'},

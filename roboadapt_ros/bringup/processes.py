@@ -171,7 +171,7 @@ class _Builder:
             raise ConfigError(
                 f'cameras.{camera.name}.driver', camera.driver, f'must be a YAML file ({error})'
             ) from error
-        remaps = (('image_raw', camera.image), ('camera_info', _info_topic(camera)))
+        remaps = (('image_raw', camera.image), ('camera_info', info_topic(camera)))
         name = f'camera_{camera.name}'
         return self._describe('camera', {**settings, 'camera': camera.name}, remaps, name=name)
 
@@ -183,7 +183,7 @@ class _Builder:
         remaps: list[tuple[str, str]] = []
         for camera in self._rig.cameras:
             remaps.append((f'cameras/{camera.name}/{leaf}', camera.image + suffix))
-            remaps.append((f'cameras/{camera.name}/camera_info', _info_topic(camera)))
+            remaps.append((f'cameras/{camera.name}/camera_info', info_topic(camera)))
         return tuple(remaps)
 
     def _only_backbone(self) -> str:
@@ -216,6 +216,6 @@ class _Builder:
         )
 
 
-def _info_topic(camera: CameraNames) -> str:
+def info_topic(camera: CameraNames) -> str:
     """Return the CameraInfo topic: by convention beside the image."""
     return camera.camera_info or f'{camera.image.rpartition("/")[0]}/camera_info'

@@ -29,6 +29,10 @@ COMMANDS: Mapping[str, Entry] = {
         summary='start the graph of a rig and keep it running',
         target='roboadapt_ros.cli.up:command',
     ),
+    'doctor': Entry(
+        summary='check a rig, its host and its graph, and say how to fix what is wrong',
+        target='roboadapt_ros.cli.doctor:command',
+    ),
     'switch': Entry(
         summary='switch the running graph to a task',
         target='roboadapt_ros.cli.switch:switch_command',

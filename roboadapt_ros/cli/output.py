@@ -78,7 +78,9 @@ def print_table(
     console.print(table)
 
 
-def write_json(path: Path, content: Mapping[str, Any], *, option: str = '--json') -> None:
+def write_json(
+    path: Path, content: Mapping[str, Any] | Sequence[Any], *, option: str = '--json'
+) -> None:
     """Write `content` to `path`, whole or not at all.
 
     Raises:

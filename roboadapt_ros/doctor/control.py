@@ -1,0 +1,237 @@
+"""The arm: joints, limits, frames, errors, and the controllers that would move it."""
+
+from __future__ import annotations
+
+import numpy as np
+from roboadapt_ros.control.limits import robot_limits
+from roboadapt_ros.doctor.facts import ArmState, Controller, GraphFacts, RigFacts, Topic
+from roboadapt_ros.doctor.finding import Finding, info, ok, Severity, skipped
+
+NEAR_RAD = 0.1
+"""A joint this near to its limit has no room for a task [rad]."""
+HAND_TOLERANCE_M = 0.005
+LIMIT_TOLERANCE = 1e-3
+
+
+def check_control(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
+    """Return what the arm and its controllers say."""
+    findings = [*_robot(graph), *_base(graph), *_controllers(rig, graph)]
+    if graph.arm is None:
+        reason = f'no joint state came on {rig.joint_states}'
+        return [*findings, skipped('joints', rig.joint_states, reason)]
+    return [*findings, *_joints(rig, graph.arm), *_limits(rig, graph), *_frames(rig, graph.arm)]
+
+
+def _robot(graph: GraphFacts) -> list[Finding]:
+    if graph.robot_problem is None:
+        return []
+    return [
+        Finding(
+            check='robot_error',
+            subject='robot',
+            severity=Severity.ERROR,
+            found=graph.robot_problem,
+            rule='the arm is idle or moving, without errors',
+            fix='remove the cause, release the user stop, then: ros2 action send_goal '
+            '/action_server/error_recovery franka_msgs/action/ErrorRecovery "{}" (simulated: '
+            'ros2 service call /sim_rig/recover std_srvs/srv/Trigger)',
+        )
+    ]
+
+
+def _base(graph: GraphFacts) -> list[Finding]:
+    if graph.active_task is None:
+        return []
+    if graph.base_intact:
+        return [ok('base', 'encoder', f"intact; serving '{graph.active_task or 'no task'}'")]
+    return [
+        Finding(
+            check='base',
+            subject='encoder',
+            severity=Severity.ERROR,
+            found="the backbone's tensors or probe features have changed",
+            rule='adapters are served over the base they were trained on, bit for bit',
+            fix='roboadapt backbones verify; then start the graph again',
+        )
+    ]
+
+
+def _controllers(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
+    """Judge the controller that listens to the targets."""
+    if rig.simulated:
+        return [skipped('controller', rig.target_joint, 'the simulated rig has no controllers')]
+    if graph.controllers is None:
+        fix = 'sudo apt install ros-$ROS_DISTRO-controller-manager-msgs, or look yourself: '
+        fix += 'ros2 control list_controllers'
+        return [skipped('controller', rig.target_joint, graph.controllers_reason, fix)]
+    topic = graph.topics.get(rig.target_joint, Topic(name=rig.target_joint))
+    listeners = {endpoint.node.rpartition('/')[2] for endpoint in topic.subscribers}
+    chosen = [c for c in graph.controllers if c.name in listeners]
+    if not chosen:
+        known = ', '.join(f'{c.name} ({c.state})' for c in graph.controllers) or 'none'
+        return [
+            Finding(
+                check='controller',
+                subject=rig.target_joint,
+                severity=Severity.ERROR,
+                found=f'no controller listens; there are: {known}',
+                rule='the controller that takes the targets is loaded and active',
+                fix='ros2 control switch_controllers --activate NAME; its topic must be '
+                f'{rig.target_joint}, as in the rig file',
+            )
+        ]
+    return [_controller(rig, controller) for controller in chosen]
+
+
+def _controller(rig: RigFacts, controller: Controller) -> Finding:
+    found = f'{controller.state}, claims {", ".join(controller.claimed) or "nothing"}'
+    joints = {claim.rpartition('/')[0] for claim in controller.claimed}
+    kinds = {claim.rpartition('/')[2] for claim in controller.claimed}
+    missing = [name for name in rig.joint_names if name not in joints]
+    if controller.state != 'active' or missing:
+        return Finding(
+            check='controller',
+            subject=controller.name,
+            severity=Severity.ERROR,
+            found=found,
+            rule=f'active, with {", ".join(rig.joint_names)} claimed',
+            fix=f'ros2 control switch_controllers --activate {controller.name}; deactivate what '
+            'holds its joints (ros2 control list_hardware_interfaces)',
+        )
+    if kinds & {'position', 'velocity'}:
+        return Finding(
+            check='controller',
+            subject=controller.name,
+            severity=Severity.WARNING,
+            found=found,
+            rule='targets at 100 Hz on a position or velocity interface end in '
+            'joint_motion_generator_*_discontinuity; an impedance controller claims effort '
+            '(https://github.com/frankarobotics/franka_ros2/issues/168)',
+            fix='use a joint impedance controller (crisp_controllers, gello_software) and name '
+            'its topic in arm.target_joint of the rig file',
+        )
+    return ok('controller', controller.name, found)
+
+
+def _joints(rig: RigFacts, arm: ArmState) -> list[Finding]:
+    """Judge the names in joint states."""
+    if arm.q is None:
+        missing = [name for name in rig.joint_names if name not in arm.names]
+        return [
+            Finding(
+                check='joints',
+                subject=rig.joint_states,
+                severity=Severity.ERROR,
+                found=f'{", ".join(arm.names)}: without {", ".join(missing) or "positions"}',
+                rule=f'the rig file names {", ".join(rig.joint_names)}',
+                fix='correct arm.joint_names (franka_ros2: <arm_prefix><robot_type>_joint1 ..) or '
+                'the topic in the rig file',
+            )
+        ]
+    order = [name for name in arm.names if name in rig.joint_names]
+    if tuple(order) != rig.joint_names:
+        text = f'they come as {", ".join(order)}; joints are read by name, so that is no matter'
+        return [info('joints', rig.joint_states, text)]
+    return [ok('joints', rig.joint_states, f'{order[0]} .. {order[-1]}')]
+
+
+def _limits(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
+    """Judge the pose against the robot's limits, and the limits against its description."""
+    limits, findings = robot_limits(rig.robot), []
+    q = graph.arm.q if graph.arm is not None else None
+    if q is not None:
+        room = np.minimum(q - limits.q_min, limits.q_max - q)
+        joint = int(np.argmin(room))
+        found = f'{rig.joint_names[joint]} is {room[joint]:+.2f} rad from its limit'
+        if not room[joint] >= NEAR_RAD:  # so that a NaN is no good pose
+            findings.append(
+                Finding(
+                    check='limits',
+                    subject=rig.joint_names[joint],
+                    severity=Severity.WARNING if room[joint] >= 0 else Severity.ERROR,
+                    found=found,
+                    rule=f'{limits.q_min[joint]:g} to {limits.q_max[joint]:g} rad for '
+                    f"'{rig.robot}', with {NEAR_RAD:g} rad to spare",
+                    fix='move the arm by hand (or in Desk) away from the limit; check `robot` in '
+                    'the rig file',
+                )
+            )
+        else:
+            findings.append(ok('limits', rig.robot, found))
+    return [*findings, *_description(rig, graph)]
+
+
+def _description(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
+    """Judge whether the robot description allows less than the table of limits."""
+    limits, narrower = robot_limits(rig.robot), []
+    for index, name in enumerate(rig.joint_names):
+        if name not in graph.urdf_limits:
+            continue
+        low, high, speed = graph.urdf_limits[name]
+        if low > limits.q_min[index] + LIMIT_TOLERANCE:
+            narrower.append(f'{name} from {low:g} (here {limits.q_min[index]:g}) rad')
+        if high < limits.q_max[index] - LIMIT_TOLERANCE:
+            narrower.append(f'{name} to {high:g} (here {limits.q_max[index]:g}) rad')
+        if 0 < speed < limits.dq_max[index] - LIMIT_TOLERANCE:
+            narrower.append(f'{name} {speed:g} (here {limits.dq_max[index]:g}) rad/s')
+    if not graph.urdf_limits:
+        return [skipped('limits', 'robot_description', 'none is published')]
+    if not narrower:
+        return [ok('limits', 'robot_description', f"allows what the table of '{rig.robot}' does")]
+    return [
+        Finding(
+            check='limits',
+            subject='robot_description',
+            severity=Severity.WARNING,
+            found='; '.join(narrower),
+            rule="the governor's limits lie within the robot's own",
+            fix='check `robot` in the rig file; lower governor.velocity_scale, and keep tasks '
+            'away from the ends of these joints',
+        )
+    ]
+
+
+def _frames(rig: RigFacts, arm: ArmState) -> list[Finding]:
+    """Judge where the hand is, in whose frame."""
+    findings = []
+    if arm.hand_m is not None:
+        findings.append(_workspace(rig, arm.hand_m))
+    if arm.reported_hand_m is None:
+        reason = "the rig's pose of the hand was not seen"
+        return [*findings, skipped('frame', 'hand', reason, 'arm.current_pose in the rig file')]
+    if arm.hand_m is None:
+        return findings
+    distance_m = float(np.linalg.norm(arm.reported_hand_m - arm.hand_m))
+    found = f'{1e3 * distance_m:.1f} mm between current_pose ({arm.pose_frame}) and the joints'
+    if distance_m <= HAND_TOLERANCE_M:
+        return [*findings, ok('frame', 'hand', found)]
+    return [
+        *findings,
+        Finding(
+            check='frame',
+            subject='hand',
+            severity=Severity.WARNING,
+            found=found,
+            rule=f'within {1e3 * HAND_TOLERANCE_M:g} mm, both for the TCP of the Franka hand in '
+            "the arm's base frame",
+            fix='set the end effector to Franka Hand in Desk (or call '
+            'service_server/set_tcp_frame), and let current_pose be in the base frame',
+        ),
+    ]
+
+
+def _workspace(rig: RigFacts, hand_m: np.ndarray) -> Finding:
+    low, high = np.array(rig.workspace_m[0]), np.array(rig.workspace_m[1])
+    text = ', '.join(f'{value:.3f}' for value in hand_m)
+    found = f'the hand is at ({text}) m'
+    if ((hand_m >= low) & (hand_m <= high)).all():
+        return ok('workspace', 'governor', found)
+    return Finding(
+        check='workspace',
+        subject='governor',
+        severity=Severity.WARNING,
+        found=found,
+        rule=f'the governor keeps it between {rig.workspace_m[0]} and {rig.workspace_m[1]} m',
+        fix='move the hand into the box, or widen nodes.governor.workspace_low_m and '
+        'workspace_high_m in the rig file',
+    )
