@@ -26,7 +26,7 @@ class TaskFacts:
     name: str
     contract: Contract
     references: Mapping[str, Rgb] = field(default_factory=dict)
-    """Camera -> (H, W, 3) uint8 RGB, what it saw in training."""
+    """Camera -> (H, W, 3) uint8 RGB, what it saw in training, cropped."""
 
 
 def check_contract(rig: RigFacts, graph: GraphFacts, task: TaskFacts | None) -> list[Finding]:
@@ -145,7 +145,7 @@ def _camera(task: TaskFacts, camera: CameraContract, picture: Picture) -> list[F
     reference = task.references.get(camera.name)
     if reference is None or picture.rgb is None:
         findings.append(skipped('contract_colour', camera.name, 'no pair of pictures to compare'))
-    elif colours_look_swapped(picture.rgb, reference):
+    elif colours_look_swapped(_cropped(picture.rgb, camera), reference):
         findings.append(
             Finding(
                 check='contract_colour',
@@ -160,6 +160,14 @@ def _camera(task: TaskFacts, camera: CameraContract, picture: Picture) -> list[F
     else:
         findings.append(ok('contract_colour', camera.name, 'as in the package'))
     return findings
+
+
+def _cropped(rgb: Rgb, camera: CameraContract) -> Rgb:
+    """Return the part the task sees; the whole of a picture of another size."""
+    if rgb.shape[:2] != (camera.height, camera.width):
+        return rgb
+    left, top, width, height = camera.crop
+    return rgb[top : top + height, left : left + width]
 
 
 def _intrinsics(task: TaskFacts, camera: CameraContract, picture: Picture) -> list[Finding]:

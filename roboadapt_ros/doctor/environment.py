@@ -124,7 +124,7 @@ def _vendors(graph: GraphFacts | None) -> list[Finding]:
         Finding(
             check='vendors',
             subject='DDS',
-            severity=Severity.ERROR,
+            severity=Severity.WARNING,
             found=text,
             rule='services between DDS implementations do not work reliably, and large images '
             'leave shared memory',

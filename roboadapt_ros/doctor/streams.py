@@ -112,9 +112,11 @@ def _silent(rig: RigFacts, graph: GraphFacts, stream: Stream) -> Finding:
 def _driver_fix(rig: RigFacts, graph: GraphFacts, rule: StreamRule, start: str) -> str:
     if any(camera.topic == rule.topic and camera.has_driver for camera in rig.cameras):
         return start
-    kind = rule.topic.rpartition('/')[2]
+    kind, known = rule.topic.rpartition('/')[2], {other.rule.topic for other in graph.streams}
     similar = sorted(
-        name for name, topic in graph.topics.items() if name.endswith(kind) and topic.publishers
+        name
+        for name, topic in graph.topics.items()
+        if name.endswith(kind) and topic.publishers and name not in known
     )
     there = f'; there are: {", ".join(similar[:4])}' if similar else ''
     return f'start its driver, or correct the name (or `namespace`) in the rig file{there}'
