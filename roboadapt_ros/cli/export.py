@@ -103,7 +103,8 @@ def _export(
 ) -> list[tuple[str, ...]]:
     """Export one backbone for its tasks; return the table's rows."""
     from roboadapt_ros.backbones.manifest import backbone_path
-    from roboadapt_ros.encoder.export import export_graph, usual_places
+    from roboadapt_ros.encoder.examples import TaskTensors
+    from roboadapt_ros.encoder.export import export_graph, export_int8, usual_places
     from roboadapt_ros.encoder.graphs import graph_name, GraphStore
     from roboadapt_ros.encoder.places import Places
     from roboadapt_ros.encoder.race import compare
@@ -114,14 +115,18 @@ def _export(
     store = GraphStore(path, engine.manifest)
     wanted = dict.fromkeys(usual_places(engine.backbone))
     wanted |= dict.fromkeys(Places.of(package.manifest.adapters) for package in packages)
+    tasks = [TaskTensors(p.manifest.adapters, p.part('adapters')) for p in packages]
     rows = []
     with store.exporting() as folder:
         if options.out is not None:
             folder = _folder(options.out / name)
         for places in wanted:
-            for int8 in (False, True)[: 1 + options.int8]:
-                record = export_graph(path, engine, places, folder, int8=int8)
-                file = folder / f'{graph_name(places, int8=int8)}.onnx'
+            over = [t for t in tasks if Places.of(t.layout) == places]
+            records = [export_graph(path, engine, places, folder)]
+            if options.int8:
+                records.append(export_int8(path, engine, places, folder, over))
+            for record in records:
+                file = folder / f'{graph_name(places, int8=record.int8)}.onnx'
                 times = compare(engine, places, file.read_bytes(), options.threads)
                 rows.append(_row(record, file, times))
         if options.out is not None:

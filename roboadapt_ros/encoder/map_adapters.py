@@ -24,8 +24,15 @@ RUNTIME = 'com.microsoft'
 _SINGLE = 'is_one_task'
 
 
-def write_out(model: onnx.ModelProto) -> None:
-    """Replace every marker of a graph by its nodes, in place."""
+def write_out(model: onnx.ModelProto, *, branches: bool) -> None:
+    """Replace every marker of a graph by its nodes, in place.
+
+    Args:
+        model: The graph.
+        branches: Write both forms and the choice between them; else only the form for a task
+            per image, which serves one task as well. What rounds graphs to 8 bits, and what
+            runs them, can't be trusted with branches.
+    """
     graph = model.graph
     markers = [node for node in graph.node if (node.domain, node.op_type) == (DOMAIN, MARKER)]
     if not markers:
@@ -33,9 +40,13 @@ def write_out(model: onnx.ModelProto) -> None:
     nodes: list[onnx.NodeProto] = []
     batch = graph.input[0].type.tensor_type.shape.dim[0].dim_param
     for node in graph.node:
-        if node == markers[0]:
-            nodes += _decision(node.input[1])
-        nodes.append(_choice(node, batch) if node in markers else node)
+        if node not in markers:
+            nodes.append(node)
+        elif branches:
+            nodes += _decision(node.input[1]) if node == markers[0] else []
+            nodes.append(_choice(node, batch))
+        else:
+            nodes += _Branch(node, batch, 'each').inline()
     for marker in markers:
         shape: list[str | int | None] = [batch, *_sizes(marker)]
         graph.value_info.append(
@@ -77,7 +88,7 @@ class _Branch:
 
     def __init__(self, marker: onnx.NodeProto, batch: str, name: str):
         self.prefix, self.batch = f'{marker.name}/{name}', batch
-        self.sizes = _sizes(marker)
+        self.sizes, self.result = _sizes(marker), marker.output[0]
         self.x, self.down, self.down_bias, *mix, self.up, self.up_bias = marker.input
         self.mix = mix[0] if mix else None
         self.nodes: list[onnx.NodeProto] = []
@@ -106,6 +117,12 @@ class _Branch:
         hidden = self.op('Gelu', hidden, domain=RUNTIME)
         change = self.op('Add', self.op('MatMul', self.up, hidden), self.up_bias)
         return self.graph(self.reshape(self.op('Add', flat, change), [0, channels, height, width]))
+
+    def inline(self) -> list[onnx.NodeProto]:
+        """Return the nodes of `mixed`, for the place of the marker itself."""
+        self.mixed()
+        self.nodes[-1].output[0] = self.result
+        return self.nodes
 
     def neighbours(self, flat: str) -> str:
         """Return the 3x3 neighbourhoods of flat maps, (B, h, H * W) to (B, 9 * h, H * W)."""

@@ -1,0 +1,50 @@
+"""How far a graph's features are from torch's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from roboadapt_ros.encoder.engine import Images
+from roboadapt_ros.encoder.examples import TaskTensors
+from roboadapt_ros.encoder.places import stack
+from roboadapt_ros.encoder.session import Session
+from roboadapt_ros.encoder.torch_engine import TorchEngine
+
+
+@dataclass(frozen=True)
+class Error:
+    """How far features are from torch's."""
+
+    largest: float
+    """The largest difference, relative to the largest feature."""
+    distance: float
+    """The L2 distance, relative to the features' length."""
+
+    @classmethod
+    def of(cls, found: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32]) -> Error:
+        """Return the error of `found`."""
+        difference = found - wanted
+        return cls(
+            float(np.abs(difference).max() / np.abs(wanted).max()),
+            float(np.linalg.norm(difference) / np.linalg.norm(wanted)),
+        )
+
+
+def measure(
+    engine: TorchEngine, content: bytes, tasks: Sequence[TaskTensors], images: Images
+) -> Error:
+    """Compare a graph with torch without adapters, under each task, and in a mixed batch."""
+    session = Session(content, threads=1)
+    maps = engine.backbone.chain.is_convolutional
+    arrays = [None, *(task.arrays(maps=maps) for task in tasks)]
+    handles = [None, *(engine.add(*task) for task in tasks)]
+    found = [session.run(images, values or {}) for values in arrays]
+    wanted = [engine.run(images, handle) for handle in handles]
+    if tasks:
+        order = [index % len(arrays) for index in range(1, len(images) + 1)]
+        found.append(session.run(images, stack([arrays[index] for index in order])))
+        wanted.append(engine.run_mixed(images, [handles[index] for index in order]))
+    return Error.of(np.concatenate(found), np.concatenate(wanted))

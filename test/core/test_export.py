@@ -1,0 +1,186 @@
+"""Graphs in 8 bits, adapter files for other runtimes, the race of the engines, the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+import subprocess
+import sys
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from roboadapt_ros.adapters.bottleneck import TaskAdapters
+from roboadapt_ros.backbones.manifest import load_backbone_manifest
+from roboadapt_ros.cli.main import main
+from roboadapt_ros.encoder import choice
+from roboadapt_ros.encoder.choice import choice_name, choose, find_choice
+from roboadapt_ros.encoder.engine import EngineKind
+from roboadapt_ros.encoder.examples import TaskTensors
+from roboadapt_ros.encoder.export import export_graph, export_int8
+from roboadapt_ros.encoder.graphs import GraphStore
+from roboadapt_ros.encoder.int8 import MAX_INT8_ERROR
+from roboadapt_ros.encoder.onnx_engine import OnnxEngine
+from roboadapt_ros.encoder.places import BARE, Places
+from roboadapt_ros.encoder.race import race
+from roboadapt_ros.encoder.select import load_engine
+from roboadapt_ros.encoder.session import write_adapters
+from roboadapt_ros.encoder.torch_engine import TorchEngine
+from roboadapt_ros.errors import EngineError
+from tiny import FAMILIES, make_backbone, make_task, SIZE
+import torch
+from torch import nn
+
+
+def images(count: int = 2) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+def trained(engine: TorchEngine) -> TaskTensors:
+    torch.manual_seed(0)
+    layout = engine.backbone.layout(bottom=4, middle=4, top=8)
+    adapters = TaskAdapters(layout)
+    for parameter in adapters.parameters():
+        nn.init.normal_(parameter, std=0.02)
+    return TaskTensors(layout, {n: t.detach().numpy() for n, t in adapters.state_dict().items()})
+
+
+@pytest.fixture(params=list(FAMILIES))
+def path(request, tmp_path) -> Path:
+    make_backbone(tmp_path, request.param, **FAMILIES[request.param])
+    return tmp_path / 'backbones' / request.param
+
+
+@pytest.fixture
+def vit(tmp_path) -> Path:
+    make_backbone(tmp_path)
+    return tmp_path / 'backbones' / 'tiny'
+
+
+def store(path: Path) -> GraphStore:
+    return GraphStore(path, load_backbone_manifest(path))
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_eight_bits_are_served_after_their_error_was_measured(path) -> None:
+    engine, folder = TorchEngine(path), store(path).writable
+    task = trained(engine)
+    with pytest.raises(EngineError, match=r'not measured on this machine.*roboadapt export'):
+        OnnxEngine(path, int8=True)
+    record = export_int8(path, engine, BARE, folder)
+    assert 1e-4 < record.feature_error <= MAX_INT8_ERROR
+    served = OnnxEngine(path, int8=True)
+    for _ in range(2):
+        served.check().require()
+    assert 'off' in served.name
+    with pytest.raises(EngineError, match='not measured'):
+        served.add(*task)
+    record = export_int8(path, engine, Places.of(task.layout), folder, [task])
+    handle, ours = served.add(*task), engine.add(*task)
+    for found, wanted in (
+        (served.run(images(), handle), engine.run(images(), ours)),
+        (served.run_mixed(images(), [handle, None]), engine.run_mixed(images(), [ours, None])),
+    ):
+        assert 0 < np.linalg.norm(found - wanted) <= MAX_INT8_ERROR * np.linalg.norm(wanted)
+
+
+def test_an_error_measured_on_another_machine_does_not_count(vit) -> None:
+    folder = store(vit).writable
+    export_int8(vit, TorchEngine(vit), BARE, folder)
+    edit(folder / 'bare_int8.json', machine='another')
+    with pytest.raises(EngineError, match='not measured'):
+        OnnxEngine(vit, int8=True)
+
+
+def test_an_adapter_file_gives_another_runtime_the_same_features(path, tmp_path) -> None:
+    engine, folder = TorchEngine(path), store(path).writable
+    task = trained(engine)
+    export_graph(path, engine, BARE, folder)
+    record = export_graph(path, engine, Places.of(task.layout), folder)
+    file = tmp_path / 'task.onnx_adapter'
+    write_adapters(file, task.arrays(maps=record.is_maps))
+    session = ort.InferenceSession(folder / f'{record.places.name}.onnx')
+    adapter, run = ort.LoraAdapter(), ort.RunOptions()
+    adapter.Load(str(file))
+    run.add_active_adapter(adapter)
+    served = OnnxEngine(path)
+    found = session.run(None, {'images': images()}, run)[0]
+    np.testing.assert_array_equal(found, served.run(images(), served.add(*task)))
+    bare = session.run(None, {'images': images()})[0]
+    np.testing.assert_allclose(bare, served.run(images(), None), rtol=1e-4, atol=1e-5)
+
+
+def test_the_faster_engine_wins_and_both_figures_are_told(vit) -> None:
+    outcome = race(vit, 1)
+    assert set(outcome.milliseconds) >= {'torch', 'onnxruntime'}
+    kind, reason = choose(vit, 1)
+    assert kind is outcome.winner
+    assert 'torch' in reason and 'onnxruntime' in reason and reason.count(' ms') >= 2
+
+
+@pytest.mark.parametrize('change', [{'machine': 'x'}, {'versions': {}}, {'backbone_digest': 'x'}])
+def test_an_outcome_of_other_surroundings_does_not_hold(vit, change) -> None:
+    race(vit, 1)
+    assert find_choice(vit, 2) is None
+    edit(store(vit).writable / choice_name(1), **change)
+    assert find_choice(vit, 1) is None
+
+
+def test_a_later_start_measures_nothing_and_loads_no_torch(vit) -> None:
+    race(vit, 1)
+    edit(store(vit).writable / choice_name(1), winner='onnx')
+    code = (
+        'import sys; from pathlib import Path; '
+        'from roboadapt_ros.encoder.engine import EngineKind; '
+        'from roboadapt_ros.encoder.select import load_encoder; '
+        "encoder = load_encoder(Path(sys.argv[1]), 'tiny', kind=EngineKind.AUTO, log=print); "
+        'print(*sys.modules)'
+    )
+    words = [sys.executable, '-c', code, str(vit.parents[1])]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    first, loaded = done.stdout.splitlines()
+    assert 'onnxruntime' in first and ' ms' in first
+    assert not {'torch', 'timm', 'onnx'} & set(loaded.split())
+
+
+def test_torch_serves_where_the_race_can_not_be_run(vit, monkeypatch) -> None:
+    def fail(*words: str) -> None:
+        raise EngineError('onnx', 'the race failed: no space left', 'Free some.')
+
+    monkeypatch.setattr(choice, 'run_module', fail)
+    told: list[str] = []
+    engine = load_engine(vit, EngineKind.AUTO, threads=1, log=told.append)
+    assert isinstance(engine, TorchEngine)
+    assert 'no space left' in told[0]
+
+
+def test_torch_serves_where_onnxruntime_is_not_installed(vit, monkeypatch) -> None:
+    monkeypatch.setattr(choice, 'runtime_version', lambda: '')
+    assert choose(vit, 1) == (EngineKind.TORCH, 'torch, because onnxruntime is not installed')
+
+
+def test_the_command_exports_for_a_task(tmp_path, capsys) -> None:
+    models, out = tmp_path / 'models', tmp_path / 'out'
+    make_task(models, 'lift', make_backbone(models))
+    words = ['export', '--models', str(models), '--task', 'lift', '--int8', '--out', str(out)]
+    assert main(words) == 0
+    table = capsys.readouterr().out
+    for text in ('tiny', 'bare', 'bare_int8', 'at0-1.3_mlp_k1', 'torch ms'):
+        assert text in table
+    names = {file.name for file in (out / 'tiny').iterdir()}
+    assert {'bare.onnx', 'bare.json', 'at0-1.3_mlp_k1_int8.onnx', 'lift.onnx_adapter'} <= names
+
+
+@pytest.mark.parametrize(
+    ('option', 'name', 'nearest'), [('--backbone', 'tyny', 'tiny'), ('--task', 'lifd', 'lift')]
+)
+def test_the_command_answers_a_wrong_name_with_the_nearest(
+    tmp_path, capsys, option: str, name: str, nearest: str
+) -> None:
+    make_task(tmp_path, 'lift', make_backbone(tmp_path))
+    assert main(['export', '--models', str(tmp_path), option, name]) == 2
+    assert f"Did you mean '{nearest}'?" in capsys.readouterr().err
