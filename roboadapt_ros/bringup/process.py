@@ -17,6 +17,7 @@ from roboadapt_ros.errors import BringupError
 
 TAIL_LINES = 15
 _PR_SET_PDEATHSIG = 1
+_AUTOGROUP = Path('/proc/self/autogroup')
 
 
 class NodeProcess:
@@ -70,7 +71,7 @@ class NodeProcess:
                 stderr=subprocess.STDOUT,
                 env=self._environment,
                 start_new_session=True,  # a Ctrl-C is for the supervisor, who stops in order
-                preexec_fn=partial(_prepare, self.description.niceness),
+                preexec_fn=partial(prepare, self.description.niceness, self.description.realtime),
             )
 
     def signal(self, number: signal.Signals) -> None:
@@ -116,12 +117,23 @@ def stop_all(processes: list[NodeProcess], grace_s: float) -> None:
             return
 
 
-def _prepare(niceness: int) -> None:
+def prepare(niceness: int, realtime: int = 0) -> None:
     """Set priority and end with the parent; runs in the child before the program.
 
     A higher priority takes root or a limit set for the user; without, the process runs as it is.
+
+    Args:
+        niceness: Priority among ordinary processes, lower is more urgent.
+        realtime: Priority above all of them, 1..99; 0: be one of them.
     """
     with contextlib.suppress(PermissionError):
         os.nice(niceness)
+    # Linux shares a core between sessions first (sched_autogroup), and each process has its own:
+    # among themselves only the session's niceness counts.
+    with contextlib.suppress(OSError), _AUTOGROUP.open('w', encoding='ascii') as file:
+        file.write(str(niceness))
+    if realtime:
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(realtime))
     if sys.platform.startswith('linux'):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)

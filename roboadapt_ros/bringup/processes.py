@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from roboadapt_ros.bringup.environment import without_images
 from roboadapt_ros.bringup.paths import config_dir
 from roboadapt_ros.bringup.paths import models_dir as packaged_models_dir
 from roboadapt_ros.bringup.rig import CameraNames, RigConfig
@@ -23,6 +24,10 @@ DRAW_IN_PLACE = {'LP_NUM_THREADS': '0'}
 """Mesa's software renderer draws small pictures faster without threads to wait for."""
 NICENESS = {'sim_rig': -10, 'governor': -10, 'sim2real': -5, 'policy': -5, 'encoder': -5}
 """By node: what must not wait comes first on a busy host."""
+SENDS_NO_IMAGES = ('governor', 'sim2real', 'policy', 'recorder')
+REALTIME = {'governor': 10}
+"""By node: what must be on time on a host of which every core is busy. It takes 5 % of a core;
+Linux keeps 5 % of the time from real-time processes, should one ever run away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +43,8 @@ class ProcessDescription:
     remappings: tuple[tuple[str, str], ...]
     """From the node's relative name to the rig's."""
     environment: Mapping[str, str]
+    realtime: int = 0
+    """Real-time priority asked for, 1..99, or 0; given where the system permits it."""
     niceness: int = 0
     """Scheduling priority asked for, lower is more urgent; given where the system permits it."""
 
@@ -205,14 +212,16 @@ class _Builder:
         remappings: tuple[tuple[str, str], ...],
         name: str = '',
     ) -> ProcessDescription:
+        transport = without_images() if node in SENDS_NO_IMAGES else {}
         return ProcessDescription(
             name=name or node,
             executable=f'{node}_node',
             namespace=self._rig.namespace,
             parameters={**parameters, **self._rig.nodes.get(node, {})},
             remappings=tuple(pair for pair in remappings if pair[0] != pair[1]),
-            environment={**SINGLE_THREADED, **self._rig.environment},
+            environment={**SINGLE_THREADED, **transport, **self._rig.environment},
             niceness=NICENESS.get(node, 0),
+            realtime=REALTIME.get(node, 0),
         )
 
 

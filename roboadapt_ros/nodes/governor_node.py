@@ -10,7 +10,7 @@ Publishes:
     gripper/command (type and convention by parameter): wanted width, while it changes.
     governor/command (roboadapt_interfaces/ActionChunk): each point sent, with its whole ledger.
     governor/status (roboadapt_interfaces/GateStatus): at 10 Hz and on change.
-    /diagnostics
+    /diagnostics: with the compute time and the jitter of the last minute's ticks
 On failure: a chunk that breaks a rule is refused, counted by cause and logged; without good
 chunks the arm holds after two policy periods and is released after 0.5 s. A robot error stops
 the stream at once; when the robot has recovered the governor is idle again, and the gate has
@@ -40,6 +40,7 @@ from roboadapt_ros.ros.convert import (
     to_gate_status,
     to_time,
 )
+from roboadapt_ros.ros.diagnostics import Health
 from roboadapt_ros.ros.gripper import GripperWriter
 from roboadapt_ros.ros.listen import listen_errors, listen_state
 from roboadapt_ros.ros.node import GraphNode
@@ -47,6 +48,7 @@ from roboadapt_ros.ros.qos import COMMAND, DATA, STATE, STATUS, TRACE
 from roboadapt_ros.ros.rig_messages import joint_state
 from roboadapt_ros.ros.robot import ArmSample, StateBuffer
 from roboadapt_ros.ros.run import run
+from roboadapt_ros.ros.ticks import TickTimes
 from sensor_msgs.msg import JointState
 
 STATUS_TICKS = 10
@@ -89,6 +91,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
         )
         self._robot_problem: str | None = None
         self._ticks, self._last_state = 0, self._governor.state
+        self._tick_times = TickTimes(1.0 / config.rate_hz)
         self._gripper = GripperWriter(
             config.gripper_message,
             GripperConvention(config.gripper_convention),
@@ -106,11 +109,18 @@ class GovernorNode(GraphNode[GovernorParameters]):
         listen_state(self, self._buffer, STATE, self._on_arm_state)
         listen_errors(self, config.robot_state_type, self._on_robot)
         self.subscribe(ChunkMessage, 'sim2real/action_chunk', self._on_chunk, DATA)
-        self.every(1.0 / config.rate_hz, self._tick)
+        self.every(1.0 / config.rate_hz, self._measured_tick)
 
     def deactivate(self) -> None:
         """Send no more points; the arm's controller holds."""
         self._governor.reset()
+
+    def health(self) -> Health:
+        """Return how regular and quick the ticks are."""
+        health = super().health()
+        if not self.is_active:
+            return health
+        return replace(health, values={**health.values, **self._tick_times.values()})
 
     def _on_arm_state(self, sample: ArmSample) -> None:
         width_m = self._buffer.width_m
@@ -137,6 +147,10 @@ class GovernorNode(GraphNode[GovernorParameters]):
             self.refuse('shape', str(error))
         except RefusedError as error:
             self.refuse(error.cause, error.detail)
+
+    def _measured_tick(self) -> None:
+        with self._tick_times.measured():
+            self._tick()
 
     def _tick(self) -> None:
         now_ns = self.now_ns()

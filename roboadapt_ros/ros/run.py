@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+import gc
 import signal
 import sys
 import threading
@@ -46,6 +47,9 @@ def run(build: Callable[[], Any], args: Sequence[str] | None = None, *, threads:
         get_logger('roboadapt').fatal(str(error))
         try_shutdown()
         sys.exit(1)
+    # What imports have made stays: a full collection over it takes 20 ms, two ticks.
+    gc.collect()
+    gc.freeze()
     executor = SingleThreadedExecutor() if threads == 1 else MultiThreadedExecutor(threads)
     executor.add_node(node)
     spinner = _Spinner(executor, stop)

@@ -11,7 +11,11 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 from roboadapt_ros.bringup import environment
-from roboadapt_ros.bringup.environment import find_free_domain, process_environment
+from roboadapt_ros.bringup.environment import (
+    find_free_domain,
+    process_environment,
+    without_images,
+)
 
 FRAME_BYTES = 640 * 480 * 3
 VARIABLES = (
@@ -47,6 +51,17 @@ def test_what_the_user_set_stays(monkeypatch: pytest.MonkeyPatch):
     assert made['FASTRTPS_DEFAULT_PROFILES_FILE'] == '/mine.xml'
     assert 'FASTDDS_DEFAULT_PROFILES_FILE' not in made
     assert made['OMP_NUM_THREADS'] == '3'
+
+
+def test_a_process_without_images_takes_little_shared_memory_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    # A client of the graph puts the large profile into its own environment.
+    monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', str(environment.fast_dds_profile()))
+    small = without_images()['FASTDDS_DEFAULT_PROFILES_FILE']
+    assert Path(small).name == 'fastdds_small.xml' and Path(small).is_file()
+    monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', '/mine.xml')
+    assert without_images() == {}
 
 
 @pytest.mark.parametrize(
