@@ -122,3 +122,6 @@ switch_command = _command(
 )
 full_rate_command = _command('roboadapt_ros.bench.full_rate', 'FullRateConfig', needs_graph=False)
 loop_command = _command('roboadapt_ros.bench.loop', 'LoopBenchConfig', needs_graph=True)
+governor_command = _command(
+    'roboadapt_ros.bench.governor', 'GovernorBenchConfig', needs_graph=False
+)

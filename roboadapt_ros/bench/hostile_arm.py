@@ -1,0 +1,90 @@
+"""An arm that does not always do what it is told, nor always say what it does."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+Measured = tuple[FloatArray, FloatArray, float, int]
+
+MS = 1_000_000
+MANNERS = ('follows', 'lags', 'noisy', 'frozen', 'pushed', 'silent', 'late', 'early', 'odd')
+_SHARES = (0.5, 0.15, 0.15, 0.03, 0.04, 0.03, 0.04, 0.02, 0.04)
+
+
+class HostileArm:
+    """Where the arm is, and what it tells the governor.
+
+    Example: in the manner 'lags' it goes a fifth of the way to its command at each tick; in
+    'silent' it says nothing; in 'odd' it says NaN, six joints, or degrees.
+    """
+
+    def __init__(
+        self, rng: np.random.Generator, low: FloatArray, high: FloatArray, home: FloatArray
+    ):
+        """Put it somewhere between its ends (7,) [rad], at rest."""
+        self._rng, self._low, self._high, self._home = rng, low, high, home
+        self.manner = 'follows'
+        self.told: FloatArray | None = None
+        """(7,) what it last said of its position, where that was well formed [rad]."""
+        self.carry()
+        self.commanded = self.q
+        """(7,) the last point it was sent [rad]; before the first, where it is."""
+
+    def carry(self) -> None:
+        """Put it elsewhere, at rest: near its usual pose, anywhere, or near an end."""
+        rng, middle = self._rng, (self._low + self._high) / 2.0
+        self.dq = np.zeros(7)
+        if rng.random() < 0.6:
+            self.q = np.clip(self._home + rng.normal(size=7) * 0.15, self._low, self._high)
+            return
+        share = float(rng.choice([0.1, 0.6, 0.9, 0.999]))
+        spread = rng.uniform(-1.0, 1.0, 7) * (self._high - self._low) / 2.0
+        self.q = middle + share * spread
+
+    def go_home(self) -> None:
+        """Be at rest at its usual pose."""
+        self.q, self.dq = self._home.copy(), np.zeros(7)
+
+    def draw_manner(self) -> None:
+        """Take on another manner."""
+        self.manner = str(self._rng.choice(MANNERS, p=_SHARES))
+        if self.manner == 'pushed':
+            push = self._rng.normal(size=7) * float(self._rng.choice([0.02, 0.2, 1.0]))
+            self.q = np.clip(self.q + push, self._low, self._high)
+
+    def behave(self) -> None:
+        """Follow and tell the truth from now on."""
+        self.manner = 'follows'
+
+    def follow(self, q: FloatArray, dq: FloatArray) -> None:
+        """Take a point (7,) [rad] and its speeds [rad/s]."""
+        self.commanded = q
+        if self.manner == 'frozen':
+            self.dq = np.zeros(7)
+        elif self.manner in ('lags', 'pushed'):
+            self.q, self.dq = self.q + 0.2 * (q - self.q), dq
+        else:
+            self.q, self.dq = q, dq
+
+    def measure(self, now_ns: int) -> Measured | None:
+        """Return positions, speeds, gripper's width and stamp, or None for silence."""
+        rng, q, dq, stamp_ns = self._rng, self.q, self.dq, now_ns
+        if self.manner == 'silent':
+            return None
+        if self.manner == 'odd':
+            return self._odd(now_ns)
+        if self.manner == 'noisy':
+            q = q + rng.normal(size=7) * 2e-3
+            dq = dq + rng.normal(size=7) * 2e-2
+        elif self.manner == 'late':
+            stamp_ns -= int(rng.choice([5, 40, 99, 101, 3000])) * MS
+        elif self.manner == 'early':
+            stamp_ns += int(rng.choice([1, 15, 90, 110, 60_000])) * MS
+        self.told = q
+        return q, dq, 0.04, stamp_ns
+
+    def _odd(self, now_ns: int) -> Measured:
+        odd = (np.full(7, np.nan), self.q[:6], self.q[:, None], np.degrees(self.q), self.q * 1e300)
+        return odd[self._rng.integers(len(odd))], self.dq, 0.04, now_ns

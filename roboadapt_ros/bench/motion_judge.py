@@ -1,0 +1,231 @@
+"""A judge of joint points that shares nothing with the governor: own tables, own differences.
+
+The numbers below are written down a second time on purpose, each from its source, and the hand
+is found by plain matrices, so that an error in `control` is not repeated here. This module
+imports numpy only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+SLACK = 1e-6
+"""Part by which a limit may be passed: rounding, divided by the tick to the third power."""
+POSITION_SLACK_RAD = 1e-8
+BOX_SLACK_M = 1e-4
+SPEED_SLACK_RAD_S = 1e-6
+
+
+@dataclass(frozen=True)
+class SpeedLaw:
+    """A limit of speed that falls towards the ends of a joint: -offset + sqrt(slope * room)."""
+
+    offset: FloatArray
+    slope: FloatArray
+    """(7,) twice the deceleration [rad/s^2]."""
+    low: FloatArray
+    high: FloatArray
+
+    def towards_high(self, q: FloatArray) -> FloatArray:
+        """Return the largest speed towards the upper end at q (n, 7) [rad/s]."""
+        room = np.maximum(self.high - q, 0.0)
+        return np.maximum(np.sqrt(self.slope * room) - self.offset, 0.0)
+
+    def towards_low(self, q: FloatArray) -> FloatArray:
+        """Return the largest speed towards the lower end at q (n, 7) [rad/s]."""
+        room = np.maximum(q - self.low, 0.0)
+        return np.maximum(np.sqrt(self.slope * room) - self.offset, 0.0)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a manufacturer publishes for an arm."""
+
+    low: FloatArray
+    high: FloatArray
+    speed: FloatArray
+    acceleration: FloatArray
+    jerk: FloatArray
+    hand_speed_m_s: float
+    laws: tuple[SpeedLaw, ...] = ()
+
+
+def _row(*values: float) -> FloatArray:
+    return np.array(values)
+
+
+# frankarobotics/docs, control_parameters (Panda/FER); libfranka 0.9.2 rate_limiting.h.
+_PANDA = Table(
+    low=_row(-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973),
+    high=_row(2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973),
+    speed=_row(2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61),
+    acceleration=_row(15, 7.5, 10, 12.5, 15, 20, 20),
+    jerk=_row(7500, 3750, 5000, 6250, 7500, 10000, 10000),
+    hand_speed_m_s=1.7,
+)
+# libfranka rate_limiting.h, computeUpper/LowerLimitsJointVelocity: system images before 5.9.0.
+_FR3_FIRST_LAW = SpeedLaw(
+    offset=_row(0.30, 0.20, 0.20, 0.30, 0.35, 0.35, 0.35),
+    slope=_row(12.0, 5.17, 7.0, 8.0, 34.0, 11.0, 34.0),
+    low=_row(-2.7501, -1.7918, -2.9065, -3.0481, -2.8101, 0.54092, -3.0196),
+    high=_row(2.7501, 1.7918, 2.9065, -0.1458, 2.8101, 4.5205, 3.0196),
+)
+# frankarobotics/docs 2026-05, control-parameters-joint-fr3.csv.
+_FR3_SECOND_LAW = SpeedLaw(
+    offset=_row(0.6599, 0.2517, 0.2000, 0.3533, 0.5757, 0.4878, 0.4628),
+    slope=2.0 * _row(6.0, 2.585, 3.5, 4.0, 17.0, 5.5, 17.0),
+    low=_row(-2.9007, -1.8361, -2.9007, -3.0770, -2.8763, 0.4398, -3.0508),
+    high=_row(2.9007, 1.8361, 2.9007, -0.1169, 2.8763, 4.6216, 3.0508),
+)
+# Positions: docs 2025-08, inside those of 2026-05 but for joint 3, where they are equal.
+_FR3 = Table(
+    low=_row(-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159),
+    high=_row(2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159),
+    speed=_row(2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26),
+    acceleration=np.full(7, 10.0),
+    jerk=np.full(7, 5000.0),
+    hand_speed_m_s=3.0,
+    laws=(_FR3_FIRST_LAW, _FR3_SECOND_LAW),
+)
+TABLES: Mapping[str, Table] = {'panda': _PANDA, 'fr3': _FR3}
+
+# a [m], d [m], sine and cosine of alpha: modified Denavit-Hartenberg, docs control_parameters.
+_LINKS = (
+    (0.0, 0.333, 0, 1), (0.0, 0.0, -1, 0), (0.0, 0.316, 1, 0), (0.0825, 0.0, 1, 0),
+    (-0.0825, 0.384, -1, 0), (0.0, 0.0, 1, 0), (0.088, 0.0, 1, 0),
+)  # fmt: skip
+_TCP_M = 0.107 + 0.1034
+_FINGERTIP_M = 0.009
+
+
+def hand_points(q: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return TCP and fingertip (n, 3) [m], base frame, at joints (n, 7) [rad]."""
+    pose = np.broadcast_to(np.eye(4), (len(q), 4, 4))
+    for (a, d, sine, cosine), angle in zip(_LINKS, q.T, strict=True):
+        link = np.zeros((len(q), 4, 4))
+        c, s = np.cos(angle), np.sin(angle)
+        link[:, 0, 0], link[:, 0, 1], link[:, 0, 3] = c, -s, a
+        link[:, 1, 0], link[:, 1, 1] = s * cosine, c * cosine
+        link[:, 1, 2], link[:, 1, 3] = -sine, -d * sine
+        link[:, 2, 0], link[:, 2, 1] = s * sine, c * sine
+        link[:, 2, 2], link[:, 2, 3] = cosine, d * cosine
+        link[:, 3, 3] = 1.0
+        pose = pose @ link
+    origin, tool = pose[:, :3, 3], pose[:, :3, 2]
+    return origin + _TCP_M * tool, origin + (_TCP_M + _FINGERTIP_M) * tool
+
+
+@dataclass
+class Stretch:
+    """Points that were sent without a silence between them."""
+
+    rest: FloatArray
+    """(7,) where the arm's controller was before the first point [rad]."""
+    q: list[FloatArray] = field(default_factory=list)
+    dq: list[FloatArray] = field(default_factory=list)
+    is_held: bool = True
+    """Whether silence followed: the controller then holds the last point."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promise:
+    """What the governor was told to keep, beyond what the arm can do."""
+
+    robot: str
+    velocity_scale: float = 1.0
+    acceleration_scale: float = 1.0
+    jerk_scale: float = 1.0
+    margin_rad: float = 0.0
+    box_low_m: tuple[float, float, float] = (-np.inf, -np.inf, -np.inf)
+    box_high_m: tuple[float, float, float] = (np.inf, np.inf, np.inf)
+
+
+class MotionJudge:
+    """Counts points beyond a limit.
+
+    The k-th difference of k + 1 points by tick^k is the mean k-th derivative over them, which
+    is within a limit where the derivative is. Before a stretch the arm rests; where silence
+    follows, it is to rest too.
+
+    Example: at 100 Hz, 0.0 and 0.03 rad are 3 rad/s: beyond a Panda's 2.175 rad/s; that the
+    arm was at rest before makes it 300 rad/s^2 and 30,000 rad/s^3 as well.
+    """
+
+    def __init__(self, promise: Promise, period_s: float):
+        """Judge points of a spacing [s] by a promise."""
+        self._table, self._promise = TABLES[promise.robot], promise
+        self._period_s = period_s
+        self.counts: Counter[str] = Counter()
+        """Violations by quantity."""
+        self.used: dict[str, float] = {}
+        """Largest part of what was promised that was used, by quantity."""
+
+    def judge(self, stretch: Stretch) -> int:
+        """Count the violations in a stretch and return their number."""
+        if not stretch.q:
+            return 0
+        before = self.counts.total()
+        q = np.array([stretch.rest, *stretch.q])
+        if q.shape[1:] != (7,) or not np.isfinite(q).all():
+            self.counts['not_finite'] += 1
+            return 1
+        self._positions(q)
+        self._derivatives(q, is_held=stretch.is_held)
+        self._speed_laws(q, np.array(stretch.dq))
+        self._hand(q)
+        return self.counts.total() - before
+
+    def _positions(self, q: FloatArray) -> None:
+        """Within the margins; an arm that began outside comes no nearer to the end."""
+        table, margin = self._table, self._promise.margin_rad
+        low = np.minimum(table.low + margin, q[0]) - POSITION_SLACK_RAD
+        high = np.maximum(table.high - margin, q[0]) + POSITION_SLACK_RAD
+        outside = (q < low) | (q > high)
+        outside[1:] |= (q[1:] < table.low) | (q[1:] > table.high)
+        self.counts['position'] += int(outside.sum())
+
+    def _derivatives(self, q: FloatArray, *, is_held: bool) -> None:
+        rest, end = [q[:1]] * 2, [q[-1:]] * 3
+        track = np.concatenate([*rest, q, *(end if is_held else [])])
+        table, promise = self._table, self._promise
+        bounds = (
+            ('velocity', promise.velocity_scale * table.speed),
+            ('acceleration', promise.acceleration_scale * table.acceleration),
+            ('jerk', promise.jerk_scale * table.jerk),
+        )
+        for name, bound in bounds:
+            track = np.diff(track, axis=0) / self._period_s
+            self._note(name, np.abs(track) / bound)
+
+    def _speed_laws(self, q: FloatArray, dq: FloatArray) -> None:
+        """Hold mean speeds, and the speeds that were sent, against the laws of position."""
+        mean = np.diff(q, axis=0) / self._period_s
+        told = np.vstack([np.zeros(7), dq])
+        # Two speeds and the way between them agree up to what the jerk can do in a tick.
+        most = self._promise.jerk_scale * self._table.jerk * self._period_s**2 / 8.0
+        self._note('told_speed', np.abs(mean - (told[1:] + told[:-1]) / 2.0) / most)
+        for law in self._table.laws:
+            for speed, at in ((mean, q[:-1]), (dq, q[1:])):
+                bound = np.where(speed > 0.0, law.towards_high(at), law.towards_low(at))
+                beyond = np.abs(speed) > bound * (1.0 + SLACK) + SPEED_SLACK_RAD_S
+                self.counts['velocity_at_position'] += int(beyond.sum())
+
+    def _hand(self, q: FloatArray) -> None:
+        """In the box, or no further outside than at the start; never faster than the arm may."""
+        tcp, tip = hand_points(q)
+        low, high = np.array(self._promise.box_low_m), np.array(self._promise.box_high_m)
+        beyond = np.maximum(low - np.minimum(tcp, tip), np.maximum(tcp, tip) - high).max(axis=1)
+        self.counts['workspace'] += int((beyond > max(BOX_SLACK_M, beyond[0] + 1e-6)).sum())
+        speed = np.linalg.norm(np.diff(tcp, axis=0), axis=1) / self._period_s
+        self._note('hand_speed', speed[:, None] / self._table.hand_speed_m_s)
+
+    def _note(self, name: str, parts: FloatArray) -> None:
+        self.used[name] = max(self.used.get(name, 0.0), float(parts.max()))
+        self.counts[name] += int((parts > 1.0 + SLACK).sum())
