@@ -14,13 +14,8 @@ from roboadapt_ros.config import save_json
 from roboadapt_ros.encoder.choice import Choice, choice_name, EXACT, IMAGES, libraries
 from roboadapt_ros.encoder.cuda_engine import CudaEngine, torch_sees_gpu
 from roboadapt_ros.encoder.engine import Engine, EngineKind
-from roboadapt_ros.encoder.export import (
-    example_layouts,
-    example_tasks,
-    example_tensors,
-    export_missing,
-    usual_places,
-)
+from roboadapt_ros.encoder.examples import example_tasks
+from roboadapt_ros.encoder.export import export_missing, usual_places
 from roboadapt_ros.encoder.graphs import FORMAT, GraphStore, machine_name
 from roboadapt_ros.encoder.onnx_engine import OnnxEngine
 from roboadapt_ros.encoder.places import Places
@@ -58,9 +53,9 @@ def compare(
     session, handle = Session(content, threads=threads), None
     values: Values = {}
     if places.positions:
-        layout = example_layouts(backbone, places)[0]
-        handle = engine.add(layout, example_tensors(layout))
-        values = session.hold(example_tasks(backbone, places)[0])
+        task = example_tasks(backbone, places)[0]
+        handle = engine.add(*task)
+        values = session.hold(task.arrays(maps=backbone.chain.is_convolutional))
     times = time_by_turns(
         {
             'graph': partial(session.run, images, values),
