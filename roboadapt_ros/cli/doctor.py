@@ -12,7 +12,7 @@ from typing import Any, TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.output import print_table, say, write_json
-from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.errors import ConfigError, RoboAdaptError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +26,9 @@ STANDARD_OUTPUT = Path('-')
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--rig', required=True, help='file in config/rigs, or a path to one')
-    parser.add_argument('--task', help='task whose contract the rig must meet (default: none)')
+    parser.add_argument(
+        '--task', help='task whose contract the rig must meet (default: the one that is served)'
+    )
     parser.add_argument(
         '--seconds', type=float, default=3.0, metavar='X', help='time to listen [s] (default: 3)'
     )
@@ -54,7 +56,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if not 2.0 <= options.seconds <= 600.0:
         raise ConfigError('--seconds', options.seconds, 'must be 2 to 600')
     rig = load_rig(options.rig)
-    task = _task(options)
+    task = _task(options, options.task) if options.task else None
     findings = worst_first(_findings(options, rig, task))
     if options.json == STANDARD_OUTPUT:
         import json
@@ -82,7 +84,7 @@ def _findings(
     host = read_host(environment, needed_packages(facts))
     can_look = host.rclpy_path and not host.rclpy_problem
     graph = _look(options, rig, task) if can_look else None
-    return examine(facts, host, graph, task)
+    return examine(facts, host, graph, task or _served(options, graph))
 
 
 def _look(
@@ -102,23 +104,30 @@ def _look(
         return examiner.look(rules, seconds=options.seconds)
 
 
-def _task(options: argparse.Namespace) -> TaskFacts | None:
-    """Return a task's contract and its reference pictures."""
-    if not options.task:
+def _served(options: argparse.Namespace, graph: GraphFacts | None) -> TaskFacts | None:
+    """Return the task that is being served, where its package is here."""
+    task = (graph.active_task or '' if graph is not None else '').removeprefix('none:')
+    try:
+        return _task(options, task) if task else None
+    except RoboAdaptError:
         return None
+
+
+def _task(options: argparse.Namespace, task: str) -> TaskFacts:
+    """Return a task's contract and its reference pictures."""
     from roboadapt_ros.adapters.library import TaskLibrary
     from roboadapt_ros.adapters.package import load_manifest
     from roboadapt_ros.bringup.paths import models_dir
     from roboadapt_ros.doctor.contract import TaskFacts
 
-    path = TaskLibrary((options.models or models_dir()) / 'tasks').path(options.task)
+    path = TaskLibrary((options.models or models_dir()) / 'tasks').path(task)
     contract = load_manifest(path)[0].contract
     references = {}
     for camera in contract.cameras:
         picture = _read_picture(path / f'reference_{camera.name}.png')
         if picture is not None:
             references[camera.name] = picture
-    return TaskFacts(name=options.task, contract=contract, references=references)
+    return TaskFacts(name=task, contract=contract, references=references)
 
 
 def _read_picture(path: Path) -> Any | None:

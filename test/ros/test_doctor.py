@@ -308,10 +308,10 @@ def _doctor(*words, **changes):
 def test_the_simulated_rig_is_well_and_is_left_alone(graph, models, tmp_path):
     watch = GraphWatch(graph.client)
     wait_for(lambda: watch.policy, 'chunks of the policy')
-    file = tmp_path / 'found.json'
+    file, domain = tmp_path / 'found.json', {'ROS_DOMAIN_ID': str(graph.domain_id)}
     words = ('--rig', 'sim', '--task', fakes.CIRCLE_LEFT, '--models', models, '--json', file)
     for _ in range(3):  # a busy machine may let cameras wait for longer than the contract allows
-        done = _doctor(*words, ROS_DOMAIN_ID=str(graph.domain_id))
+        done = _doctor(*words, **domain)
         if done.returncode == 0:
             break
     assert done.returncode == 0, done.stdout + done.stderr
@@ -323,6 +323,8 @@ def test_the_simulated_rig_is_well_and_is_left_alone(graph, models, tmp_path):
     for check in ('qos', 'command_publishers', 'contract_size', 'limits', 'frame', 'base'):
         assert by_check[check]['severity'] in ('ok', 'info'), by_check[check]
     assert 'from the hand' in by_check['first_action']['found']
+    served = json.loads(_doctor(*words[:2], *words[4:6], '--json', **domain).stdout)
+    assert 'contract_size' in {entry['check'] for entry in served}, 'of the task that is served'
     assert (watch.mapped, watch.commands) == ([], []), 'the doctor would have moved the arm'
     assert watch.gate_state() == 'dry_run'
 
