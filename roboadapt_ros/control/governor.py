@@ -141,7 +141,8 @@ class Governor:
         Raises:
             RefusedError: With its cause: fault, space, names, shape, nan, period, zero_stamp,
                 future, stale, old_generation, reordered, not_ready, state_stale, moving,
-                tracking_error, limits, jump, workspace. Only the counts have changed.
+                tracking_error, limits, degrees, gripper_width, jump, workspace. Only the counts
+                have changed.
         """
         try:
             if self.state is GovernorState.FAULT:

@@ -160,6 +160,26 @@ def _braking_speed(offset: FloatArray, deceleration: FloatArray, room: FloatArra
     return np.maximum(speed, 0.0)
 
 
+def _most_cautious(robot: str, one: RobotLimits, other: RobotLimits) -> RobotLimits:
+    """Return limits that lie within those of two tables with position-dependent speeds."""
+    offsets = [
+        table.velocity_offset for table in (one, other) if table.velocity_offset is not None
+    ]
+    brakes = [table.deceleration for table in (one, other) if table.deceleration is not None]
+    return replace(
+        one,
+        robot=robot,
+        q_min=np.maximum(one.q_min, other.q_min),
+        q_max=np.minimum(one.q_max, other.q_max),
+        dq_max=np.minimum(one.dq_max, other.dq_max),
+        ddq_max=np.minimum(one.ddq_max, other.ddq_max),
+        dddq_max=np.minimum(one.dddq_max, other.dddq_max),
+        ee_speed_max=min(one.ee_speed_max, other.ee_speed_max),
+        velocity_offset=np.max(offsets, axis=0),
+        deceleration=np.min(brakes, axis=0),
+    )
+
+
 # libfranka 0.9.2 rate_limiting.h and frankaemika/docs control_parameters (Panda, also called
 # FER); hand speed: the docs' 1.7 m/s, which is below the header's 2.0.
 PANDA = RobotLimits(
@@ -173,14 +193,31 @@ PANDA = RobotLimits(
     ee_speed_max=1.7,
 )
 
-# Positions: franka_description 1.0.1 robots/fr3/joint_limits.yaml, the narrower of the two
-# published ranges. Speeds, and offset and deceleration of the position-dependent speed limit:
-# frankarobotics/docs 2026-05, the more cautious of the two. Accelerations and jerks: both.
-FR3 = RobotLimits(
-    robot='fr3',
-    joint_names=tuple(f'fr3_joint{i}' for i in range(1, JOINTS + 1)),
+_FR3_JOINTS = tuple(f'fr3_joint{i}' for i in range(1, JOINTS + 1))
+
+# frankarobotics/docs 2025-08 control-parameters-joint-fr3.csv; franka_description 1.0.1
+# robots/fr3/joint_limits.yaml. Offset and deceleration of the position-dependent speed limit:
+# libfranka rate_limiting.h (system images before 5.9.0), whose ends lie 0.003..0.01 rad further
+# out than these.
+FR3_2025_08 = RobotLimits(
+    robot='fr3_2025_08',
+    joint_names=_FR3_JOINTS,
     q_min=np.array([-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159]),
     q_max=np.array([2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159]),
+    dq_max=np.array([2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26]),
+    ddq_max=np.full(JOINTS, 10.0),
+    dddq_max=np.full(JOINTS, 5000.0),
+    ee_speed_max=3.0,
+    velocity_offset=np.array([0.30, 0.20, 0.20, 0.30, 0.35, 0.35, 0.35]),
+    deceleration=np.array([6.0, 2.585, 3.5, 4.0, 17.0, 5.5, 17.0]),
+)
+
+# frankarobotics/docs 2026-05 control-parameters-joint-fr3.csv.
+FR3_2026_05 = RobotLimits(
+    robot='fr3_2026_05',
+    joint_names=_FR3_JOINTS,
+    q_min=np.array([-2.9007, -1.8361, -2.9007, -3.0770, -2.8763, 0.4398, -3.0508]),
+    q_max=np.array([2.9007, 1.8361, 2.9007, -0.1169, 2.8763, 4.6216, 3.0508]),
     dq_max=np.array([2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26]),
     ddq_max=np.full(JOINTS, 10.0),
     dddq_max=np.full(JOINTS, 5000.0),
@@ -188,3 +225,6 @@ FR3 = RobotLimits(
     velocity_offset=np.array([0.6599, 0.2517, 0.2000, 0.3533, 0.5757, 0.4878, 0.4628]),
     deceleration=np.array([6.0, 2.585, 3.5, 4.0, 17.0, 5.5, 17.0]),
 )
+
+# Which of the two an arm obeys depends on its system image: this one keeps both.
+FR3 = _most_cautious('fr3', FR3_2025_08, FR3_2026_05)

@@ -19,6 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 
 _PUSHES = 4
 _DAMPING = 1e-6
+_WIDTH_SLACK = 0.25
+"""Part of the hand's range that a width may lie beyond it, to be clamped."""
 
 
 class PathGate:
@@ -61,8 +63,9 @@ class PathGate:
             origins: Where the arm is (7,) [rad], by what that is: 'command', 'measured'.
 
         Raises:
-            RefusedError: 'limits', 'jump' or 'workspace'.
+            RefusedError: 'limits', 'degrees', 'gripper_width', 'jump' or 'workspace'.
         """
+        self._check_widths(chunk.actions[:, JOINTS])
         rows = np.asarray(chunk.actions[:, :JOINTS], dtype=np.float64)
         passed = int((time_ns - chunk.start_ns) / (chunk.period_s * 1e9)) - 1
         due = min(max(passed, 0), len(rows) - 1)
@@ -76,17 +79,35 @@ class PathGate:
     def check_limits(self, rows: FloatArray) -> None:
         """Refuse rows (n, 7) [rad] beyond the arm's own positions.
 
+        Degrees never pass for radians: no position of joint 4 in degrees is one in radians.
+
         Raises:
-            RefusedError: 'limits'.
+            RefusedError: 'limits', or 'degrees' where the rows make sense as such.
         """
-        outside = (rows < self._limits.q_min) | (rows > self._limits.q_max)
+        outside = self._outside(rows)
         if outside.any():
+            if not self._outside(np.radians(rows)).any():
+                raise RefusedError('degrees', 'the rows look like degrees, required radians')
             row, joint = (int(i) for i in np.argwhere(outside)[0])
             raise RefusedError(
                 'limits',
                 f'{self._limits.joint_names[joint]} of row {row} is '
                 f'{rows[row, joint]:.4f} rad, range {self._limits.q_min[joint]:.4f}..'
                 f'{self._limits.q_max[joint]:.4f}',
+            )
+
+    def _outside(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
+        return (rows < self._limits.q_min) | (rows > self._limits.q_max)
+
+    def _check_widths(self, widths_m: FloatArray) -> None:
+        """Refuse widths (n,) that are no noise about the hand's range but another unit."""
+        most_m = self._limits.gripper_width_max_m
+        far = (widths_m < -_WIDTH_SLACK * most_m) | (widths_m > (1.0 + _WIDTH_SLACK) * most_m)
+        if far.any():
+            row = int(np.argmax(far))
+            raise RefusedError(
+                'gripper_width',
+                f'row {row} wants {widths_m[row]:.4g} m between the fingers, range 0..{most_m:g}',
             )
 
     def _check_step(self, where: str, step: FloatArray) -> None:

@@ -258,6 +258,8 @@ class TestRefusals:
             'future': rebuilt(good, stamp_ns=now + 100 * MS),
             'stale': rebuilt(good, stamp_ns=now - 501 * MS),
             'limits': still_chunk(now, Q_HOME * [1, 1, 1, 0, 1, 1, 1]),
+            'degrees': still_chunk(now, np.degrees(Q_HOME)),
+            'gripper_width': make_chunk(np.tile(Q_HOME, (8, 1)), now, width_m=40.0),
             'jump': still_chunk(now, home_but(6, 0.5)),
         }
         for cause, chunk in cases.items():
@@ -332,6 +334,30 @@ class TestRefusals:
         chunk = still_chunk(moving.now_ns, Q_HOME + 1.0)
         assert refused(moving, chunk) == 'jump'
         np.testing.assert_array_equal(moving.tick(5).q, other.tick(5).q)
+
+
+class TestUnits:
+    @pytest.mark.parametrize('robot', ['panda', 'fr3'])
+    def test_no_position_in_degrees_passes_for_one_in_radians(self, robot):
+        # Joint 4 alone tells: its range in degrees does not meet its range in radians.
+        low, high = robot_limits(robot).q_min[3], robot_limits(robot).q_max[3]
+        assert high < 0.0 and np.degrees(high) < low
+
+    @pytest.mark.parametrize(('width_m', 'is_noise'), [(-0.01, True), (0.09, True), (1.0, False)])
+    def test_noise_about_the_hands_range_is_clamped_and_another_unit_refused(
+        self, driver, width_m, is_noise
+    ):
+        chunk = make_chunk(np.tile(Q_HOME, (8, 1)), driver.now_ns, width_m=width_m)
+        if not is_noise:
+            assert refused(driver, chunk) == 'gripper_width'
+            return
+        driver.governor.accept(chunk, driver.now_ns)
+        widths = [driver.tick().gripper_width_m for _ in range(5)]
+        assert min(widths) >= 0.0 and max(widths) <= 0.08
+
+    def test_a_joint_state_in_degrees_moves_nothing(self, driver):
+        driver.governor.observe(np.degrees(Q_HOME), np.zeros(7), 0.08, driver.now_ns)
+        assert refused(driver, still_chunk(driver.now_ns)) == 'degrees'
 
 
 class TestWorkspace:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from roboadapt_ros.control.kinematics import Q_HOME
-from roboadapt_ros.control.limits import robot_limits
+from roboadapt_ros.control.limits import FR3_2025_08, FR3_2026_05, robot_limits
 from roboadapt_ros.errors import ConfigError, UnknownNameError
 
 
@@ -70,3 +70,14 @@ def test_fr3_speed_towards_an_end_falls_to_zero_and_away_from_it_stays():
     # Joint 1, 0.5 rad from its end: -0.6599 + sqrt(2 * 6.0 * 0.5) rad/s.
     _, upper = limits.velocity_bounds(limits.q_max - 0.5)
     assert upper[0] == pytest.approx(-0.6599 + np.sqrt(6.0))
+
+
+@pytest.mark.parametrize('table', [FR3_2025_08, FR3_2026_05], ids=lambda table: table.robot)
+def test_the_fr3_keeps_both_published_tables(table):
+    limits = robot_limits('fr3')
+    assert (limits.q_min >= table.q_min).all() and (limits.q_max <= table.q_max).all()
+    for name in ('dq_max', 'ddq_max', 'dddq_max', 'ee_speed_max'):
+        assert np.all(getattr(limits, name) <= getattr(table, name))
+    for q in np.random.default_rng(0).uniform(limits.q_min, limits.q_max, (200, 7)):
+        (lower, upper), (low, high) = limits.velocity_bounds(q), table.velocity_bounds(q)
+        assert (lower >= low).all() and (upper <= high).all()
