@@ -19,6 +19,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from roboadapt_interfaces.msg import ActionChunk as ChunkMessage
+from roboadapt_interfaces.msg import GateStatus
 from roboadapt_ros.bringup.rig import load_rig, RigConfig
 from roboadapt_ros.contract import ActionSpace
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
@@ -45,7 +46,12 @@ class RobotFeed(Node):
         self._rig, self._task, self._digest = rig, task, digest
         self._q, self._dq = Q_HOME.copy(), np.zeros(len(Q_HOME))
         self._centre = PandaKinematics().forward(Q_HOME)[0]
-        self.record: dict[str, Any] = {'stamps_ns': [], 'arrivals_ns': [], 'governor': {}}
+        self.record: dict[str, Any] = {
+            'stamps_ns': [],
+            'arrivals_ns': [],
+            'governor': {},
+            'gate': '',
+        }
         arm, hand = rig.arm, rig.gripper
         self._arm_out = self.create_publisher(JointState, arm.joint_states, STATE_OUT)
         self._hand_out = self.create_publisher(JointState, hand.joint_states, STATE_OUT)
@@ -53,6 +59,7 @@ class RobotFeed(Node):
         self._chunk_out = self.create_publisher(ChunkMessage, 'policy/action_chunk', DATA)
         self.create_subscription(JointState, arm.target_joint, self._on_target, COMMAND)
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, STATUS)
+        self.create_subscription(GateStatus, 'sim2real/status', self._on_gate, STATUS)
         for period_s, publish in (
             (1.0 / state_rate_hz, self._publish_arm),
             (FINGERS_S, self._publish_hand),
@@ -105,6 +112,9 @@ class RobotFeed(Node):
         self.record['stamps_ns'].append(from_time(message.header.stamp))
         self._q = np.array(message.position)
         self._dq = np.array(message.velocity)
+
+    def _on_gate(self, message: GateStatus) -> None:
+        self.record['gate'] = f'{message.state}: {message.reason}'
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

@@ -40,6 +40,8 @@ FRAMES = 8
 FEED_NICENESS, FEED_REALTIME = -10, 5
 ARM_TIMEOUT_S, RETRY_S = 30.0, 0.2
 END_TIMEOUT_S = 30.0
+ENOUGH = 0.9
+"""Part of the points that must have come."""
 MIB = 2**20
 _BUSY = 'import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass'
 _LIBRARIES = ('libtorch', '/torch/')
@@ -80,20 +82,23 @@ def measure(
             _await_end(feed, seconds)
         record = json.loads((folder / 'feed.json').read_text(encoding='utf-8'))
     progress(1, 1, f'{len(record["stamps_ns"])} points')
-    return timing_figures(record) | memory
+    return timing_figures(record, seconds) | memory
 
 
-def timing_figures(record: dict[str, Any]) -> dict[str, float]:
+def timing_figures(record: dict[str, Any], seconds: float) -> dict[str, float]:
     """Return jitter and compute time from what the feed wrote down.
 
     Jitter is how far the time from one point to the next is off the period: of the stamps, and
     of the arrivals, which have the listener's own delays in them.
 
     Raises:
-        BringupError: Too few points to speak of.
+        BringupError: The stream of points broke off, so that there is no clock to speak of.
     """
-    if len(record['stamps_ns']) < 2 or 'compute_ms_p99' not in record['governor']:
-        raise BringupError('The governor sent no points; see the logs of sim2real and governor')
+    found, expected = len(record['stamps_ns']), seconds * 1e3 / PERIOD_MS
+    if found < ENOUGH * expected or 'compute_ms_p99' not in record['governor']:
+        raise BringupError(
+            f'{found} of {expected:.0f} points came; the gate was {record["gate"] or "silent"}'
+        )
     figures: dict[str, float] = {'timed_points': len(record['stamps_ns'])}
     for name, times in (('jitter', 'stamps_ns'), ('arrival_jitter', 'arrivals_ns')):
         off_ms = np.abs(np.diff(np.array(record[times], dtype=np.int64)) / 1e6 - PERIOD_MS)

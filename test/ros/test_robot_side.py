@@ -18,15 +18,17 @@ def test_jitter_is_how_far_the_points_are_off_the_period():
     stamps = [0, 10 * MS, 21 * MS, 30 * MS]
     governor = dict.fromkeys(('compute_ms_p50', 'compute_ms_p99', 'compute_ms_max'), '0.5')
     record = {'stamps_ns': stamps, 'arrivals_ns': [t + MS for t in stamps], 'governor': governor}
-    figures = timing_figures(record)
+    figures = timing_figures(record, 0.04)
     assert figures['jitter_ms_max'] == pytest.approx(1.0)
     assert figures['arrival_jitter_ms_max'] == pytest.approx(1.0)
     assert figures['timed_points'] == 4 and figures['compute_ms_p99'] == 0.5
 
 
 def test_a_silent_governor_is_an_error():
-    with pytest.raises(BringupError, match='no points'):
-        timing_figures({'stamps_ns': [], 'arrivals_ns': [], 'governor': {}})
+    gate = 'dry_run: no good chunk for 0.5 s'
+    record = {'stamps_ns': [0, 10 * MS], 'arrivals_ns': [0, 0], 'governor': {}, 'gate': gate}
+    with pytest.raises(BringupError, match='2 of 100 points came; the gate was dry_run: no good'):
+        timing_figures(record, 1.0)
 
 
 def test_memory_is_that_of_the_processes():
