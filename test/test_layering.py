@@ -36,6 +36,8 @@ ROS = ('rclpy', 'launch', 'launch_ros', 'cv_bridge', 'ament_index_python', 'rosb
 ONLY_IN = {
     'timm': {'backbones'},
     'torch': {'backbones', 'adapters', 'encoder', 'policy', 'learning', 'evaluation'},
+    'onnx': {'encoder'},
+    'onnxruntime': {'encoder'},
     'mujoco': {'sim', 'sim2real.twin'},
     'ruckig': {'control'},
     'pinocchio': {'control'},
@@ -138,6 +140,13 @@ def test_robot_side_nodes_load_no_torch(node):
     """They must start in a second, and live on while the learning side crashes or compiles."""
     loaded = _loaded_after(f'import roboadapt_ros.nodes.{node}')
     assert not loaded & {'torch', 'timm', 'jax', 'scipy', 'matplotlib'}
+
+
+@pytest.mark.parametrize('module', ['nodes.encoder_node', 'encoder.onnx_engine', 'encoder.choice'])
+def test_serving_by_onnxruntime_loads_no_torch(module):
+    """Torch takes seconds to load; what only serves exported graphs must not wait for it."""
+    loaded = _loaded_after(f'import roboadapt_ros.{module}')
+    assert not loaded & {'torch', 'timm', 'onnx'}
 
 
 def test_only_the_simulated_rig_loads_mujoco():

@@ -76,6 +76,7 @@ class EncoderNode(GraphNode[EncoderParameters]):
             kind=EngineKind(config.engine),
             threads=config.threads,
             max_bytes=round(config.max_resident_mb * 1e6),
+            log=self.get_logger().info,
         )
         self.get_logger().info(f'Serving {config.backbone_id} by {engine.engine.name}')
         for task in config.tasks or engine.library.names():
