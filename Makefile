@@ -6,7 +6,7 @@ BIN := .venv/bin
 CHECKED := roboadapt_ros test tools launch setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers demo test test-core test-ros check lint type format lock clean
+.PHONY: help setup peers demo test test-core test-models test-ros check lint type format lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,8 +29,11 @@ demo: setup  ## The whole graph on a simulated rig
 test: setup  ## All tests
 	$(BIN)/python -m pytest test
 
-test-core: setup  ## Tests without ROS processes
-	$(BIN)/python -m pytest test --ignore=test/ros --ignore=test/launch
+test-core: setup  ## Tests of the core: no ROS, under a minute on a quiet machine
+	$(BIN)/python -m pytest test/core test/test_layering.py
+
+test-models: setup  ## Tests that build, convert, export and fuzz models: minutes
+	$(BIN)/python -m pytest test/models
 
 test-ros: setup  ## Tests of nodes and whole graphs
 	$(BIN)/python -m pytest test/ros $(wildcard test/launch)

@@ -75,7 +75,7 @@ class Examiner(Connection):
         time.sleep(seconds)
         streams = tuple(self._stream(rule, seconds) for rule in rules)
         topics = read_topics(self._node, [rule.topic for rule in rules])
-        controllers, reason = self._controllers()
+        controllers, reason, fix = self._controllers()
         status = self._newest(self._name('encoder/status'))
         description = self._newest(self._name('robot_description'))
         return GraphFacts(
@@ -92,6 +92,7 @@ class Examiner(Connection):
             base_intact=True if status is None else bool(status.base_intact),
             controllers=controllers,
             controllers_reason=reason,
+            controllers_fix=fix,
             urdf_limits={} if description is None else joint_limits(description.data),
             reports=dict(self._reports),
             own_guid=own_guid(self._node, rules[0].topic),
@@ -186,17 +187,21 @@ class Examiner(Connection):
         message = self._newest(self._name('policy/action_chunk'))
         return None if message is None else to_first_action(message)
 
-    def _controllers(self) -> tuple[tuple[Controller, ...] | None, str]:
-        """Return the controllers, or why they are not known."""
+    def _controllers(self) -> tuple[tuple[Controller, ...] | None, str, str]:
+        """Return the controllers; or None, why they are not known, and what would help."""
         if self._rig.simulated:
-            return None, 'the simulated rig has no controllers'
+            return None, 'the simulated rig has no controllers', ''
         try:
             service = importlib.import_module('controller_manager_msgs.srv').ListControllers
         except ImportError:
-            return None, 'controller_manager_msgs is not installed'
-        name = 'controller_manager/list_controllers'
+            fix = 'sudo apt install ros-$ROS_DISTRO-controller-manager-msgs, or look yourself: '
+            fix += 'ros2 control list_controllers'
+            return None, 'controller_manager_msgs is not installed', fix
+        name = self._name('controller_manager/list_controllers')
         try:
             answer = self.call(service, name, service.Request(), SERVICE_S)
-        except BringupError as error:
-            return None, str(error)
-        return to_controllers(answer), ''
+        except BringupError:
+            fix = 'start the driver of the arm, or correct `namespace` in the rig file: '
+            fix += 'ros2 service list | grep list_controllers'
+            return None, f'{name} does not answer', fix
+        return to_controllers(answer), '', ''

@@ -61,9 +61,8 @@ def _controllers(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
     if rig.simulated:
         return [skipped('controller', rig.target_joint, 'the simulated rig has no controllers')]
     if graph.controllers is None:
-        fix = 'sudo apt install ros-$ROS_DISTRO-controller-manager-msgs, or look yourself: '
-        fix += 'ros2 control list_controllers'
-        return [skipped('controller', rig.target_joint, graph.controllers_reason, fix)]
+        reason, fix = graph.controllers_reason, graph.controllers_fix
+        return [skipped('controller', rig.target_joint, reason, fix)]
     topic = graph.topics.get(rig.target_joint, Topic(name=rig.target_joint))
     listeners = {endpoint.node.rpartition('/')[2] for endpoint in topic.subscribers}
     chosen = [c for c in graph.controllers if c.name in listeners]

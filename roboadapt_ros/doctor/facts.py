@@ -253,6 +253,8 @@ class GraphFacts:
     controllers: tuple[Controller, ...] | None = None
     controllers_reason: str = ''
     """Why `controllers` is None."""
+    controllers_fix: str = ''
+    """What would make them known."""
     urdf_limits: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     """Joint -> lower, upper [rad] and speed [rad/s] of the robot description."""
     reports: Mapping[str, Report] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from roboadapt_ros.bringup.rig_facts import FRAME_AGE_S, full_name, rig_facts, s
 from roboadapt_ros.doctor.colours import colours_look_swapped
 from roboadapt_ros.doctor.description import joint_limits
 from roboadapt_ros.doctor.examine import examine
-from roboadapt_ros.doctor.facts import Controller, GpuFacts, ProfileFacts, Report, Topic
+from roboadapt_ros.doctor.facts import GpuFacts, ProfileFacts, Report, Topic
 from roboadapt_ros.doctor.finding import Finding, has_error, Severity, worst_first
 from roboadapt_ros.doctor.host import parse_gpus, read_host, read_profile
 from roboadapt_ros.doctor.streams import timing
@@ -486,11 +486,12 @@ def test_the_controller_must_be_active_and_hold_the_joints(changes, severity, wo
 
 def test_controllers_that_can_not_be_asked_are_said_not_to_be_checked():
     reason = 'controller_manager_msgs is not installed'
-    graph = facts.graph(controllers=None, controllers_reason=reason)
+    graph = facts.graph(
+        controllers=None, controllers_reason=reason, controllers_fix='sudo apt install x'
+    )
     (found,) = _of('controller', graph=graph)
     assert found.severity is Severity.INFO
-    assert found.found == f'not checked: {reason}'
-    assert Controller(name='a', state='active', claimed=()).claimed == ()
+    assert (found.found, found.fix) == (f'not checked: {reason}', 'sudo apt install x')
 
 
 def test_missing_joints_are_named():
