@@ -5,6 +5,8 @@ This module imports numpy only.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.control.limits import RobotLimits
@@ -74,8 +76,8 @@ class MotionGuard:
                 return 'joint_speed'
         peak = np.where(step.state.dq > 0, fastest, slowest)
         linear = self._kinematics.jacobian(step.state.q)[:3]
-        now_speed = float(np.linalg.norm(linear @ now.dq))
-        if float(np.linalg.norm(linear @ peak)) > max(self._hand_speed_max, now_speed):
+        speed = _length(linear @ peak)
+        if speed > self._hand_speed_max and speed > _length(linear @ now.dq):
             return 'hand_speed'
         return 'workspace' if self._leaves_workspace(now, step) else None
 
@@ -87,3 +89,7 @@ class MotionGuard:
 
     def _excess(self, q: FloatArray) -> float:
         return self._workspace.excess(*self._kinematics.forward(q)).amount
+
+
+def _length(vector: FloatArray) -> float:
+    return math.sqrt(float(vector @ vector))

@@ -10,7 +10,7 @@ Publishes:
     gripper/command (type and convention by parameter): wanted width, while it changes.
     governor/command (roboadapt_interfaces/ActionChunk): each point sent, with its whole ledger.
     governor/status (roboadapt_interfaces/GateStatus): at 10 Hz and on change.
-    /diagnostics: with the compute time and the jitter of the last minute's ticks
+    /diagnostics: with compute time, length and jitter of the last minute's ticks
 On failure: a chunk that breaks a rule is refused, counted by cause and logged; without good
 chunks the arm holds after two policy periods and is released after 0.5 s. A robot error stops
 the stream at once; when the robot has recovered the governor is idle again, and the gate has
@@ -109,7 +109,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
         listen_state(self, self._buffer, STATE, self._on_arm_state)
         listen_errors(self, config.robot_state_type, self._on_robot)
         self.subscribe(ChunkMessage, 'sim2real/action_chunk', self._on_chunk, DATA)
-        self.every(1.0 / config.rate_hz, self._measured_tick)
+        self.every(1.0 / config.rate_hz, self._tick)
 
     def deactivate(self) -> None:
         """Send no more points; the arm's controller holds."""
@@ -148,13 +148,11 @@ class GovernorNode(GraphNode[GovernorParameters]):
         except RefusedError as error:
             self.refuse(error.cause, error.detail)
 
-    def _measured_tick(self) -> None:
-        with self._tick_times.measured():
-            self._tick()
-
     def _tick(self) -> None:
+        self._tick_times.begin()
         now_ns = self.now_ns()
         command = self._governor.command(now_ns)
+        self._tick_times.computed()
         if command.q is not None and self._robot_problem is None:
             self._send(command, now_ns)
         self._ticks += 1
@@ -162,6 +160,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
             self.get_logger().info(f'{command.state.value}: {command.reason}')
         if command.state is not self._last_state or self._ticks % STATUS_TICKS == 0:
             self._report(command.state, command.reason, now_ns)
+        self._tick_times.end()
 
     def _send(self, command: GovernorCommand, now_ns: int) -> None:
         names = self._config.joint_names

@@ -1,7 +1,7 @@
 """Every timm name of the families' modules is read as a chain, or refused with the hook named.
 
 By default a sample, evenly spread, that takes some seconds. All of them, with the counts:
-ROBOADAPT_ALL_TIMM=1 pytest test/core/test_timm_names.py --log-cli-level=INFO
+ROBOADAPT_ALL_TIMM=1 pytest test/models/test_timm_names.py --log-cli-level=INFO
 """
 
 from __future__ import annotations
