@@ -32,7 +32,7 @@ from sensor_msgs.msg import JointState
 POLICY_S, FINGERS_S, ROBOT_S = 0.1, 1.0 / 15.0, 0.1
 SETTLE_S = 3.0
 """Time from the first target to the first one that counts [s]."""
-FIRST_TARGET_S = 60.0
+FIRST_TARGET_S = 20.0
 ROWS = 8
 _RADIUS_M, _TURN_S = 0.05, 4.0
 

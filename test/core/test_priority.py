@@ -1,0 +1,43 @@
+"""The priority a node's process gets: asked for, given where permitted, never a failure."""
+
+from functools import partial
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+from roboadapt_ros.bringup.process import prepare
+
+TELL = (
+    'import os; from pathlib import Path; group = Path("/proc/self/autogroup");'
+    'print(os.nice(0), os.sched_getscheduler(0), group.read_text() if group.exists() else "")'
+)
+REFUSED = """
+import os
+from roboadapt_ros.bringup.process import prepare
+def refuse(*_): raise PermissionError
+os.sched_setscheduler = os.nice = refuse
+prepare(-10, 10)
+print('runs', os.sched_getscheduler(0))
+"""
+
+
+def told(code, **options):
+    words = [sys.executable, '-c', code]
+    return subprocess.run(
+        words, capture_output=True, text=True, timeout=30, check=True, **options
+    ).stdout.split()
+
+
+def test_niceness_holds_for_the_process_and_for_its_session():
+    # Linux shares cores between sessions first: the process's own niceness alone changes little.
+    niceness, policy, *group = told(TELL, preexec_fn=partial(prepare, 3), start_new_session=True)
+    assert int(niceness) == min(os.nice(0) + 3, 19) and int(policy) == os.sched_getscheduler(0)
+    switch = Path('/proc/sys/kernel/sched_autogroup_enabled')
+    if switch.exists() and switch.read_text().strip() == '1':
+        assert group[-2:] == ['nice', '3']
+
+
+def test_a_process_without_permission_runs_as_it_is():
+    root = Path(__file__).parents[2]
+    assert told(REFUSED, cwd=root) == ['runs', str(os.sched_getscheduler(0))]
