@@ -127,7 +127,7 @@ def draw_config(rng: np.random.Generator) -> GovernorConfig:
             velocity_scale=velocity,
             acceleration_scale=acceleration,
             jerk_scale=jerk,
-            position_margin_rad=float(rng.choice([0.0, 0.05, 0.05])),
+            position_margin_rad=float(rng.choice([1e-6, 0.05, 0.05])),
             hand_speed_max_m_s=float(rng.choice([0.25, 0.7, 3.0])),
         ),
         admission=AdmissionConfig(max_jump_rad=float(rng.choice([0.4, 0.4, 3.0]))),

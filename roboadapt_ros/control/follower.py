@@ -19,6 +19,8 @@ from roboadapt_ros.errors import ConfigError
 
 FloatArray = npt.NDArray[np.float64]
 
+_MARGIN_MIN_RAD = 1e-6
+
 
 @dataclass(frozen=True, kw_only=True)
 class FollowerConfig:
@@ -31,7 +33,7 @@ class FollowerConfig:
     jerk_scale: float = 0.2
     """Part of the arm's joint jerk used, in (0, 1]; lower is smoother and lags more."""
     position_margin_rad: float = 0.05
-    """Distance kept from the joint limits [rad]."""
+    """Distance kept from the joint limits [rad]; 1e-6 or more, so that rounding passes none."""
     hand_speed_max_m_s: float = 0.7
     """Largest speed of the hand [m/s]; never above the arm's own."""
     blend_s: float = 0.15
@@ -60,6 +62,12 @@ class FollowerConfig:
                 raise ConfigError(
                     f'governor.motion.{name}', getattr(self, name), 'must be positive'
                 )
+        if not self.position_margin_rad >= _MARGIN_MIN_RAD:
+            raise ConfigError(
+                'governor.motion.position_margin_rad',
+                self.position_margin_rad,
+                f'must be {_MARGIN_MIN_RAD:g} or more',
+            )
 
 
 class Follower:

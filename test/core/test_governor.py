@@ -16,6 +16,7 @@ from control_fakes import (
 import numpy as np
 import pytest
 from roboadapt_ros.contract import ActionSpace
+from roboadapt_ros.control.follower import FollowerConfig
 from roboadapt_ros.control.governor import GovernorConfig, GovernorState
 from roboadapt_ros.control.gripper import GripperLimitConfig, GripperLimiter
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
@@ -23,7 +24,7 @@ from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.control.motion import JointMotion
 from roboadapt_ros.control.spline import Fade, RowCurve, Target
 from roboadapt_ros.control.workspace import Workspace, WorkspaceConfig
-from roboadapt_ros.errors import RefusedError
+from roboadapt_ros.errors import ConfigError, RefusedError
 
 MS = 1_000_000
 SLACK = 1.0 + 1e-6  # rounding of positions, divided by the tick to the third power
@@ -641,6 +642,13 @@ class TestRowCurve:
             low, here, high = (curve.sample(int(time_ns) + d * 1000) for d in (-1, 0, 1))
             np.testing.assert_allclose((high.q - low.q) / 2e-6, here.dq, atol=1e-3)
             np.testing.assert_allclose((high.dq - low.dq) / 2e-6, here.ddq, atol=1e-1)
+
+
+@pytest.mark.parametrize('margin_rad', [0.0, -0.1, float('nan')])
+def test_without_a_margin_rounding_would_pass_the_arms_own_end(margin_rad):
+    # With none, points at an end came out 9e-16 rad beyond the table.
+    with pytest.raises(ConfigError, match='position_margin_rad'):
+        FollowerConfig(position_margin_rad=margin_rad)
 
 
 def test_commanded_limits_lie_inside_the_robots_own():
