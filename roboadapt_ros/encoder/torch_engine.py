@@ -17,6 +17,7 @@ from roboadapt_ros.backbones.check import BaseCheck
 from roboadapt_ros.backbones.frozen import FrozenBackbone
 from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.encoder.accumulate import accumulate
+from roboadapt_ros.encoder.allocator import keep_freed_memory
 from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_channels, Tensors
 from roboadapt_ros.encoder.rows import merge, RowAdapters, RowFormat, Sites, SiteWeights
 import torch
@@ -38,6 +39,7 @@ class TorchEngine:
         torch.set_num_threads(threads)
         self._path = path
         self.backbone = FrozenBackbone.load(path)
+        keep_freed_memory()
         self._formats: dict[AdapterLayout, RowFormat] = {}
         self._gathered: tuple[Sequence[RowAdapters | None], Sites] = ([], {})
 

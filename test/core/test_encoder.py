@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -309,3 +311,20 @@ def test_preprocessing_crops_then_resizes() -> None:
     frame = np.zeros((*SOURCE, 3), np.uint8)
     frame[:, 8:56] = 200
     np.testing.assert_array_equal(preprocess(frame, camera('scene'), 32), 200)
+
+
+def test_freed_memory_is_kept_for_the_next_pass() -> None:
+    """Else every pass has its pages mapped and zeroed anew; in a process of its own."""
+    program = """
+import resource, torch
+from roboadapt_ros.encoder.allocator import keep_freed_memory
+keep_freed_memory()
+def use(): torch.ones(10_000_000).add(1.0)
+use()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+use()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    words = [sys.executable, '-c', program]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    assert int(done.stdout) < 1000, '20,000 pages of 4 KiB were in use'
