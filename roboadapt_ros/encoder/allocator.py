@@ -29,4 +29,5 @@ def keep_freed_memory() -> bool:
         return False
     library.malloc_trim(0)
     settings = ((_TRIM_THRESHOLD, _NEVER), (_MMAP_MAX, 0), (_ARENA_MAX, 1))
-    return all([library.mallopt(name, value) == 1 for name, value in settings])
+    accepted = [library.mallopt(name, value) == 1 for name, value in settings]
+    return all(accepted)
