@@ -8,7 +8,7 @@ features carry that task's name, digest and generation.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import threading
 import time
 
@@ -123,7 +123,7 @@ class TaskEncoder:
         return self._tasks.get(task).package.contract
 
     def package(self, task: str) -> TaskPackage:
-        """Return a resident task's package."""
+        """Return a resident task's package, without its tensors."""
         return self._tasks.get(task).package
 
     def stage(self, task: str) -> tuple[TaskPackage, tuple[str, ...]]:
@@ -149,7 +149,8 @@ class TaskEncoder:
             evicted = self._tasks.make_room(package, in_use)
         handle = self.engine.add(package.manifest.adapters, package.part('adapters'))
         with self._lock:
-            self._tasks.put(ResidentTask(package, handle))
+            # The engine holds the adapters and another process the head: no second copy here.
+            self._tasks.put(ResidentTask(replace(package, tensors={}), handle))
         return package, evicted
 
     def evict(self, task: str) -> None:
