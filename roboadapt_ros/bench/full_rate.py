@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+import logging
 from pathlib import Path
 import tempfile
 import threading
@@ -34,6 +35,8 @@ from roboadapt_ros.errors import BringupError, ConfigError
 from roboadapt_ros.evaluation.statistics import percentile
 from roboadapt_ros.learning.progress import Progress, silent
 from roboadapt_ros.ros.qos import TRACE
+
+logger = logging.getLogger(__name__)
 
 FIRST_FEATURES_S = 30.0
 
@@ -98,6 +101,8 @@ def run(config: FullRateConfig, progress: Progress = silent) -> BenchResult:
             with cameras:
                 answers, staged = _switch(graph, judge, config, names, progress)
             figures = _figures(judge, answers, cameras.stamps_ns())
+    for line in judge.wrong[:10]:
+        logger.warning(line)
     return BenchResult(bench='full-rate', figures={**figures, 'staged_meanwhile': staged})
 
 
@@ -162,7 +167,13 @@ def _encoder(folder: Path, config: FullRateConfig, names: tuple[str, ...]) -> Ta
 
 def _rig(config: FullRateConfig, names: tuple[str, ...]) -> RigConfig:
     """Return the simulated rig's names, for the encoder alone."""
-    settings = {'engine': config.engine, 'threads': config.threads, 'tasks': list(names)}
+    settings = {
+        'engine': config.engine,
+        'threads': config.threads,
+        'tasks': list(names),
+        # Below half a period, or a lost frame of one camera pairs its neighbours' exposures.
+        'pairing_tolerance_s': 0.4 / config.rate_hz,
+    }
     return replace(load_rig('sim'), nodes={'encoder': settings})
 
 
