@@ -185,7 +185,7 @@ class GraphObserver:
         """Judge a commanded point; the lock is held."""
         q, stamp_ns = np.array(message.actions[:7]), from_time(message.start)
         self.commands.append((stamp_ns, q))
-        self.motion.command(stamp_ns, q)
+        self.motion.command(stamp_ns, q, message.sequence)
         self.ledgers.observe(from_ledger(message.ledger))
 
     def _on_joints(self, message: JointState) -> None:

@@ -69,23 +69,27 @@ class LimitMonitor:
         self._max_gap_ns = int(max_gap_s * 1e9)
         self._slack = 1.0 + relative_tolerance
         self._points: deque[Joints] = deque(maxlen=4)
-        self._last_ns = 0
+        self._last_ns = self._last_sequence = 0
         self.violations: list[Violation] = []
         self.counts: Counter[str] = Counter()
-        """Points looked at: 'commanded' and 'measured'."""
+        """Points looked at: 'commanded' and 'measured'; 'lost' are those that did not arrive."""
         self.used: dict[str, float] = {}
         """Largest part of each limit that was used, by quantity (1.0 = at the limit)."""
 
-    def command(self, stamp_ns: int, q: Joints) -> None:
+    def command(self, stamp_ns: int, q: Joints, sequence: int = 0) -> None:
         """Judge one commanded point.
 
         Args:
             stamp_ns: When it was sent [ns].
             q: (7,) commanded positions [rad].
+            sequence: Its place in the sender's stream, from 1; 0 where points are not counted.
         """
-        if stamp_ns - self._last_ns > self._max_gap_ns:
+        lost = sequence - self._last_sequence - 1 if sequence and self._last_sequence else 0
+        if lost or stamp_ns - self._last_ns > self._max_gap_ns:
             self._points.clear()
-        self._last_ns = stamp_ns
+        if lost > 0:
+            self.counts['lost'] += lost
+        self._last_ns, self._last_sequence = stamp_ns, sequence
         self._points.append(np.asarray(q, float))
         self.counts['commanded'] += 1
         self._check_position('commanded position', q, stamp_ns)

@@ -98,6 +98,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
             limits.gripper_width_max_m,
         )
         self._trace_of: Any = None
+        self._sent = 0
         self._target_out = self.publisher(JointState, 'target_joint', COMMAND)
         self._gripper_out = self.publisher(self._gripper.message_type, 'gripper/command', COMMAND)
         self._trace_out = self.publisher(ChunkMessage, 'governor/command', TRACE)
@@ -179,6 +180,8 @@ class GovernorNode(GraphNode[GovernorParameters]):
                 replace(command.chunk, actions=command.chunk.actions[:1])
             )
         message = self._trace_message
+        self._sent += 1
+        message.sequence = self._sent
         message.start = to_time(now_ns)
         message.period_s = 1.0 / self._config.rate_hz
         message.ledger.published = now_ns

@@ -103,6 +103,25 @@ def test_a_pause_starts_a_new_sequence():
     assert judge.violations == []
 
 
+def test_a_point_lost_on_its_way_to_the_judge_is_no_jump():
+    """Seen once in a busy test: v, 2v, v looked like 40 rad/s^2 there and back."""
+    judge = _judge()
+    for tick in (1, 2, 3, 5, 6, 7):
+        judge.command(tick * 10_000_000, REST + 0.005 * tick, tick)
+    assert judge.violations == []
+    assert judge.counts['lost'] == 1
+    judge.command(80_000_000, REST + 0.5, 8)
+    assert judge.violations != [], 'a jump between successive points is one'
+
+
+def test_a_sender_that_starts_anew_counts_from_one_again():
+    judge = _judge()
+    judge.command(10_000_000, REST, 900)
+    judge.command(20_000_000, REST + 0.3, 1)
+    assert judge.violations == []
+    assert judge.counts['lost'] == 0
+
+
 def test_positions_beyond_the_end_and_nan_are_violations():
     judge = _judge()
     beyond = REST.copy()

@@ -114,7 +114,7 @@ def test_switches_in_motion_mix_nothing_lose_nothing_and_stay_within_limits(movi
             monitor.observe(name, from_identity(message.identity))
     for point in moving.commands[first_command:]:
         monitor.observe('governor', from_identity(point.identity))
-        motion.command(point.ledger.published, np.array(point.actions)[:7])
+        motion.command(point.ledger.published, np.array(point.actions)[:7], point.sequence)
     assert monitor.finish() == 0
     assert [str(found) for found in motion.violations] == []
     assert moving.is_moving()
