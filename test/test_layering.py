@@ -24,7 +24,7 @@ MAY_IMPORT = {
     **dict.fromkeys(CORE, BASE | CORE),
     'doctor': BASE | {'control', 'doctor'},
     **dict.fromkeys(UPPER, BASE | CORE | UPPER),
-    'ros': BASE | {'sim2real', 'ros'},
+    'ros': BASE | {'control', 'sim2real', 'ros'},
     'bringup': BASE | {'control', 'sim2real', 'doctor', 'ros', 'bringup'},
     'nodes': BASE | CORE | {'ros', 'nodes', 'bringup'},
     'bench': BASE | CORE | UPPER | {'ros', 'bringup', 'bench'},

@@ -31,7 +31,8 @@ from roboadapt_ros.doctor.facts import (
 from roboadapt_ros.errors import BringupError, ConfigError
 from roboadapt_ros.ros.probe import Probe
 from roboadapt_ros.ros.qos import IMAGE, STATE_HISTORY
-from roboadapt_ros.ros.robot import ERROR_STATES, message_class
+from roboadapt_ros.ros.robot import message_class
+from roboadapt_ros.ros.robot_state import ROBOT_STATES
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import String
 
@@ -107,7 +108,7 @@ class Examiner(Connection):
         self._probe(JointState, rig.gripper.joint_states, STATE_HISTORY)
         if arm.current_pose:
             self._probe(PoseStamped, arm.current_pose, STATE_HISTORY)
-        if arm.robot_state_type in ERROR_STATES:
+        if arm.robot_state_type in ROBOT_STATES:
             try:
                 kind = message_class(arm.robot_state_type)
             except ConfigError:
@@ -181,7 +182,7 @@ class Examiner(Connection):
         message = self._newest(self._name(self._rig.arm.robot_state))
         if message is None:
             return None
-        return ERROR_STATES[self._rig.arm.robot_state_type](message)
+        return ROBOT_STATES[self._rig.arm.robot_state_type](message).problem
 
     def _first_action(self) -> FirstAction | None:
         message = self._newest(self._name('policy/action_chunk'))

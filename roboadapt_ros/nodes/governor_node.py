@@ -42,7 +42,7 @@ from roboadapt_ros.ros.convert import (
 )
 from roboadapt_ros.ros.diagnostics import Health
 from roboadapt_ros.ros.gripper import GripperWriter
-from roboadapt_ros.ros.listen import listen_errors, listen_state
+from roboadapt_ros.ros.listen import listen_robot, listen_state
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.qos import COMMAND, DATA, STATE, STATUS, TRACE
 from roboadapt_ros.ros.rig_messages import joint_state
@@ -108,7 +108,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
         """Listen, and start the clock."""
         config = self._config
         listen_state(self, self._buffer, STATE, self._on_arm_state)
-        listen_errors(self, config.robot_state_type, self._on_robot)
+        listen_robot(self, config.robot_state_type, lambda status: self._on_robot(status.problem))
         self.subscribe(ChunkMessage, 'sim2real/action_chunk', self._on_chunk, DATA)
         self.every(1.0 / config.rate_hz, self._tick)
 

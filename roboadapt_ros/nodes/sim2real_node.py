@@ -26,12 +26,13 @@ from roboadapt_interfaces.msg import ActionChunk as ChunkMessage
 from roboadapt_interfaces.msg import GateStatus
 from roboadapt_interfaces.srv import Arm
 from roboadapt_ros.control.kinematics import PandaKinematics
+from roboadapt_ros.control.robot_status import RobotStatus
 from roboadapt_ros.dataflow import ActionChunk, RobotState
 from roboadapt_ros.errors import RefusedError, RoboAdaptError, SpecError
 from roboadapt_ros.nodes.parameters import Sim2RealParameters
 from roboadapt_ros.nodes.task_bridges import TaskBridges
 from roboadapt_ros.ros.convert import from_chunk, to_chunk, to_gate_status
-from roboadapt_ros.ros.listen import listen_errors, listen_state
+from roboadapt_ros.ros.listen import listen_robot, listen_state
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.qos import DATA, STATE, STATUS
 from roboadapt_ros.ros.robot import ArmSample, StateBuffer
@@ -83,7 +84,7 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
         """Listen, and serve `arm`; the gate is closed."""
         config = self._config
         listen_state(self, self._buffer, STATE, self._on_arm_state)
-        listen_errors(self, config.robot_state_type, self._on_robot)
+        listen_robot(self, config.robot_state_type, self._on_robot)
         self.subscribe(GateStatus, 'governor/status', self._on_governor, STATUS)
         self.subscribe(ChunkMessage, 'policy/action_chunk', self._on_chunk, DATA)
         self.serve(Arm, 'sim2real/arm', self._on_arm)
@@ -100,7 +101,8 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
             self._robot_problem = NO_ROBOT_STATE
         self._gate.observe_robot(now_ns, self._robot_problem)
 
-    def _on_robot(self, problem: str | None) -> None:
+    def _on_robot(self, status: RobotStatus) -> None:
+        problem = status.problem
         self._robot_problem, self._robot_ns = problem, self.now_ns()
         if problem is not None:
             self._gate.observe_robot(self.now_ns(), problem)

@@ -1,4 +1,4 @@
-"""The topics of arm, hand and robot errors, as three nodes listen to them."""
+"""The topics of arm, hand and robot state, as three nodes listen to them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.qos import QoSProfile
+from roboadapt_ros.control.robot_status import RobotStatus
 from roboadapt_ros.errors import SpecError, UnknownNameError
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.qos import STATE
-from roboadapt_ros.ros.robot import ArmSample, ERROR_STATES, message_class, StateBuffer
+from roboadapt_ros.ros.robot import ArmSample, message_class, StateBuffer
+from roboadapt_ros.ros.robot_state import ROBOT_STATES
 from sensor_msgs.msg import JointState
 
 
@@ -47,15 +49,15 @@ def listen_state(
     node.subscribe(JointState, 'joint_states', take_arm, qos)
 
 
-def listen_errors(
-    node: GraphNode[Any], type_name: str, on_problem: Callable[[str | None], None]
+def listen_robot(
+    node: GraphNode[Any], type_name: str, on_status: Callable[[RobotStatus], None]
 ) -> None:
-    """Tell the robot's own error state, while the node is active.
+    """Tell the robot's own state, while the node is active.
 
     Args:
         node: The node.
         type_name: Message type of `robot_state`; '' = the rig has none.
-        on_problem: Told why the robot can't move, or None when it can.
+        on_status: Told every report.
 
     Raises:
         UnknownNameError: A type that can't be read.
@@ -63,8 +65,8 @@ def listen_errors(
     """
     if not type_name:
         return
-    if type_name not in ERROR_STATES:
-        raise UnknownNameError('type of robot_state', type_name, ERROR_STATES)
-    problem = ERROR_STATES[type_name]
+    if type_name not in ROBOT_STATES:
+        raise UnknownNameError('type of robot_state', type_name, ROBOT_STATES)
+    status = ROBOT_STATES[type_name]
     kind = message_class(type_name)
-    node.subscribe(kind, 'robot_state', lambda message: on_problem(problem(message)), STATE)
+    node.subscribe(kind, 'robot_state', lambda message: on_status(status(message)), STATE)

@@ -1,4 +1,4 @@
-"""What a rig says about its arm and hand: joint states by name, gripper width, error state."""
+"""What a rig says about its arm and hand: joint states by name, and the gripper's width."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 import importlib
-from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticStatus
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.dataflow import RobotState
@@ -20,8 +18,6 @@ from sensor_msgs.msg import JointState
 FloatArray = npt.NDArray[np.float64]
 COMMAND_TIMEOUT_S = 0.1
 """A command that is not followed by another for this long is no longer in force [s]."""
-_MOVABLE_MODES = (1, 2)
-"""franka_msgs/FrankaRobotState: IDLE and MOVE."""
 
 
 class JointReader:
@@ -187,29 +183,6 @@ def _nearest(stamps: list[int], time_ns: int) -> int:
     if right == len(stamps):
         return right - 1
     return right if stamps[right] - time_ns < time_ns - stamps[right - 1] else right - 1
-
-
-def _from_diagnostic(message: DiagnosticStatus) -> str | None:
-    is_ok = message.level in (DiagnosticStatus.OK, DiagnosticStatus.WARN)
-    return None if is_ok else message.message or 'error'
-
-
-def _from_franka(message: Any) -> str | None:
-    """Read franka_msgs/FrankaRobotState."""
-    errors = message.current_errors
-    names = [name for name in errors.get_fields_and_field_types() if getattr(errors, name)]
-    if names:
-        return ', '.join(names)
-    if message.robot_mode not in _MOVABLE_MODES:
-        return f'robot mode {message.robot_mode}'
-    return None
-
-
-ERROR_STATES: dict[str, Callable[[Any], str | None]] = {
-    'diagnostic_msgs/DiagnosticStatus': _from_diagnostic,
-    'franka_msgs/FrankaRobotState': _from_franka,
-}
-"""Readers of a robot's own error state by message type: why it can't move, or None."""
 
 
 def message_class(type_name: str) -> type:

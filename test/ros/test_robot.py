@@ -1,16 +1,19 @@
 """What a rig says: joints by name, the state at an exposure, grippers, errors."""
 
 import math
+from types import SimpleNamespace
 
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 import numpy as np
 import pytest
 from roboadapt_ros.contract import GripperConvention
+from roboadapt_ros.control.robot_status import RobotMode
 from roboadapt_ros.errors import ConfigError, RefusedError, SpecError
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.gripper import GripperReader, GripperWriter
 from roboadapt_ros.ros.rig_messages import finger_state, joint_state
-from roboadapt_ros.ros.robot import ERROR_STATES, JointReader, message_class, StateBuffer
+from roboadapt_ros.ros.robot import JointReader, message_class, StateBuffer
+from roboadapt_ros.ros.robot_state import ROBOT_STATES
 from sensor_msgs.msg import JointState
 
 ARM, FINGERS = ('a', 'b', 'c'), ('left', 'right')
@@ -114,9 +117,58 @@ def test_a_gripper_command_that_is_no_number_is_refused():
 
 
 def test_an_error_level_is_a_robot_that_can_not_move():
-    read = ERROR_STATES['diagnostic_msgs/DiagnosticStatus']
-    assert read(DiagnosticStatus(level=DiagnosticStatus.OK, message='move')) is None
-    assert read(DiagnosticStatus(level=DiagnosticStatus.ERROR, message='reflex')) == 'reflex'
+    read = ROBOT_STATES['diagnostic_msgs/DiagnosticStatus']
+    assert read(DiagnosticStatus(level=DiagnosticStatus.OK, message='move')).problem is None
+    found = read(DiagnosticStatus(level=DiagnosticStatus.ERROR, message='reflex'))
+    assert found.problem == 'reflex'
+    assert found.is_fault
+
+
+def test_mode_and_errors_are_read_where_a_diagnostic_status_has_them():
+    values = [
+        KeyValue(key='robot_mode', value='4'),
+        KeyValue(key='current_errors', value='joint_reflex cartesian_reflex'),
+    ]
+    message = DiagnosticStatus(level=DiagnosticStatus.ERROR, message='x', values=values)
+    found = ROBOT_STATES['diagnostic_msgs/DiagnosticStatus'](message)
+    assert found.mode is RobotMode.REFLEX
+    assert found.problem == 'joint_reflex, cartesian_reflex'
+
+
+class _Errors:
+    """As rosidl makes franka_msgs/Errors: fields by name, all bool."""
+
+    def __init__(self, *raised):
+        for name in self.get_fields_and_field_types():
+            setattr(self, name, name in raised)
+
+    @classmethod
+    def get_fields_and_field_types(cls):
+        return {'joint_reflex': 'boolean', 'communication_constraints_violation': 'boolean'}
+
+
+def _franka(mode, *raised):
+    wrench = SimpleNamespace(
+        force=SimpleNamespace(x=3.0, y=0.0, z=-4.0), torque=SimpleNamespace(x=0.0, y=2.0, z=0.0)
+    )
+    return SimpleNamespace(
+        robot_mode=mode,
+        current_errors=_Errors(*raised),
+        control_command_success_rate=0.9,
+        o_f_ext_hat_k=SimpleNamespace(wrench=wrench),
+    )
+
+
+def test_a_franka_tells_mode_errors_success_rate_and_wrench():
+    read = ROBOT_STATES['franka_msgs/FrankaRobotState']
+    found = read(_franka(2))
+    assert (found.mode, found.problem, found.success_rate) == (RobotMode.MOVE, None, 0.9)
+    assert (found.force_n, found.torque_nm) == (5.0, 2.0)
+    assert read(_franka(4, 'joint_reflex')).problem == 'joint_reflex'
+    assert read(_franka(3)).problem == 'robot mode 3 (guiding)'
+    assert not read(_franka(3)).is_fault
+    assert read(_franka(5)).is_user_stopped, 'a user stop may raise no error'
+    assert read(_franka(99)).problem is not None, 'an unknown mode must not move the arm'
 
 
 def test_a_message_package_that_is_not_installed_is_named():
