@@ -1,0 +1,205 @@
+"""Services and actions of others, asked without ever waiting: begun, then polled.
+
+What is asked of a robot's drivers comes from the governor's only thread, which has a point to
+send every 10 ms. So a call is begun at once or as soon as its server is there, its outcome is
+looked at in a later tick, and whoever began it has the deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import importlib
+from typing import Any
+
+from rclpy.node import Node
+from roboadapt_ros.control.recovery import Outcome, Pending
+from roboadapt_ros.errors import ConfigError
+
+_SUCCEEDED = 4
+"""action_msgs/GoalStatus.STATUS_SUCCEEDED."""
+_PACKAGES = {
+    'controller_manager_msgs': 'sudo apt install ros-$ROS_DISTRO-controller-manager-msgs',
+    'franka_msgs': 'sudo apt install ros-$ROS_DISTRO-franka-msgs, or source the workspace that '
+    'has franka_ros2',
+    'control_msgs': 'sudo apt install ros-$ROS_DISTRO-control-msgs',
+}
+
+
+def interface_class(name: str) -> Any:
+    """Return the class of 'package/srv/Name', 'package/action/Name' or 'package/msg/Name'.
+
+    Raises:
+        ConfigError: The package is not installed here, or has no such type; it names the apt
+            package.
+    """
+    package, kind, leaf = name.split('/')
+    try:
+        return getattr(importlib.import_module(f'{package}.{kind}'), leaf)
+    except (ImportError, AttributeError) as error:
+        apt = f'sudo apt install ros-$ROS_DISTRO-{package.replace("_", "-")}'
+        raise ConfigError(
+            'rig file asks for type', name, f'{_PACKAGES.get(package, apt)} ({error})'
+        ) from error
+
+
+class ServiceCall:
+    """A request that goes out as soon as its service is there.
+
+    Example: ``call = ServiceCall(client, Trigger.Request(), trigger_outcome)``, then ``call.poll``
+    in every tick until it is not None.
+    """
+
+    def __init__(self, client: Any, request: Any, read: Callable[[Any], Outcome]):
+        """Send the request, or wait for the service.
+
+        Args:
+            client: rclpy client.
+            request: What to ask.
+            read: From the response to the outcome.
+        """
+        self._client, self._request, self._read = client, request, read
+        self._future: Any = None
+        self.poll(0)
+
+    def poll(self, now_ns: int) -> Outcome | None:
+        """Return the outcome once the service has answered."""
+        if self._future is None and self._client.service_is_ready():
+            self._future = self._client.call_async(self._request)
+        if self._future is None or not self._future.done():
+            return None
+        return self._read(self._future.result())
+
+    def cancel(self) -> str:
+        """Forget the request; returns what it was waiting for."""
+        if self._future is None:
+            return f'service {self._client.srv_name} is not there'
+        if not self._future.done():
+            self._client.remove_pending_request(self._future)
+        return f'service {self._client.srv_name} does not answer'
+
+
+class ActionCall:
+    """A goal that goes out as soon as its server is there, and its result."""
+
+    def __init__(self, client: Any, goal: Any, name: str):
+        """Send the goal, or wait for the server.
+
+        Args:
+            client: rclpy action client.
+            goal: What to ask.
+            name: Of the action, for messages.
+        """
+        self._client, self._goal, self._name = client, goal, name
+        self._sent: Any = None
+        self._result: Any = None
+        self.poll(0)
+
+    def poll(self, now_ns: int) -> Outcome | None:
+        """Return the outcome once the goal has ended."""
+        if self._sent is None and self._client.server_is_ready():
+            self._sent = self._client.send_goal_async(self._goal)
+        if self._sent is None or not self._sent.done():
+            return None
+        handle = self._sent.result()
+        if not handle.accepted:
+            return Outcome(False, f'action {self._name} refused the goal')
+        if self._result is None:
+            self._result = handle.get_result_async()
+        if not self._result.done():
+            return None
+        status = self._result.result().status
+        if status == _SUCCEEDED:
+            return Outcome(True)
+        return Outcome(False, f'action {self._name} ended with status {status}')
+
+    def cancel(self) -> str:
+        """Ask the server to give the goal up; returns what it was waiting for."""
+        if self._sent is None:
+            return f'action {self._name} is not there'
+        if self._sent.done() and self._sent.result().accepted:
+            self._sent.result().cancel_goal_async()
+        return f'action {self._name} does not end'
+
+
+class Immediate:
+    """An action that has ended as it began, or that a question decides."""
+
+    def __init__(self, question: Callable[[], Outcome | None], waits_for: str = ''):
+        """Ask `question` at every poll; `waits_for` says what a late one was waiting for."""
+        self._question, self._waits_for = question, waits_for
+
+    def poll(self, now_ns: int) -> Outcome | None:
+        """Return what the question says now."""
+        return self._question()
+
+    def cancel(self) -> str:
+        """Return what it was waiting for."""
+        return self._waits_for
+
+
+class Sequence:
+    """Actions one after the other; the first that is not good ends it."""
+
+    def __init__(self, begin: list[Callable[[], Pending]]):
+        """Begin the first."""
+        self._left = list(begin)
+        self._now: Pending | None = self._left.pop(0)() if self._left else None
+        self._said: list[str] = []
+
+    def poll(self, now_ns: int) -> Outcome | None:
+        """Return the outcome of the last, or of the first that is not good."""
+        if self._now is None:
+            return Outcome(True)
+        outcome = self._now.poll(now_ns)
+        if outcome is None or not outcome.is_good:
+            return outcome
+        self._said += [outcome.detail] if outcome.detail else []
+        if not self._left:
+            return Outcome(True, '; '.join(self._said))
+        self._now = self._left.pop(0)()
+        return None
+
+    def cancel(self) -> str:
+        """Give up the present one."""
+        return '' if self._now is None else self._now.cancel()
+
+
+def trigger_outcome(response: Any) -> Outcome:
+    """Return the outcome of a std_srvs/Trigger."""
+    return Outcome(bool(response.success), str(response.message))
+
+
+class Clients:
+    """Clients of services and actions, made at their first use.
+
+    Each one costs every turn of rclpy's executor some time.
+    """
+
+    def __init__(self, node: Node):
+        """Make none yet."""
+        self._node = node
+        self._services: dict[str, Any] = {}
+        self._actions: dict[str, Any] = {}
+
+    def service(self, service_type: Any, name: str) -> Any:
+        """Return the client of a service."""
+        if name not in self._services:
+            self._services[name] = self._node.create_client(service_type, name)
+        return self._services[name]
+
+    def action(self, action_type: Any, name: str) -> Any:
+        """Return the client of an action."""
+        if name not in self._actions:
+            from rclpy.action import ActionClient
+
+            self._actions[name] = ActionClient(self._node, action_type, name)
+        return self._actions[name]
+
+    def destroy(self) -> None:
+        """Destroy them all."""
+        for client in self._services.values():
+            self._node.destroy_client(client)
+        for client in self._actions.values():
+            client.destroy()
+        self._services.clear()
+        self._actions.clear()
