@@ -57,7 +57,7 @@ class RobotFeed(Node):
         self._hand_out = self.create_publisher(JointState, hand.joint_states, STATE_OUT)
         self._robot_out = self.create_publisher(DiagnosticStatus, arm.robot_state, STATE_OUT)
         self._chunk_out = self.create_publisher(ChunkMessage, 'policy/action_chunk', DATA)
-        self.create_subscription(JointState, arm.target_joint, self._on_target, COMMAND)
+        self.create_subscription(JointState, arm.output.topic, self._on_target, COMMAND)
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, STATUS)
         self.create_subscription(GateStatus, 'sim2real/status', self._on_gate, STATUS)
         for period_s, publish in (

@@ -6,7 +6,7 @@ Launch files and the command line start the same list. This module must not impo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from roboadapt_ros.bringup.paths import config_dir
 from roboadapt_ros.bringup.paths import models_dir as packaged_models_dir
 from roboadapt_ros.bringup.rig import CameraNames, RigConfig
 from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.ros.hands.settings import GripperConfig
+from roboadapt_ros.ros.outputs.settings import OutputConfig, TOPICS, TYPES
 import yaml
 
 PACKAGE = 'roboadapt_ros'
@@ -112,31 +114,39 @@ class _Builder:
         }
         self._hand = {
             'gripper_message': gripper.command_type,
-            'gripper_convention': gripper.convention.value,
+            'gripper_convention': gripper.convention,
         }
         self._state = (
             ('joint_states', arm.joint_states),
             ('gripper/joint_states', gripper.joint_states),
         )
         self._error = (('robot_state', arm.robot_state),) if arm.robot_state else ()
-        self._motion = (('target_joint', arm.target_joint), ('gripper/command', gripper.command))
+        self._target = (TOPICS[arm.output.driver], arm.output.topic)
+        command = (('gripper/command', gripper.command),) if gripper.command else ()
+        self._motion = (self._target, *command)
+        self._pose = (('current_pose', arm.current_pose),) if arm.current_pose else ()
 
     def sim_rig(self) -> ProcessDescription:
-        pose = self._rig.arm.current_pose
-        remaps = (*self._state, *self._motion, *self._error, *self._images('image_raw'))
-        remaps += (('current_pose', pose),) if pose else ()
+        remaps = (*self._state, *self._motion, *self._error, *self._pose)
+        remaps += self._images('image_raw')
         described = self._describe('sim_rig', {**self._joints, **self._hand}, remaps)
         return replace(described, environment={**described.environment, **DRAW_IN_PLACE})
 
     def governor(self) -> ProcessDescription:
-        remaps = (*self._state, *self._motion, *self._error)
+        arm = self._rig.arm
+        remaps = (*self._state, *self._motion, *self._error, *self._pose)
         if not self._rig.bridge:
             remaps += (('sim2real/action_chunk', 'policy/action_chunk'),)
         parameters = {
             'robot': self._rig.robot,
-            'robot_state_type': self._rig.arm.robot_state_type,
+            'robot_state_type': arm.robot_state_type,
             **self._joints,
-            **self._hand,
+            'base_frame': arm.base_frame,
+            'check_pose': bool(arm.current_pose),
+            'pose_tolerance_m': arm.pose_tolerance_m,
+            'pose_tolerance_rad': arm.pose_tolerance_rad,
+            'output': settings(OutputConfig, arm.output),
+            'gripper': settings(GripperConfig, self._rig.gripper),
         }
         return self._describe('governor', parameters, remaps)
 
@@ -151,7 +161,7 @@ class _Builder:
 
     def policy(self) -> ProcessDescription:
         parameters = {'models_dir': self._models_dir, **self._joints}
-        return self._describe('policy', parameters, (*self._state, self._motion[0]))
+        return self._describe('policy', parameters, self._state)
 
     def encoder(self, initial_task: str) -> ProcessDescription:
         rig = self._rig
@@ -183,8 +193,13 @@ class _Builder:
         return self._describe('camera', {**settings, 'camera': camera.name}, remaps, name=name)
 
     def recorder(self, folder: Path) -> ProcessDescription:
-        remaps = (*self._state, self._motion[0], *self._images('image_raw'))
-        return self._describe('recorder', {'folder': str(folder.resolve())}, remaps)
+        remaps = (*self._state, *self._images('image_raw'))
+        remaps += (('target', self._target[1]),)
+        parameters = {
+            'folder': str(folder.resolve()),
+            'target_type': TYPES[self._rig.arm.output.driver],
+        }
+        return self._describe('recorder', parameters, remaps)
 
     def _images(self, leaf: str, suffix: str = '') -> tuple[tuple[str, str], ...]:
         remaps: list[tuple[str, str]] = []
@@ -223,6 +238,21 @@ class _Builder:
             niceness=NICENESS.get(node, 0),
             realtime=REALTIME.get(node, 0),
         )
+
+
+def settings(section: type, values: Any) -> dict[str, Any]:
+    """Return the settings of a section that differ from its defaults, and its driver.
+
+    Args:
+        section: The dataclass that a node's parameters have.
+        values: An instance of it, or of a rig file's dataclass that has more fields.
+    """
+    found = {}
+    for setting in fields(section):
+        value = getattr(values, setting.name)
+        if value != setting.default or setting.name == 'driver':
+            found[setting.name] = list(value) if isinstance(value, tuple) else value
+    return found
 
 
 def info_topic(camera: CameraNames) -> str:

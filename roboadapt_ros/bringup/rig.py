@@ -12,54 +12,99 @@ from typing import Any
 
 from roboadapt_ros.bringup.paths import config_dir
 from roboadapt_ros.config import load_yaml
-from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.control.limits import JOINTS, robot_limits
 from roboadapt_ros.errors import ConfigError, UnknownNameError
+from roboadapt_ros.ros.hands.settings import GripperConfig, TOPIC
+from roboadapt_ros.ros.outputs.settings import OutputConfig
 
 NODE_NAMES = ('sim_rig', 'camera', 'encoder', 'policy', 'sim2real', 'governor', 'recorder')
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmOutput(OutputConfig):
+    """Where points go to, and by which driver."""
+
+    topic: str
+    """Topic of the controller."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmNames:
     """The arm's side of the rig."""
 
-    joint_names: tuple[str, ...]
-    """As in joint states and commands, in the arm's order."""
+    joint_prefix: str = ''
+    """Joints are this with 1 to 7 behind it: 'fr3_joint', 'left_fr3_joint'."""
+    joint_names: tuple[str, ...] = ()
+    """Or their names one by one, from the base to the flange."""
     joint_states: str
     """Topic, sensor_msgs/JointState, 50 Hz or more."""
-    target_joint: str
-    """Topic of a joint impedance controller that takes sensor_msgs/JointState."""
+    joint_states_hz: float = 0.0
+    """Rate the driver is set to [Hz]; 0 = not known. The doctor asks for half of it."""
+    output: ArmOutput
+    """How points reach the controller."""
+    controllers: tuple[str, ...] = ()
+    """Controllers that move the arm, by their names in ros2_control; empty: there are none."""
     current_pose: str = ''
-    """Topic of the hand's pose, geometry_msgs/PoseStamped; published by a simulated rig."""
+    """Topic of the hand's pose, geometry_msgs/PoseStamped. Where it is named, the arm moves only
+    after it agreed with the kinematics once."""
+    pose_tolerance_m: float = 0.005
+    """Largest distance of that pose from the forward kinematics of the joints [m]."""
+    pose_tolerance_rad: float = 0.05
+    """Largest angle between the two [rad]."""
+    base_frame: str = 'base'
+    """Frame the arm stands in: of current_pose, and of the poses and twists that are sent."""
+    ee_frame: str = ''
+    """Frame of the hand's tool centre point; '' = not checked against robot_description."""
     robot_state: str = ''
     """Topic of the robot's own error state; '' where there is none."""
     robot_state_type: str = ''
     """Its type: franka_msgs/FrankaRobotState or diagnostic_msgs/DiagnosticStatus."""
 
     def __post_init__(self) -> None:
-        """Check the number of joints, and that type and topic go together."""
+        """Spell out the joints; check their number, and what goes together."""
+        if bool(self.joint_prefix) == bool(self.joint_names):
+            raise ConfigError(
+                'arm.joint_prefix', self.joint_prefix, 'give either joint_prefix or joint_names'
+            )
+        if self.joint_prefix:
+            names = tuple(f'{self.joint_prefix}{n}' for n in range(1, JOINTS + 1))
+            object.__setattr__(self, 'joint_names', names)
         if len(self.joint_names) != JOINTS or len(set(self.joint_names)) != JOINTS:
             raise ConfigError('arm.joint_names', self.joint_names, f'must be {JOINTS} names')
         if bool(self.robot_state) != bool(self.robot_state_type):
             raise ConfigError(
                 'arm.robot_state_type', self.robot_state_type, 'goes together with robot_state'
             )
+        order = self.output.joint_order
+        if order and sorted(order) != sorted(self.joint_names):
+            raise ConfigError(
+                'arm.output.joint_order', order, f'must hold {", ".join(self.joint_names)}'
+            )
+        for name in ('pose_tolerance_m', 'pose_tolerance_rad'):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f'arm.{name}', getattr(self, name), 'must be positive')
 
 
 @dataclass(frozen=True, kw_only=True)
-class GripperNames:
-    """The hand's side of the rig."""
+class GripperNames(GripperConfig):
+    """The hand's side of the rig, and the driver that moves it."""
 
     joint_names: tuple[str, ...]
     """Finger joints; their positions [m] add up to the width."""
     joint_states: str
     """Topic, sensor_msgs/JointState."""
-    command: str
-    """Topic of the wanted width."""
-    command_type: str
-    """Its type: std_msgs/Float64MultiArray, std_msgs/Float64 or std_msgs/Float32."""
-    convention: GripperConvention = GripperConvention.WIDTH_M
-    """What its number means."""
+    joint_states_hz: float = 0.0
+    """Rate the driver is set to [Hz]; 0 = not known. The doctor asks for half of it."""
+    command: str = ''
+    """Topic of the wanted width, for driver topic."""
+
+    def __post_init__(self) -> None:
+        """Check that a topic is named where, and only where, the driver has one."""
+        super().__post_init__()
+        if bool(self.command) != (self.driver == TOPIC):
+            raise ConfigError(
+                'gripper.command', self.command, f'a topic for driver {TOPIC}, else left out'
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +119,8 @@ class CameraNames:
     """CameraInfo topic; '' = beside the image."""
     driver: str = ''
     """File in config/cameras/ for `camera_node`; '' = another driver publishes the image."""
+    rate_hz: float = 0.0
+    """Rate the driver is set to [Hz]; 0 = not known. The doctor asks for half of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +135,8 @@ class RigConfig:
     cameras: tuple[CameraNames, ...]
     namespace: str = ''
     """Namespace of every node and topic that has no leading slash."""
+    controller_manager: str = 'controller_manager'
+    """Node of ros2_control's controller manager; '' where there is none."""
     simulated: bool = False
     """Whether the graph has a simulated rig in it."""
     compressed: bool = False

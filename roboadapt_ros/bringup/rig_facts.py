@@ -53,8 +53,8 @@ def rig_facts(rig: RigConfig, name: str, **models: Any) -> RigFacts:
         robot=rig.robot,
         joint_names=arm.joint_names,
         joint_states=full_name(rig, arm.joint_states),
-        target_joint=full_name(rig, arm.target_joint),
-        gripper_command=full_name(rig, rig.gripper.command),
+        target_joint=full_name(rig, arm.output.topic),
+        gripper_command=full_name(rig, rig.gripper.command) if rig.gripper.command else '',
         robot_state_type=arm.robot_state_type,
         cameras=tuple(
             CameraFacts(

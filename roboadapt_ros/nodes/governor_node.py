@@ -93,8 +93,8 @@ class GovernorNode(GraphNode[GovernorParameters]):
         self._ticks, self._last_state = 0, self._governor.state
         self._tick_times = TickTimes(1.0 / config.rate_hz)
         self._gripper = GripperWriter(
-            config.gripper_message,
-            GripperConvention(config.gripper_convention),
+            config.gripper.command_type,
+            GripperConvention(config.gripper.convention),
             limits.gripper_width_max_m,
         )
         self._trace_of: Any = None

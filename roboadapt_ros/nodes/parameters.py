@@ -6,12 +6,14 @@ parameters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.control.follower import FollowerConfig
 from roboadapt_ros.encoder.engine import EngineKind
 from roboadapt_ros.ros.gripper import GRIPPER_MESSAGES
+from roboadapt_ros.ros.hands.settings import GripperConfig
+from roboadapt_ros.ros.outputs.settings import OutputConfig
 from roboadapt_ros.ros.params import param
 
 CONVENTIONS = tuple(convention.value for convention in GripperConvention)
@@ -138,10 +140,20 @@ class GovernorParameters:
     robot: str = param(help='arm whose limits hold', choices=ROBOTS)
     joint_names: tuple[str, ...] = param(help="the rig's arm joints, in the arm's order")
     gripper_joint_names: tuple[str, ...] = param(help='finger joints; positions add up to width')
-    gripper_message: str = param(
-        help='type of the gripper command', choices=tuple(GRIPPER_MESSAGES)
+    output: OutputConfig = field(default_factory=OutputConfig)
+    """How points reach the arm's controller."""
+    gripper: GripperConfig = field(default_factory=GripperConfig)
+    """How widths reach the hand."""
+    base_frame: str = param('base', help='frame of the poses and twists that are sent')
+    check_pose: bool = param(
+        False, help='whether the arm moves only after current_pose agreed with the kinematics'
     )
-    gripper_convention: str = param('width_m', help='meaning of its number', choices=CONVENTIONS)
+    pose_tolerance_m: float = param(
+        0.005, help='largest distance between the two', unit='m', minimum=0.0005, maximum=0.1
+    )
+    pose_tolerance_rad: float = param(
+        0.05, help='largest angle between the two', unit='rad', minimum=0.001, maximum=1.0
+    )
     robot_state_type: str = param('', help="type of robot_state; '' = the rig has none")
     rate_hz: float = param(100.0, help='rate of points', unit='Hz', minimum=20.0, maximum=500.0)
     lookahead_s: float = param(
@@ -180,3 +192,6 @@ class RecorderParameters:
 
     folder: str = param(help='folder to write to; made when missing')
     cameras: tuple[str, ...] = param((), help='cameras whose images are recorded too')
+    target_type: str = param(
+        'sensor_msgs/JointState', help='type of `target`, what is sent to the arm'
+    )

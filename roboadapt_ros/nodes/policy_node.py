@@ -5,7 +5,7 @@ Subscribes:
     encoder/shadow_features (roboadapt_interfaces/Features): of candidates that ride along.
     encoder/status (roboadapt_interfaces/AdapterStatus): which tasks need a head here.
     joint_states, gripper/joint_states (sensor_msgs/JointState): measured arm and fingers.
-    target_joint (sensor_msgs/JointState): what the governor sends to the arm.
+    governor/command (roboadapt_interfaces/ActionChunk): every point the governor sent.
 Publishes:
     policy/action_chunk (roboadapt_interfaces/ActionChunk): one per features message.
     policy/shadow_chunk (roboadapt_interfaces/ActionChunk): what a candidate would have done;
@@ -32,13 +32,12 @@ from roboadapt_ros.dataflow import ActionChunk, Features, RobotState
 from roboadapt_ros.errors import RefusedError, RoboAdaptError, SpecError
 from roboadapt_ros.nodes.parameters import PolicyParameters
 from roboadapt_ros.policy.policy import TaskPolicies
-from roboadapt_ros.ros.convert import from_features, to_chunk
+from roboadapt_ros.ros.convert import from_features, from_time, to_chunk
 from roboadapt_ros.ros.listen import listen_state
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.qos import DATA, LATCHED, STATE_HISTORY
 from roboadapt_ros.ros.robot import StateBuffer
 from roboadapt_ros.ros.run import run
-from sensor_msgs.msg import JointState
 
 
 class PolicyNode(GraphNode[PolicyParameters]):
@@ -68,7 +67,7 @@ class PolicyNode(GraphNode[PolicyParameters]):
         """Listen."""
         self._policies.reset()
         listen_state(self, self._buffer, STATE_HISTORY)
-        self.subscribe(JointState, 'target_joint', self._on_target, STATE_HISTORY)
+        self.subscribe(ChunkMessage, 'governor/command', self._on_command, STATE_HISTORY)
         self.subscribe(AdapterStatus, 'encoder/status', self._on_status, LATCHED)
         self.subscribe(FeaturesMessage, 'encoder/features', self._on_features, DATA)
         self.subscribe(FeaturesMessage, 'encoder/shadow_features', self._on_shadow_features, DATA)
@@ -92,11 +91,11 @@ class PolicyNode(GraphNode[PolicyParameters]):
             if task not in self._digests or is_other:
                 self._stage(task)
 
-    def _on_target(self, message: JointState) -> None:
+    def _on_command(self, message: ChunkMessage) -> None:
         try:
-            self._buffer.command(message)
+            self._buffer.command(from_time(message.start), message.names, message.actions)
         except SpecError as error:
-            self.refuse('target', str(error))
+            self.refuse('command', str(error))
 
     def _on_features(self, message: FeaturesMessage) -> None:
         self._answer(message, self._policies.act, self._chunk_out, '')

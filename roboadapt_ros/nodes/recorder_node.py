@@ -1,7 +1,7 @@
 """Everything small that flows, recorded to one MCAP file (https://mcap.dev).
 
-Subscribes: features, chunks, points, statuses, joint states and /diagnostics; camera images too
-with the parameter `images`. Messages are written as they came, without being decoded, each with
+Subscribes: features, chunks, points, statuses, joint states, /diagnostics and target (type by
+parameter), which is what the arm is sent; camera images too with the parameter `cameras`. Messages are written as they came, without being decoded, each with
 its definition, so that Foxglove, rerun and rosbag2 read the file.
 Publishes: /diagnostics
 On failure: a folder that can't be written fails configuring; a write error stops the recording
@@ -38,7 +38,6 @@ TOPICS = {
     'sim_rig/episode_status': (f'{OWN}/EpisodeStatus', STATUS),
     'joint_states': ('sensor_msgs/msg/JointState', TRACE),
     'gripper/joint_states': ('sensor_msgs/msg/JointState', TRACE),
-    'target_joint': ('sensor_msgs/msg/JointState', TRACE),
     '/diagnostics': ('diagnostic_msgs/msg/DiagnosticArray', STATUS),
 }
 """Type and QoS by topic."""
@@ -55,10 +54,15 @@ class RecorderNode(GraphNode[RecorderParameters]):
     def configure(self, config: RecorderParameters) -> None:
         """Open the file and write the definitions."""
         folder = Path(config.folder)
-        self._topics = TOPICS | {
-            f'cameras/{name}/image_raw': ('sensor_msgs/msg/Image', IMAGE)
-            for name in config.cameras
-        }
+        package, _, name = config.target_type.partition('/')
+        self._topics = (
+            TOPICS
+            | {'target': (f'{package}/msg/{name}', TRACE)}
+            | {
+                f'cameras/{name}/image_raw': ('sensor_msgs/msg/Image', IMAGE)
+                for name in config.cameras
+            }
+        )
         try:
             folder.mkdir(parents=True, exist_ok=True)
             number = len(list(folder.glob('graph_*.mcap')))

@@ -2,10 +2,12 @@
 
 The dataclass is the only place with names, types, defaults and bounds: each field becomes a
 read-only ROS parameter with a description, and what the user set becomes the dataclass again.
+A dataclass in a field is a section: its fields are `section.name`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import dataclasses
 import typing
 from typing import Any, TypeVar
@@ -19,6 +21,9 @@ from rclpy.exceptions import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from roboadapt_ros.errors import ConfigError, UnknownNameError
+from roboadapt_ros.ros.field import bounds_text, param
+
+__all__ = ['declare', 'param', 'read', 'require_known']
 
 T = TypeVar('T')
 
@@ -36,59 +41,24 @@ _LARGEST = 1e9
 """Bound of a range that is open at one side: ROS ranges have two ends."""
 
 
-def param(
-    default: Any = dataclasses.MISSING,
-    *,
-    help: str,
-    unit: str = '',
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: tuple[str, ...] = (),
-) -> Any:
-    """Return a dataclass field that is a ROS parameter.
-
-    Args:
-        default: Value where nothing is set; without one the parameter is required.
-        help: What it is and what raising it does.
-        unit: Unit, '' for none.
-        minimum: Inclusive lower bound of a number.
-        maximum: Inclusive upper bound of a number.
-        choices: Allowed strings, any when empty.
-    """
-    metadata = {
-        'help': help,
-        'unit': unit,
-        'minimum': minimum,
-        'maximum': maximum,
-        'choices': choices,
-    }
-    return dataclasses.field(default=default, metadata=metadata)
-
-
 def declare(node: Node, cls: type) -> None:
     """Declare a parameter on `node` for every field of the dataclass `cls`.
 
     Raises:
         ConfigError: What the user set has the wrong type or is out of bounds.
     """
-    hints = typing.get_type_hints(cls)
-    for field in dataclasses.fields(cls):
-        kind = _TYPES[hints[field.name]]
+    for name, field, kind in _parameters(cls):
         value: Any = kind
         # rclpy takes an empty list for bytes, so an empty default stays undeclared in value.
         if field.default is not dataclasses.MISSING and field.default != ():
             value = list(field.default) if isinstance(field.default, tuple) else field.default
         try:
-            node.declare_parameter(field.name, value, _descriptor(field, kind))
+            node.declare_parameter(name, value, _descriptor(name, field, kind))
         except InvalidParameterTypeException as error:
             wanted = kind.name.lower().replace('_', ' ')
-            raise ConfigError(
-                f'parameter {field.name}', str(error), f'must be {wanted}'
-            ) from error
+            raise ConfigError(f'parameter {name}', str(error), f'must be {wanted}') from error
         except InvalidParameterValueException as error:
-            raise ConfigError(
-                f'parameter {field.name}', str(error), _bounds_text(field)
-            ) from error
+            raise ConfigError(f'parameter {name}', str(error), bounds_text(field)) from error
 
 
 def require_known(node: Node, cls: type) -> None:
@@ -99,7 +69,7 @@ def require_known(node: Node, cls: type) -> None:
     Raises:
         UnknownNameError: With the nearest right name.
     """
-    names = [field.name for field in dataclasses.fields(cls)]
+    names = [name for name, _, _ in _parameters(cls)]
     # rclpy gives no public access to what was set and not declared.
     for name in getattr(node, '_parameter_overrides', {}):
         if name not in names and not node.has_parameter(name) and not name.startswith(_ROS_OWN):
@@ -113,20 +83,43 @@ def read(node: Node, cls: type[T]) -> T:
         ConfigError: A required parameter is missing, or the dataclass refuses a value.
         UnknownNameError: A value that is not among the field's choices.
     """
-    values = {}
+    return _read(node, cls, '')
+
+
+def _read(node: Node, cls: type[T], prefix: str) -> T:
+    hints = typing.get_type_hints(cls)
+    values: dict[str, Any] = {}
     for field in dataclasses.fields(typing.cast(Any, cls)):
-        value = _value(node, field.name)
+        if dataclasses.is_dataclass(hints[field.name]):
+            section = typing.cast(type, hints[field.name])
+            values[field.name] = _read(node, section, f'{prefix}{field.name}.')
+            continue
+        value = _value(node, prefix + field.name)
         if value is None:
             if field.default is dataclasses.MISSING:
-                raise ConfigError(f'parameter {field.name}', None, 'is required and was not set')
+                raise ConfigError(
+                    f'parameter {prefix}{field.name}', None, 'is required and was not set'
+                )
             value = field.default
         choices = field.metadata.get('choices', ())
         for item in value if isinstance(value, (list, tuple)) else (value,):
             if choices and item not in choices:
-                raise UnknownNameError(f'{field.name}', str(item), choices)
+                raise UnknownNameError(f'{prefix}{field.name}', str(item), choices)
         is_list = not isinstance(value, (str, bool, int, float))
         values[field.name] = tuple(value) if is_list else value
     return cls(**values)
+
+
+def _parameters(
+    cls: type, prefix: str = ''
+) -> Iterator[tuple[str, dataclasses.Field[Any], Parameter.Type]]:
+    """Yield name, field and type of every parameter; a dataclass in a field is a section."""
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        if dataclasses.is_dataclass(hints[field.name]):
+            yield from _parameters(hints[field.name], f'{prefix}{field.name}.')
+        else:
+            yield prefix + field.name, field, _TYPES[hints[field.name]]
 
 
 def _value(node: Node, name: str) -> Any:
@@ -136,13 +129,15 @@ def _value(node: Node, name: str) -> Any:
         return None
 
 
-def _descriptor(field: dataclasses.Field[Any], kind: Parameter.Type) -> ParameterDescriptor:
+def _descriptor(
+    name: str, field: dataclasses.Field[Any], kind: Parameter.Type
+) -> ParameterDescriptor:
     """Return help, unit, bounds and choices as ROS shows them."""
     meta = field.metadata
     text = meta.get('help', '')
     if meta.get('unit'):
         text += f' [{meta["unit"]}]'
-    descriptor = ParameterDescriptor(name=field.name, description=text, read_only=True)
+    descriptor = ParameterDescriptor(name=name, description=text, read_only=True)
     descriptor.type = kind.value
     if meta.get('choices'):
         descriptor.additional_constraints = f'one of {", ".join(meta["choices"])}'
@@ -157,8 +152,3 @@ def _descriptor(field: dataclasses.Field[Any], kind: Parameter.Type) -> Paramete
             FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
         ]
     return descriptor
-
-
-def _bounds_text(field: dataclasses.Field[Any]) -> str:
-    low, high = field.metadata.get('minimum'), field.metadata.get('maximum')
-    return f'must be within {low if low is not None else ""}..{high if high is not None else ""}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 import importlib
 
@@ -120,10 +120,26 @@ class StateBuffer:
         fingers, _ = self._fingers.read(message)
         self._widths.append((from_time(message.header.stamp), float(fingers.sum())))
 
-    def command(self, message: JointState) -> None:
-        """Take a joint target that was sent to the arm; raises as `arm`."""
-        q, dq = self._arm.read(message)
-        self._commands.append(ArmSample(from_time(message.header.stamp), q, dq))
+    def command(self, stamp_ns: int, names: Sequence[str], values: Sequence[float]) -> None:
+        """Take a point that was sent to the arm.
+
+        Args:
+            stamp_ns: When it was sent [ns].
+            names: The arm's joints in order, then whatever else.
+            values: Positions [rad] of those names, and the rest.
+
+        Raises:
+            SpecError: Other joints, or not as many values as names.
+        """
+        count = len(self._arm.names)
+        if tuple(names[:count]) != self._arm.names or len(values) != len(names):
+            raise SpecError(
+                'command',
+                f'{len(values)} values of {", ".join(names)}',
+                ', '.join(self._arm.names),
+            )
+        q = np.array(values[:count], dtype=np.float64)
+        self._commands.append(ArmSample(stamp_ns, q, np.zeros(count)))
 
     @property
     def latest(self) -> ArmSample | None:

@@ -147,10 +147,10 @@ class _Bad:
         self.scene = driver.create_publisher(Image, rig.cameras[0].image, IMAGE)
         self.wrist = driver.create_publisher(Image, rig.cameras[1].image, IMAGE)
         self.targets = [
-            node.create_publisher(JointState, rig.arm.target_joint, COMMAND)
+            node.create_publisher(JointState, rig.arm.output.topic, COMMAND)
             for node in (driver, teleop)
         ]
-        mine.create_subscription(JointState, rig.arm.target_joint, lambda _: None, COMMAND)
+        mine.create_subscription(JointState, rig.arm.output.topic, lambda _: None, COMMAND)
         mine.create_subscription(String, rig.gripper.command, lambda _: None, COMMAND)
         teleop.create_publisher(Float64MultiArray, rig.gripper.command, COMMAND)
         urdf = driver.create_publisher(String, 'robot_description', LATCHED)

@@ -1,6 +1,7 @@
 """Parameters of nodes: declared from a dataclass, read back, and wrong ones refused."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
+from typing import get_type_hints
 
 import pytest
 from roboadapt_ros.errors import ConfigError, UnknownNameError
@@ -87,5 +88,31 @@ def test_parameters_are_read_only_and_described(make_node):
 def test_every_node_declares_its_parameters_with_help(cls, make_node):
     node = make_node('node')
     declare(node, cls)
+    sections = get_type_hints(cls)
     for field in fields(cls):
-        assert node.describe_parameter(field.name).description, f'{field.name} has no help'
+        section = sections[field.name]
+        names = [field.name]
+        if is_dataclass(section):
+            names = [f'{field.name}.{inner.name}' for inner in fields(section)]
+        for name in names:
+            assert node.describe_parameter(name).description, f'{name} has no help'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sectioned:
+    size: int = param(1, help='a size')
+    example: Example = Example(name='unset')
+
+
+def test_a_dataclass_in_a_field_is_a_section_of_parameters(make_node):
+    node = _set(make_node, 'example.name:=x', 'example.rate_hz:=20.0')
+    declare(node, Sectioned)
+    require_known(node, Sectioned)
+    assert read(node, Sectioned) == Sectioned(example=Example(name='x', rate_hz=20.0))
+
+
+def test_a_misspelt_parameter_of_a_section_is_answered_with_the_nearest(make_node):
+    node = _set(make_node, 'example.name:=x', 'example.rate:=20.0')
+    declare(node, Sectioned)
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'example.rate_hz'"):
+        require_known(node, Sectioned)

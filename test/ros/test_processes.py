@@ -22,7 +22,6 @@ GOVERNOR = {
     'robot': 'panda',
     'joint_names': [f'panda_joint{i}' for i in range(1, 8)],
     'gripper_joint_names': ['left', 'right'],
-    'gripper_message': 'std_msgs/Float64MultiArray',
 }
 
 

@@ -84,13 +84,20 @@ def test_a_repeated_or_older_state_is_not_taken(buffer):
 
 def test_the_command_in_force_at_the_exposure_is_found(buffer):
     for tick in range(10):
-        buffer.command(_arm(T0_NS + tick * TICK_NS, [100.0 + tick, 0.0, 0.0]))
+        buffer.command(T0_NS + tick * TICK_NS, (*ARM, 'width'), [100.0 + tick, 0.0, 0.0, 0.04])
     at = T0_NS + int(4.9 * TICK_NS)
     assert buffer.nearest(at, max_distance_s=0.02).ee_commanded[0] == 104.0
 
 
+def test_a_command_of_other_joints_is_refused(buffer):
+    with pytest.raises(SpecError, match=r'3 values of b, a, c.*required a, b, c'):
+        buffer.command(T0_NS, ('b', 'a', 'c'), [0.0, 0.0, 0.0])
+    with pytest.raises(SpecError, match=r'2 values'):
+        buffer.command(T0_NS, ARM, [0.0, 0.0])
+
+
 def test_without_a_command_in_force_the_measured_place_counts(buffer):
-    buffer.command(_arm(T0_NS - 20 * TICK_NS, [100.0, 0.0, 0.0]))
+    buffer.command(T0_NS - 20 * TICK_NS, ARM, [100.0, 0.0, 0.0])
     assert buffer.nearest(T0_NS, max_distance_s=0.02).ee_commanded[0] == 0.0
 
 

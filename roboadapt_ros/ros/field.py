@@ -1,0 +1,68 @@
+"""One setting with its help, unit, bounds and choices: a parameter, and a key of a rig file.
+
+This module must not import rclpy: rig files are read without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from roboadapt_ros.errors import ConfigError, UnknownNameError
+
+
+def param(
+    default: Any = dataclasses.MISSING,
+    *,
+    help: str,
+    unit: str = '',
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Return a dataclass field that is a ROS parameter.
+
+    Args:
+        default: Value where nothing is set; without one the parameter is required.
+        help: What it is and what raising it does.
+        unit: Unit, '' for none.
+        minimum: Inclusive lower bound of a number.
+        maximum: Inclusive upper bound of a number.
+        choices: Allowed strings, any when empty.
+    """
+    metadata = {
+        'help': help,
+        'unit': unit,
+        'minimum': minimum,
+        'maximum': maximum,
+        'choices': choices,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_fields(settings: Any, section: str) -> None:
+    """Hold the values of a dataclass against the bounds and choices of its fields.
+
+    Args:
+        settings: An instance of a dataclass whose fields were made by `param`.
+        section: Where it stands, for the message: 'arm.output'.
+
+    Raises:
+        UnknownNameError: A string that is not among the choices.
+        ConfigError: A number out of bounds.
+    """
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        choices = field.metadata.get('choices') or ()
+        low, high = field.metadata.get('minimum'), field.metadata.get('maximum')
+        for item in value if isinstance(value, tuple) else (value,):
+            if choices and item not in choices:
+                raise UnknownNameError(f'{section}.{field.name}', str(item), choices)
+            if (low is not None and not item >= low) or (high is not None and not item <= high):
+                raise ConfigError(f'{section}.{field.name}', item, bounds_text(field))
+
+
+def bounds_text(field: dataclasses.Field[Any]) -> str:
+    """Return the rule a number has to keep: 'must be within 0..0.3'."""
+    low, high = field.metadata.get('minimum'), field.metadata.get('maximum')
+    return f'must be within {low if low is not None else ""}..{high if high is not None else ""}'

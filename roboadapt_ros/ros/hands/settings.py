@@ -1,0 +1,160 @@
+"""How widths reach the hand: section `gripper` of a rig file, parameters `gripper.*`.
+
+This module must not import rclpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from roboadapt_ros.contract import GripperConvention
+from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.ros.field import check_fields, param
+from roboadapt_ros.sim2real.hand import HandConfig, HandMode
+
+TOPIC = 'topic'
+FRANKA_ACTIONS = 'franka_actions'
+GRIPPER_COMMAND = 'gripper_command'
+TOPIC_TYPES = ('std_msgs/Float64MultiArray', 'std_msgs/Float64', 'std_msgs/Float32')
+_HAND = HandConfig()
+_ACTION = (
+    'driver',
+    'mode',
+    'close_below_m',
+    'open_above_m',
+    'change_m',
+    'dwell_s',
+    'timeout_s',
+    'attempts',
+    'force_n',
+)
+OPTIONS: dict[str, tuple[str, ...]] = {
+    TOPIC: ('driver', 'command_type', 'convention'),
+    FRANKA_ACTIONS: (
+        *_ACTION,
+        'node',
+        'speed_m_s',
+        'epsilon_inner_m',
+        'epsilon_outer_m',
+    ),
+    GRIPPER_COMMAND: (*_ACTION, 'action', 'stop_service', 'convention'),
+}
+"""Driver -> options it takes."""
+TYPES: dict[str, tuple[str, ...]] = {
+    TOPIC: (),
+    FRANKA_ACTIONS: (
+        'franka_msgs/action/Move',
+        'franka_msgs/action/Grasp',
+        'franka_msgs/action/Homing',
+    ),
+    GRIPPER_COMMAND: ('control_msgs/action/GripperCommand',),
+}
+"""Driver -> types it imports beyond those that every ROS installation has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GripperConfig:
+    """Which driver sends the widths, and how."""
+
+    driver: str = param(TOPIC, help='how widths go to the hand', choices=tuple(OPTIONS))
+    command_type: str = param(
+        'std_msgs/Float64MultiArray', help='type of the command topic', choices=TOPIC_TYPES
+    )
+    convention: str = param(
+        GripperConvention.WIDTH_M.value,
+        help='what the number of a command means',
+        choices=tuple(convention.value for convention in GripperConvention),
+    )
+    node: str = param('franka_gripper', help='name of the franka_gripper node')
+    action: str = param('franka_gripper/gripper_action', help='name of the GripperCommand action')
+    stop_service: str = param(
+        '', help="std_srvs/Trigger that stops the hand; '' = the goal is cancelled instead"
+    )
+    mode: str = param(
+        _HAND.mode.value,
+        help='binary: open or grasp; width: go to every width',
+        choices=tuple(mode.value for mode in HandMode),
+    )
+    close_below_m: float = param(
+        _HAND.close_below_m,
+        help='a width below this is a grasp; raising it grasps earlier',
+        unit='m',
+        minimum=0.0,
+        maximum=0.2,
+    )
+    open_above_m: float = param(
+        _HAND.open_above_m,
+        help='a width above this opens; between the two nothing changes',
+        unit='m',
+        minimum=0.0,
+        maximum=0.2,
+    )
+    change_m: float = param(
+        _HAND.change_m,
+        help='least change of a width that is worth a command (mode width)',
+        unit='m',
+        minimum=0.0005,
+        maximum=0.05,
+    )
+    dwell_s: float = param(
+        _HAND.dwell_s,
+        help='least time from the start of a command to the next; raising it is calmer',
+        unit='s',
+        minimum=0.0,
+        maximum=10.0,
+    )
+    timeout_s: float = param(
+        _HAND.timeout_s,
+        help='longest wait for a result; then the hand is stopped and asked again',
+        unit='s',
+        minimum=0.5,
+        maximum=60.0,
+    )
+    attempts: int = param(_HAND.attempts, help='times one command is tried', minimum=1, maximum=10)
+    speed_m_s: float = param(
+        0.1, help='speed of the fingers', unit='m/s', minimum=0.005, maximum=0.2
+    )
+    force_n: float = param(20.0, help='force of a grasp', unit='N', minimum=0.0, maximum=140.0)
+    epsilon_inner_m: float = param(
+        0.08, help='how much narrower than asked a grasp may end', unit='m', minimum=0.0
+    )
+    epsilon_outer_m: float = param(
+        0.08, help='how much wider than asked a grasp may end', unit='m', minimum=0.0
+    )
+
+    def __post_init__(self) -> None:
+        """Check bounds, and that every option set is one of the driver's.
+
+        Raises:
+            UnknownNameError: No such driver, type or choice.
+            ConfigError: Out of bounds, or an option of another driver.
+        """
+        check_fields(self, 'gripper')
+        allowed = OPTIONS[self.driver]
+        for field in fields(GripperConfig):
+            value = getattr(self, field.name)
+            if field.name not in allowed and value != field.default:
+                drivers = [name for name, options in OPTIONS.items() if field.name in options]
+                raise ConfigError(
+                    f'gripper.{field.name}',
+                    value,
+                    f'is an option of {", ".join(drivers)}; {self.driver} takes '
+                    f'{", ".join(allowed)}',
+                )
+        self.hand()
+
+    def hand(self) -> HandConfig:
+        """Return how the core decides what an action hand is told.
+
+        Raises:
+            ConfigError: Thresholds in the wrong order.
+        """
+        return HandConfig(
+            mode=HandMode(self.mode),
+            close_below_m=self.close_below_m,
+            open_above_m=self.open_above_m,
+            change_m=self.change_m,
+            dwell_s=self.dwell_s,
+            timeout_s=self.timeout_s,
+            attempts=self.attempts,
+        )

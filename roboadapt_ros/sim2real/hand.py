@@ -1,0 +1,330 @@
+"""What to tell a hand that takes whole commands (actions), and when.
+
+A Franka hand needs up to a second and more for a command, does not give one up for the next
+(stop comes first), and may hang where a grasp is repeated while it holds. So one command is in
+flight at a time, none is repeated, and a stop is answered before the next one leaves. Whether a
+grasp has an object is not decided here: where the fingers are, their joint states say.
+This module imports `errors` and the standard library only. Not thread-safe.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+import enum
+import math
+from typing import NamedTuple
+
+from roboadapt_ros.errors import ConfigError, RefusedError
+
+_HOMING_TIMEOUT_S = 30.0
+_RETRY_S = 1.0
+"""Wait before a hand that could not be reached is asked again [s]."""
+_LOST_S = 1.0
+"""Wait for the result of a command that was stopped [s]; then it is taken for lost."""
+
+
+class HandMode(enum.Enum):
+    """What becomes of a wanted width."""
+
+    BINARY = 'binary'
+    """Open wide, or grasp."""
+    WIDTH = 'width'
+    """Go there: narrower is a grasp that ends at the width, wider a move."""
+
+
+class Act(enum.Enum):
+    """What a hand can be told."""
+
+    MOVE = 'move'
+    GRASP = 'grasp'
+    HOME = 'home'
+    STOP = 'stop'
+
+
+class Outcome(enum.Enum):
+    """How an order ended."""
+
+    DONE = 'done'
+    FAILED = 'failed'
+    """It was tried: aborted, or not where it should have gone."""
+    UNAVAILABLE = 'unavailable'
+    """It was not tried: nobody answers, or the goal was rejected."""
+
+
+class HandOrder(NamedTuple):
+    """One order to send; `number` comes back with its answer."""
+
+    act: Act
+    width_m: float
+    number: int
+
+
+class _Goal(NamedTuple):
+    act: Act
+    width_m: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandConfig:
+    """How a wanted width becomes orders."""
+
+    mode: HandMode = HandMode.BINARY
+    """What becomes of a wanted width."""
+    close_below_m: float = 0.03
+    """Binary: a width below this is a grasp [m]."""
+    open_above_m: float = 0.05
+    """Binary: a width above this opens [m]; between the two nothing changes."""
+    change_m: float = 0.005
+    """Width: least change that is worth an order [m]."""
+    dwell_s: float = 0.5
+    """Least time from the start of an order to that of the next [s]."""
+    timeout_s: float = 5.0
+    """Longest wait for a result [s]."""
+    attempts: int = 2
+    """Times one order is tried before it is given up."""
+
+    def __post_init__(self) -> None:
+        """Check the order of the thresholds and the signs."""
+        if not 0.0 <= self.close_below_m < self.open_above_m:
+            raise ConfigError(
+                'gripper.close_below_m',
+                self.close_below_m,
+                f'must be zero or more and below open_above_m ({self.open_above_m:g})',
+            )
+        for name in ('change_m', 'timeout_s', 'attempts'):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f'gripper.{name}', getattr(self, name), 'must be positive')
+        if not self.dwell_s >= 0:
+            raise ConfigError('gripper.dwell_s', self.dwell_s, 'must be zero or more')
+
+
+@dataclass
+class _Flight:
+    """An order that was sent."""
+
+    order: HandOrder
+    goal: _Goal
+    sent_ns: int
+    stopped_ns: int | None = None
+    """When a stop was answered while it was going on."""
+
+
+class Hand:
+    """Decides what a hand is told next.
+
+    Example, binary: wanted widths of 0.08 m, then 0.01 m from 2.0 s on. At first the state of
+    the hand is unknown: STOP, and when that is answered MOVE to 0.08 m. At 2.0 s GRASP; widths of
+    0.04 m change nothing; at 0.06 m, STOP, then MOVE. A wish that changes while an order is in
+    flight is a STOP once `dwell_s` has passed, and the other order after its answer.
+    """
+
+    def __init__(self, config: HandConfig, width_max_m: float):
+        """Store how to decide; the state of the hand is unknown.
+
+        Args:
+            config: How a wanted width becomes orders.
+            width_max_m: Distance between the fingers when open [m].
+        """
+        self._config, self._width_max_m = config, width_max_m
+        self.counts: Counter[str] = Counter()
+        """Orders by act, and what went wrong, by cause."""
+        self.problem = ''
+        """Why the hand does not do what is wanted; '' while it does."""
+        self._goal: _Goal | None = None
+        self._done: _Goal | None = None
+        self._flight: _Flight | None = None
+        self._stop: _Flight | None = None
+        self._must_stop, self._is_halting, self._is_homing = True, False, False
+        self._tries, self._number = 0, 0
+        self._stops: set[int] = set()
+        self._dwell_until_ns, self._retry_at_ns = -math.inf, -math.inf
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an order waits for its answer."""
+        return self._flight is not None or self._stop is not None
+
+    def halt(self) -> None:
+        """Stop whatever the hand does; the next wanted width starts anew."""
+        self._is_halting, self._goal, self._is_homing = True, None, False
+
+    def home(self) -> None:
+        """Ask for homing: the fingers open and close fully, to find their range.
+
+        Raises:
+            RefusedError: 'busy' while an order is in flight.
+        """
+        if self.is_busy:
+            raise RefusedError('busy', 'the hand is carrying out an order; try again')
+        self._is_homing = True
+
+    def next(self, wanted_m: float | None, now_ns: int) -> HandOrder | None:
+        """Return the order to send now, if any.
+
+        Args:
+            wanted_m: Wanted distance between the fingers [m]; None: leave the hand alone.
+            now_ns: Time now [ns], steady.
+        """
+        self._aim(wanted_m)
+        if now_ns < self._retry_at_ns:
+            return None
+        if self._stop is not None:
+            return self._await_stop(self._stop, now_ns)
+        if self._flight is not None:
+            return self._await_result(self._flight, now_ns)
+        if self._is_halting:
+            return self._send_stop(now_ns)
+        goal = _Goal(Act.HOME, self._width_max_m) if self._is_homing else self._goal
+        if goal is None or goal == self._done or now_ns < self._dwell_until_ns:
+            return None
+        if self._must_stop:
+            return self._send_stop(now_ns)
+        self._is_homing = False
+        order = self._order(goal)
+        self._flight = _Flight(order, goal, now_ns)
+        self._tries += 1
+        self._dwell_until_ns = now_ns + self._config.dwell_s * 1e9
+        return order
+
+    def answer(self, number: int, outcome: Outcome, detail: str, now_ns: int) -> None:
+        """Take the answer to an order; one that nobody waits for is only counted.
+
+        Args:
+            number: Of the order.
+            outcome: How it ended.
+            detail: For a person.
+            now_ns: Time now [ns].
+        """
+        if self._stop is not None and number in self._stops:
+            self._on_stop(outcome, detail, now_ns)
+        elif self._flight is not None and number == self._flight.order.number:
+            self._on_result(self._flight, outcome, detail, now_ns)
+        else:
+            self.counts['late_answers'] += 1
+
+    # ---- what is wanted ----
+
+    def _aim(self, wanted_m: float | None) -> None:
+        if wanted_m is None:
+            if self._tries >= self._config.attempts:
+                self._done = None  # what was given up is tried again when motion begins anew
+            self._goal, self._tries = None, 0
+            return
+        if not math.isfinite(wanted_m) or self._is_halting:
+            return
+        width_m = min(max(wanted_m, 0.0), self._width_max_m)
+        is_binary = self._config.mode is HandMode.BINARY
+        goal = self._binary(width_m) if is_binary else self._width(width_m)
+        if goal is not None and goal != self._goal:
+            self._goal, self._tries = goal, 0
+
+    def _binary(self, width_m: float) -> _Goal | None:
+        if width_m < self._config.close_below_m:
+            return _Goal(Act.GRASP, 0.0)
+        if width_m > self._config.open_above_m:
+            return _Goal(Act.MOVE, self._width_max_m)
+        return self._goal or self._done
+
+    def _width(self, width_m: float) -> _Goal:
+        last = self._goal or (self._flight.goal if self._flight else self._done)
+        if last is None or last.act is Act.HOME:
+            return _Goal(Act.MOVE, width_m)  # opening or closing: that is not known
+        is_end = width_m in (0.0, self._width_max_m) and width_m != last.width_m
+        if abs(width_m - last.width_m) < self._config.change_m and not is_end:
+            return last
+        return _Goal(Act.GRASP if width_m < last.width_m else Act.MOVE, width_m)
+
+    # ---- what is sent ----
+
+    def _order(self, goal: _Goal) -> HandOrder:
+        self._number += 1
+        self.counts[goal.act.value] += 1
+        return HandOrder(goal.act, goal.width_m, self._number)
+
+    def _send_stop(self, now_ns: int) -> HandOrder:
+        goal = _Goal(Act.STOP, 0.0)
+        order = self._order(goal)
+        self._stop = _Flight(order, goal, now_ns)
+        self._stops.add(order.number)
+        return order
+
+    def _await_stop(self, stop: _Flight, now_ns: int) -> HandOrder | None:
+        """Wait for the answer to a stop, or ask again: nothing else may be sent before it."""
+        if now_ns - stop.sent_ns <= self._config.timeout_s * 1e9:
+            return None
+        self.counts['stop_timeouts'] += 1
+        self.problem = f'the hand does not answer to stop within {self._config.timeout_s:g} s'
+        return self._send_stop(now_ns)
+
+    def _await_result(self, flight: _Flight, now_ns: int) -> HandOrder | None:
+        """Wait for a result; stop what takes too long or is no longer wanted."""
+        elapsed_s = (now_ns - flight.sent_ns) / 1e9
+        if flight.stopped_ns is not None:
+            if now_ns - flight.stopped_ns > _LOST_S * 1e9:
+                self.counts['lost_results'] += 1
+                self._end(None)
+            return None
+        is_homing = flight.goal.act is Act.HOME
+        if elapsed_s > (_HOMING_TIMEOUT_S if is_homing else self._config.timeout_s):
+            self.counts['timeouts'] += 1
+            self.problem = f'no result of {flight.goal.act.value} within {elapsed_s:.1f} s'
+            return self._send_stop(now_ns)
+        is_other = self._goal is not None and self._goal != flight.goal and not is_homing
+        if self._is_halting or (is_other and elapsed_s >= self._config.dwell_s):
+            return self._send_stop(now_ns)
+        return None
+
+    # ---- what came back ----
+
+    def _on_stop(self, outcome: Outcome, detail: str, now_ns: int) -> None:
+        self._stop = None
+        self._stops.clear()
+        if outcome is Outcome.UNAVAILABLE:
+            self._unavailable('stop', detail, now_ns)
+            return
+        # A hand that says it could not stop (it did not move) has answered all the same.
+        self.counts['failed_stop'] += outcome is Outcome.FAILED
+        self._must_stop, self._is_halting, self._done = False, False, None
+        if self._flight is not None:
+            self._flight.stopped_ns = now_ns
+
+    def _on_result(self, flight: _Flight, outcome: Outcome, detail: str, now_ns: int) -> None:
+        act = flight.goal.act
+        if outcome is Outcome.UNAVAILABLE:
+            self._tries -= 1
+            self._end(None)
+            self._unavailable(act.value, detail, now_ns)
+        elif flight.stopped_ns is not None or self._stop is not None:
+            self._end(None)
+        elif outcome is Outcome.DONE:
+            self.problem, self._tries = '', 0
+            self._end(None if act is Act.HOME else flight.goal)
+        elif act is Act.GRASP:
+            # It found nothing, or something else, and has closed the hand: not again.
+            self.counts['failed_grasp'] += 1
+            self._tries = 0
+            self._end(flight.goal)
+        else:
+            self.counts[f'failed_{act.value}'] += 1
+            self.problem = f'{act.value} to {flight.goal.width_m:.3f} m failed: {detail}'
+            self._end(None)
+
+    def _end(self, done: _Goal | None) -> None:
+        """Forget the order in flight; the hand is where `done` says, or it is unknown."""
+        flight, self._flight = self._flight, None
+        if flight is None:
+            return
+        is_wanted = done is None and flight.goal == self._goal
+        if is_wanted and self._tries >= self._config.attempts:
+            self.counts['given_up'] += 1
+            self.problem = self.problem or f'{flight.goal.act.value} was given up'
+            done = flight.goal
+        self._done = done
+        if flight.stopped_ns is None and (done is None or done.act is Act.GRASP):
+            self._must_stop = True
+
+    def _unavailable(self, act: str, detail: str, now_ns: int) -> None:
+        self.counts['unavailable'] += 1
+        self.problem = f'{act}: {detail}'
+        self._retry_at_ns = now_ns + _RETRY_S * 1e9
