@@ -61,6 +61,7 @@ class Graph:
         initial_task: str = '',
         record_to: Path | None = None,
         only: Collection[str] | None = None,
+        change: Callable[[ProcessDescription], ProcessDescription] = lambda described: described,
         timeouts: GraphTimeouts | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ):
@@ -74,6 +75,7 @@ class Graph:
             initial_task: Task to serve from the start; '' = none until the first switch.
             record_to: Folder to record to; None: no recorder.
             only: Nodes to start; None: all. Others stand for the rest, for instance in a test.
+            change: Applied to each process, for instance to put something between two nodes.
             timeouts: Deadlines of bringing up.
             progress: Told each step.
 
@@ -91,7 +93,9 @@ class Graph:
         described = process_list(
             rig, models_dir=models_dir, initial_task=initial_task, record_to=record_to
         )
-        self.descriptions = tuple(d for d in described if only is None or d.name in only)
+        self.descriptions = tuple(
+            change(each) for each in described if only is None or each.name in only
+        )
         self._processes = {
             description.name: NodeProcess(description, log_dir, environment)
             for description in self.descriptions

@@ -16,6 +16,8 @@ from roboadapt_ros.ros.convert import from_time
 from sensor_msgs.msg import JointState
 
 FloatArray = npt.NDArray[np.float64]
+GRIPPER_MAX_DISTANCE_S = 0.5
+"""Longest time between an exposure and the gripper's state [s]: a Franka hand says 15 a second."""
 COMMAND_TIMEOUT_S = 0.1
 """A command that is not followed by another for this long is no longer in force [s]."""
 
@@ -155,7 +157,8 @@ class StateBuffer:
         """Return the state measured nearest to a time.
 
         Raises:
-            RefusedError: 'state_missing' when nothing was measured near it.
+            RefusedError: 'state_missing' when nothing was measured near it, 'gripper_stale' when
+                the gripper was not.
         """
         if not self._samples or not self._widths:
             missing = 'gripper' if self._samples else 'arm'
@@ -170,7 +173,14 @@ class StateBuffer:
                 f'at most {max_distance_s:g} s',
             )
         widths = list(self._widths)
-        width_m = widths[_nearest([stamp for stamp, _ in widths], time_ns)][1]
+        width_ns, width_m = widths[_nearest([stamp for stamp, _ in widths], time_ns)]
+        distance_s = abs(width_ns - time_ns) / 1e9
+        if distance_s > GRIPPER_MAX_DISTANCE_S:
+            raise RefusedError(
+                'gripper_stale',
+                f'nearest joint state of the gripper is {distance_s:.3f} s from the exposure, '
+                f'at most {GRIPPER_MAX_DISTANCE_S:g} s',
+            )
         position, quat_xyzw = self._forward(sample.q)
         return RobotState(
             stamp_ns=sample.stamp_ns,

@@ -72,6 +72,13 @@ def test_a_state_too_far_from_the_exposure_is_refused(buffer):
         buffer.nearest(T0_NS + 20 * TICK_NS, max_distance_s=0.05)
 
 
+def test_a_gripper_that_fell_silent_is_refused(buffer):
+    late_ns = T0_NS + int(0.6e9)
+    buffer.arm(_arm(late_ns, [0.0, 0.0, 0.0]))
+    with pytest.raises(RefusedError, match=r'gripper is 0\.600 s from the exposure, at most 0\.5'):
+        buffer.nearest(late_ns, max_distance_s=0.02)
+
+
 def test_a_rig_that_never_spoke_is_refused():
     with pytest.raises(RefusedError, match=r'of the arm'):
         StateBuffer(ARM, FINGERS, _forward).nearest(T0_NS, max_distance_s=1.0)
