@@ -16,7 +16,8 @@ Publishes:
 Serves:
     sim_rig/reset_episode (ResetEpisode): new scene, arm at its start. The arm jumps there, so the
         order is: disarm, wait for the governor to be idle, reset, arm. Refused while targets come.
-    sim_rig/recover (std_srvs/Trigger): clears the robot's errors.
+    sim_rig/recover (std_srvs/Trigger): clears the robot's errors; its controller is active again.
+    sim_rig/deactivate (std_srvs/Trigger): its controller hears no more targets, the arm holds.
 On failure: a target that a real arm refuses ends in REFLEX until it is recovered; a malformed one
 is refused and counted. It warns when it falls behind real time, and never runs faster.
 """
@@ -80,7 +81,6 @@ class SimRigNode(GraphNode[SimRigParameters]):
         )
         self._targets: deque[tuple[np.ndarray[Any, Any], int]] = deque(maxlen=10)
         self._width_m: float | None = None
-        self._sent_ns = 0
         self._targets_received, self._last_target_ns = 0, 0
         self._output, self._episode = RigOutput(self, config, self._rig), Episode(self._rig)
         self._ticks, self._camera_ticks = 0, max(1, round(1.0 / config.camera_rate_hz / TICK_S))
@@ -94,6 +94,7 @@ class SimRigNode(GraphNode[SimRigParameters]):
         self.subscribe(self._gripper.message_type, 'gripper/command', self._on_gripper, COMMAND)
         self.serve(ResetEpisode, 'sim_rig/reset_episode', self._on_reset)
         self.serve(Trigger, 'sim_rig/recover', self._on_recover)
+        self.serve(Trigger, 'sim_rig/deactivate', self._on_deactivate_controller)
         self._pacer = Pacer(TICK_S, self._tick, failed=self._on_failed, ended=self._rig.close)
         self._pacer.start()
 
@@ -183,6 +184,15 @@ class SimRigNode(GraphNode[SimRigParameters]):
             response.success, response.message = False, str(error)
         return response
 
+    def _on_deactivate_controller(
+        self, _: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        with self._lock:
+            self._targets.clear()
+            self._rig.deactivate()
+        response.success, response.message = True, 'the arm holds until sim_rig/recover'
+        return response
+
     # ---- time, from the pacer's thread ----
 
     def _tick(self) -> None:
@@ -190,11 +200,11 @@ class SimRigNode(GraphNode[SimRigParameters]):
             # One target a tick, as they were sent; two where they have piled up behind a stall.
             for _ in range(min(len(self._targets), 1 if len(self._targets) < 4 else 2)):
                 q, sent_ns = self._targets.popleft()
-                self._rig.set_joint_target(q, sent_after_s=(sent_ns - self._sent_ns) / 1e9)
-                self._sent_ns = sent_ns
+                self._rig.set_joint_target(q, sent_s=sent_ns / 1e9)
             if self._width_m is not None:
                 self._rig.set_gripper_target(self._width_m)
-            self._rig.advance(TICK_S)
+            quiet_s = 0.0 if self._targets else (self.now_ns() - self._last_target_ns) / 1e9
+            self._rig.advance(TICK_S, quiet_s=quiet_s)
             stamp_ns, ticks = self.now_ns(), self._ticks
             is_due = ticks % ROBOT_TICKS == 0
             self._output.state(stamp_ns, fingers=ticks % GRIPPER_TICKS == 0, robot=is_due)

@@ -2,7 +2,7 @@
 
 They stand for what runs on a real arm behind its command interface: a torque controller with a
 target filter on the Franka Control Interface, and the Franka hand's own drive. Torques exclude
-gravity, which the arm compensates itself. This module imports numpy only.
+gravity, which the arm compensates itself. This module imports numpy and the arm's limits only.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from roboadapt_ros.sim.arm_check import TORQUE_MAX_NM, TORQUE_RATE_NM_S
 
 FloatArray = npt.NDArray[np.float64]
-
-TORQUE_LIMIT_NM = np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0])
-TORQUE_RATE_NM_S = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +26,8 @@ class ImpedanceConfig:
     """Joint damping [Nm s/rad]; damping / stiffness is the lag behind a moving target [s]."""
     command_period_s: float = 0.01
     """Time over which a new target is blended in: the period of the command stream [s]."""
+    limits_torque_rate: bool = True
+    """Whether torques are kept to the arm's rate, as franka_hardware does unless told not to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class JointImpedance:
         self._stiffness = np.array(config.stiffness)
         self._damping = np.array(config.damping)
         self._blend_steps = max(1, round(config.command_period_s / timestep_s))
-        self._rate = TORQUE_RATE_NM_S * timestep_s
+        self._rate = TORQUE_RATE_NM_S * timestep_s if config.limits_torque_rate else np.inf
         self.reset(np.zeros(7))
 
     def reset(self, q: FloatArray) -> None:
@@ -91,7 +91,7 @@ class JointImpedance:
         wanted = self._stiffness * (self._reference - q) - self._damping * dq + coriolis
         change = np.minimum(np.maximum(wanted - self._torque, -self._rate), self._rate)
         torque = self._torque + change
-        self._torque = np.minimum(np.maximum(torque, -TORQUE_LIMIT_NM), TORQUE_LIMIT_NM)
+        self._torque = np.minimum(np.maximum(torque, -TORQUE_MAX_NM), TORQUE_MAX_NM)
         return self._torque
 
 
@@ -102,6 +102,8 @@ class GripperDrive:
         """Store the limits."""
         self._config = config
         self._step_m = 0.5 * config.max_speed_m_s * timestep_s
+        self.is_stuck = False
+        """Whether the fingers stay where they are, whatever is asked of them."""
         self.reset(config.max_width_m)
 
     def reset(self, width_m: float) -> None:
@@ -118,7 +120,7 @@ class GripperDrive:
             speed_m_s: Mean speed of the two fingers [m/s].
         """
         config = self._config
-        gap = 0.5 * self.target_width_m - self._reference_m
+        gap = 0.0 if self.is_stuck else 0.5 * self.target_width_m - self._reference_m
         self._reference_m += min(max(gap, -self._step_m), self._step_m)
         error = self._reference_m - 0.5 * (left_m + right_m)
         force = config.stiffness_n_m * error - config.damping_n_s_m * speed_m_s

@@ -1,8 +1,8 @@
 """The simulated rig: one Panda, a table with objects, two cameras, and a real arm's manners.
 
 `SimRig` is what the rig node, the experts and the evaluation drive. It refuses what a real arm
-refuses: a jump of the target ends the motion with the error a Franka reports, and nothing moves
-until `recover`.
+refuses (`stream_check`, `arm_check`): a jump of the target ends the motion with the errors a
+Franka reports, and nothing moves until `recover`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.errors import SimError, UnknownNameError
+from roboadapt_ros.sim.arm_check import CollisionConfig
 from roboadapt_ros.sim.camera import CameraModel, Cameras
-from roboadapt_ros.sim.franka import FRANKA_ERRORS, RobotMode, TargetGuard
-from roboadapt_ros.sim.impedance import GripperDrive, JointImpedance
+from roboadapt_ros.sim.controller import ArmController
+from roboadapt_ros.sim.franka import FRANKA_ERRORS, RobotMode
+from roboadapt_ros.sim.impedance import GripperDrive
 from roboadapt_ros.sim.objects import OBJECTS
 from roboadapt_ros.sim.rig_state import RigConfig, RigState
 from roboadapt_ros.sim.scene import sample_scene, SceneSample
@@ -27,13 +29,17 @@ FloatArray = npt.NDArray[np.float64]
 
 HAND_DOWN_XYZW = np.array([1.0, 0.0, 0.0, 0.0])
 OBJECT_NAMES = ('red', 'green', 'blue', 'mark')
+GRIPPER_STUCK = 'gripper_stuck'
+"""Fault of the hand: it stays where it is, whatever it is told."""
+_LOOK_STEPS = 10
+"""Steps between two looks at what need not be judged every millisecond."""
 
 
 class SimRig:
     """A Panda on a table in MuJoCo.
 
-    Example: ``rig.set_joint_target(rig.state().q + 0.01); rig.advance(0.5)`` moves every joint
-    by 0.01 rad within half a second; a target 0.3 rad away puts the rig in `RobotMode.REFLEX`.
+    Example: a target every 0.01 s, ``rig.set_joint_target(q); rig.advance(0.01)``, moves the
+    arm along them; one 0.3 rad further than the last puts the rig in `RobotMode.REFLEX`.
     """
 
     def __init__(self, config: RigConfig | None = None, *, seed: int = 0):
@@ -45,14 +51,15 @@ class SimRig:
         self._cameras = Cameras(self._model, self._data, names=CAMERAS, size=size)
         self._kinematics = PandaKinematics()
         timestep = self._model.opt.timestep
-        self._impedance = JointImpedance(self.config.impedance, timestep)
+        friction_nm = self._model.dof_frictionloss[:7]
+        self._arm = ArmController(self.config, timestep, friction_nm)
         self._gripper = GripperDrive(self.config.gripper, timestep)
-        self._guard = TargetGuard(self.config.refusal)
         self._stage = Stage(self._model)
         self._tcp = self._model.site(TCP_SITE).id
         self._body = {name: self._model.body(name).id for name in OBJECT_NAMES}
         self._rng = np.random.default_rng(seed)
-        self._time_offset_s = 0.0
+        self._time_offset_s, self._steps = 0.0, 0
+        self._jacobian, self._hand_velocity = np.zeros((6, self._model.nv)), np.zeros(6)
         self.reset(seed)
 
     @property
@@ -80,25 +87,32 @@ class SimRig:
         self._stage.place_objects(self._data, self._scene)
         self._stage.apply_look(self._scene.look)
         self._remainder_s = 0.0
-        self._last_target_s = self.time_s
-        self.mode, self._errors = RobotMode.IDLE, ()
         mujoco.mj_forward(self._model, self._data)
 
-    def advance(self, duration_s: float) -> None:
-        """Run the simulation for `duration_s`; fractions of a step carry over."""
+    def advance(self, duration_s: float, *, quiet_s: float = np.inf) -> None:
+        """Run the simulation for `duration_s`; fractions of a step carry over.
+
+        Args:
+            duration_s: How long [s].
+            quiet_s: Time without a target on the caller's clock [s], where it is shorter than
+                the simulated one: a caller that was held up has not lost its sender.
+        """
         timestep = self._model.opt.timestep
         steps = int((duration_s + self._remainder_s) / timestep + 1e-6)
         self._remainder_s += duration_s - steps * timestep
         for _ in range(steps):
             self._step()
+            self._steps += 1
+            if self._steps % _LOOK_STEPS == 0:
+                self._look(quiet_s)
 
-    def set_joint_target(self, q: FloatArray, *, sent_after_s: float = 0.0) -> None:
+    def set_joint_target(self, q: FloatArray, *, sent_s: float | None = None) -> None:
         """Give the impedance controller a new target.
 
         Args:
             q: Joint angles (7,) [rad].
-            sent_after_s: Time from the target before to this one on the sender's clock [s],
-                where it is longer than the simulated time between them.
+            sent_s: When it was sent on its sender's clock [s]; None: now, in simulated time,
+                without the jitter that a clock has.
 
         Raises:
             SimError: Not seven finite numbers. (A target a real arm refuses raises nothing: it
@@ -108,20 +122,8 @@ class SimRig:
         is_number = np.issubdtype(target.dtype, np.number)
         if target.shape != (7,) or not is_number or not np.isfinite(target).all():
             raise SimError(f'Joint target must be 7 finite angles [rad], got {q!r}')
-        if self.mode in (RobotMode.REFLEX, RobotMode.USER_STOPPED):
-            return
-        error = self._guard.find_error(
-            target,
-            last_target=self._impedance.target,
-            q=self._data.qpos[:7],
-            elapsed_s=max(self.time_s - self._last_target_s, sent_after_s),
-        )
-        if error is not None:
-            self.inject_error(error)
-            return
-        self.mode = RobotMode.MOVE
-        self._last_target_s = self.time_s
-        self._impedance.set_target(target)
+        at = self._data.qpos[:7]
+        self._arm.set_target(target.astype(np.float64), self.time_s, sent_s, at)
 
     def solve_pose(self, position: FloatArray, quat_xyzw: FloatArray) -> FloatArray:
         """Return the joint target nearest to the present one that puts the TCP at a pose.
@@ -137,7 +139,8 @@ class SimRig:
             SimError: The pose is out of reach.
             SpecError: A shape is wrong or a value is not finite.
         """
-        found = self._kinematics.inverse(position, quat_xyzw, self._impedance.target)
+        seed = self._arm.target
+        found = self._kinematics.inverse(position, quat_xyzw, seed, seed)
         if not found.converged:
             raise SimError(
                 f'Pose target {np.round(position, 3).tolist()} m is out of reach: '
@@ -157,9 +160,14 @@ class SimRig:
         self._gripper.target_width_m = min(max(float(width_m), 0.0), limit)
 
     @property
+    def mode(self) -> RobotMode:
+        """What the robot says it does."""
+        return self._arm.mode
+
+    @property
     def errors(self) -> tuple[str, ...]:
         """Current errors, by the field names of `franka_msgs/Errors`."""
-        return self._errors
+        return self._arm.errors
 
     def inject_error(self, name: str) -> None:
         """Raise the error `name` as the arm would: brake, hold, ignore targets.
@@ -169,32 +177,50 @@ class SimRig:
         """
         if name not in FRANKA_ERRORS:
             raise UnknownNameError('robot error', name, FRANKA_ERRORS)
-        if name not in self._errors:
-            self._errors = (*self._errors, name)
-        if self.mode != RobotMode.USER_STOPPED:
-            self.mode = RobotMode.REFLEX
-        self._impedance.hold(self._data.qpos[:7])
+        self._arm.brake((name,), self._data.qpos[:7])
+
+    def set_faults(self, names: tuple[str, ...]) -> None:
+        """Let causes of errors, and a stuck gripper, last until others are given.
+
+        Args:
+            names: Errors by the fields of `franka_msgs/Errors`, and 'gripper_stuck'.
+
+        Raises:
+            UnknownNameError: Another name.
+        """
+        errors = tuple(name for name in names if name != GRIPPER_STUCK)
+        self._arm.persist(errors, self._data.qpos[:7])
+        self._gripper.is_stuck = GRIPPER_STUCK in names
+
+    @property
+    def target(self) -> FloatArray:
+        """Where the arm is held, or moved to (7,) [rad]."""
+        return self._arm.target.copy()
 
     def set_user_stop(self, *, pressed: bool) -> None:
         """Press or release the user stop; a released arm with errors is in REFLEX."""
-        if pressed:
-            self._impedance.hold(self._data.qpos[:7])
-            self.mode = RobotMode.USER_STOPPED
-        elif self.mode == RobotMode.USER_STOPPED:
-            self.mode = RobotMode.REFLEX if self._errors else RobotMode.IDLE
+        self._arm.set_user_stop(self._data.qpos[:7], pressed=pressed)
 
     def recover(self) -> None:
         """Clear the errors and hold where the arm is.
 
         Raises:
-            SimError: The user stop is pressed.
+            SimError: The user stop is pressed, or the cause of an error lasts.
         """
-        if self.mode == RobotMode.USER_STOPPED:
-            raise SimError('The user stop is pressed; release it before recovering')
-        self._errors = ()
-        self.mode = RobotMode.IDLE
-        self._impedance.hold(self._data.qpos[:7])
-        self._last_target_s = self.time_s
+        self._arm.recover(self._data.qpos[:7])
+
+    def deactivate(self) -> None:
+        """Take the arm from its controller: it holds, and ignores targets until `recover`."""
+        self._arm.deactivate(self._data.qpos[:7])
+
+    def set_collision(self, torque_nm: tuple[float, ...], force_n: tuple[float, ...]) -> None:
+        """Set the thresholds of a reflex: (7,) [Nm] of the joints, (6,) [N], [Nm] at the hand.
+
+        Raises:
+            ConfigError: A wrong length, or a threshold that is not above 0.
+            SimError: The arm moves: a Franka takes them only while it is idle.
+        """
+        self._arm.set_collision(CollisionConfig(torque_nm=torque_nm, force_n=force_n))
 
     def state(self) -> RigState:
         """Return what the arm and hand measure now."""
@@ -209,7 +235,15 @@ class SimRig:
             ee_position=data.site_xpos[self._tcp].copy(),
             ee_quat_xyzw=np.roll(quat_wxyz, -1),
             gripper_width_m=float(data.qpos[7] + data.qpos[8]),
+            tau_external=self._arm.external_nm,
+            q_desired=self._arm.target.copy(),
         )
+
+    def hand_jacobian(self) -> FloatArray:
+        """Return the Jacobian of the hand TCP (6, 7): linear rows first, base frame."""
+        linear, angular = self._jacobian[:3], self._jacobian[3:]
+        mujoco.mj_jacSite(self._model, self._data, linear, angular, self._tcp)
+        return self._jacobian[:, :7]
 
     def object_pose(self, name: str) -> tuple[FloatArray, FloatArray]:
         """Return position (3,) [m] and quaternion (4,), xyzw, of 'red', 'green', 'blue', 'mark'.
@@ -254,10 +288,21 @@ class SimRig:
         data = self._data
         # Gravity is compensated by the arm itself, so only the rest of the bias is left.
         coriolis = data.qfrc_bias[:7] - data.qfrc_gravcomp[:7]
-        data.ctrl[:7] = self._impedance.step(data.qpos[:7], data.qvel[:7], coriolis)
+        torque = self._arm.torque(data.qpos[:7], data.qvel[:7], coriolis)
+        data.ctrl[:7] = torque
         left, right = data.qpos[7:9].tolist()
         data.ctrl[7:9] = self._gripper.step(left, right, 0.5 * float(data.qvel[7] + data.qvel[8]))
         mujoco.mj_step(self._model, data)
+        gravity, felt = data.qfrc_gravcomp[:7], data.qfrc_constraint[:7]
+        self._arm.supervise(data.qpos[:7], data.qvel[:7], torque, gravity, felt)
+
+    def _look(self, quiet_s: float) -> None:
+        """Have judged what need not be judged every millisecond."""
+        velocity, site = self._hand_velocity, mujoco.mjtObj.mjOBJ_SITE
+        mujoco.mj_objectVelocity(self._model, self._data, site, self._tcp, velocity, 0)
+        speed_m_s = float(np.linalg.norm(velocity[3:]))
+        q = self._data.qpos[:7]
+        self._arm.look(q, speed_m_s, self.hand_jacobian, self.time_s, quiet_s)
 
     def _place_arm(self, position: FloatArray) -> None:
         result = self._kinematics.inverse(position, HAND_DOWN_XYZW, Q_HOME)
@@ -266,7 +311,7 @@ class SimRig:
         width = self.config.gripper.max_width_m
         self._data.qpos[:7] = result.q
         self._data.qpos[7:9] = 0.5 * width
-        self._impedance.reset(result.q)
+        self._arm.reset(result.q)
         self._gripper.reset(width)
 
     def _find_body(self, name: str) -> int:

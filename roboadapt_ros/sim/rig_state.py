@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.errors import ConfigError
-from roboadapt_ros.sim.franka import RefusalConfig
+from roboadapt_ros.sim.arm_check import CollisionConfig
 from roboadapt_ros.sim.impedance import GripperConfig, ImpedanceConfig
 from roboadapt_ros.sim.scene import SceneConfig
+from roboadapt_ros.sim.stream_check import StreamConfig
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -25,7 +26,10 @@ class RigConfig:
     scene: SceneConfig = field(default_factory=SceneConfig)
     impedance: ImpedanceConfig = field(default_factory=ImpedanceConfig)
     gripper: GripperConfig = field(default_factory=GripperConfig)
-    refusal: RefusalConfig = field(default_factory=RefusalConfig)
+    robot: str = 'panda'
+    """Whose limits hold: panda or fr3. The model is a Panda, whose geometry the FR3 shares."""
+    stream: StreamConfig = field(default_factory=StreamConfig)
+    collision: CollisionConfig = field(default_factory=CollisionConfig)
 
     def __post_init__(self) -> None:
         """Refuse image sizes that the off-screen buffer does not hold."""
@@ -51,3 +55,7 @@ class RigState:
     ee_quat_xyzw: FloatArray
     """Hand TCP orientation (4,), base frame."""
     gripper_width_m: float
+    tau_external: FloatArray
+    """What the joints feel of contacts (7,) [Nm], as the arm estimates it."""
+    q_desired: FloatArray
+    """Where the arm is held, or moved to (7,) [rad]."""

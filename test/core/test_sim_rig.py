@@ -7,10 +7,23 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from roboadapt_ros.errors import ConfigError, SimError, UnknownNameError
+from roboadapt_ros.sim.arm_check import CollisionConfig
+from roboadapt_ros.sim.impedance import ImpedanceConfig
 from roboadapt_ros.sim.rig import RigConfig, RobotMode, SimRig
 from roboadapt_ros.sim.scene import distance_to_segment, sample_scene, SceneConfig
 
 OBJECTS = ('red', 'green', 'blue', 'mark')
+PREFIX = 'joint_motion_generator_'
+STIFF = (6000.0, 6000.0, 6000.0, 6000.0, 1500.0, 1500.0, 1500.0)
+
+
+def move(rig: SimRig, change: np.ndarray | float, seconds: float = 1.0) -> np.ndarray:
+    """Move by `change` [rad] along a smooth curve at 100 Hz, and return where to."""
+    start, steps = rig.target, round(seconds / 0.01)
+    for t in np.arange(1, steps + 1) / steps:
+        rig.set_joint_target(start + change * t**3 * (10.0 - 15.0 * t + 6.0 * t**2))
+        rig.advance(0.01)
+    return rig.target
 
 
 @pytest.fixture(scope='module')
@@ -36,9 +49,8 @@ def snapshot(rig: SimRig) -> list[np.ndarray]:
 
 def test_a_reset_with_the_same_seed_is_bit_equal(rig):
     first = snapshot(rig)
-    rig.set_joint_target(rig.state().q + 0.02)
     rig.set_gripper_target(0.02)
-    rig.advance(0.3)
+    move(rig, 0.02, 0.3)
     rig.reset(0)
     assert all(np.array_equal(a, b) for a, b in zip(first, snapshot(rig), strict=True))
 
@@ -71,23 +83,32 @@ def test_the_arm_holds_when_no_target_comes(rig):
 
 
 def test_the_arm_reaches_and_holds_its_last_target(rig):
-    goal = rig.state().q + 0.02
-    rig.set_joint_target(goal)
-    rig.advance(1.5)
+    goal = move(rig, 0.02, 0.3)
+    rig.advance(1.2)
     # Joint friction over stiffness leaves up to 0.024 rad at the last joint, as on the arm.
     np.testing.assert_allclose(rig.state().q[:6], goal[:6], atol=3e-3)
     assert rig.mode == RobotMode.MOVE
 
 
 def test_torque_changes_no_faster_than_an_arm_allows(rig):
-    rig.set_joint_target(rig.state().q + 0.03)
-    rig.advance(0.001)
-    gravity = rig.state().tau
+    """What franka_hardware does by default: a stiff controller asks for more."""
+    config = ImpedanceConfig(stiffness=STIFF)
+    stiff = SimRig(RigConfig(impedance=config))
+    stiff.set_joint_target(stiff.state().q + 0.004)
+    last = stiff.state().tau
     for _ in range(60):
-        rig.advance(0.001)
-        tau = rig.state().tau
-        assert np.abs(tau - gravity).max() < 1.2, 'more than 1 Nm in a millisecond'
-        gravity = tau
+        stiff.advance(0.001)
+        assert np.abs(stiff.state().tau - last).max() < 1.2, 'more than 1 Nm in a millisecond'
+        last = stiff.state().tau
+    assert stiff.errors == ()
+
+
+def test_torques_that_are_not_kept_to_the_rate_end_in_reflex():
+    config = ImpedanceConfig(stiffness=STIFF, limits_torque_rate=False)
+    stiff = SimRig(RigConfig(impedance=config))
+    stiff.set_joint_target(stiff.state().q + 0.004)
+    stiff.advance(0.01)
+    assert stiff.errors == ('controller_torque_discontinuity',)
 
 
 def test_objects_rest_where_they_were_put(rig):
@@ -102,7 +123,7 @@ def test_a_jump_ends_in_reflex_until_recovered(rig):
     q = rig.state().q
     rig.set_joint_target(q + 0.3)
     assert rig.mode == RobotMode.REFLEX
-    assert rig.errors == ('joint_motion_generator_velocity_discontinuity',)
+    assert rig.errors == ('joint_position_motion_generator_start_pose_invalid',)
     rig.set_joint_target(q + 0.01)
     rig.advance(0.3)
     assert np.abs(rig.state().q - q).max() < 1e-3, 'a target moved an arm in reflex'
@@ -110,6 +131,72 @@ def test_a_jump_ends_in_reflex_until_recovered(rig):
     assert (rig.mode, rig.errors) == (RobotMode.IDLE, ())
     rig.set_joint_target(rig.state().q + 0.01)
     assert rig.mode == RobotMode.MOVE
+
+
+def test_a_jump_in_motion_has_the_names_of_a_franka(rig):
+    move(rig, 0.1, 1.0)
+    rig.set_joint_target(rig.target + 0.3)
+    names = ('velocity_limits_violation', 'velocity_discontinuity', 'acceleration_discontinuity')
+    assert rig.errors == tuple(PREFIX + name for name in names)
+
+
+def test_targets_that_break_off_in_motion_break_the_communication(rig):
+    start = rig.target
+    for step in range(1, 51):
+        rig.set_joint_target(start + 0.2 * (1.0 - np.cos(0.02 * step)))
+        rig.advance(0.01)
+    rig.advance(0.18)
+    assert rig.errors == ()
+    rig.advance(0.04)
+    assert (rig.mode, rig.errors) == (RobotMode.REFLEX, ('communication_constraints_violation',))
+
+
+def test_a_caller_that_was_held_up_has_not_lost_its_sender(rig):
+    start = rig.target
+    for step in range(1, 51):
+        rig.set_joint_target(start + 0.2 * (1.0 - np.cos(0.02 * step)))
+        rig.advance(0.01)
+    rig.advance(0.5, quiet_s=0.1)
+    assert rig.errors == ()
+
+
+def test_targets_that_end_at_rest_break_nothing(rig):
+    move(rig, 0.1)
+    rig.advance(2.0)
+    assert (rig.mode, rig.errors) == (RobotMode.MOVE, ())
+
+
+def test_the_arm_feels_what_it_runs_into(rig):
+    """The hand is driven into the table, as no governor would let it."""
+    start = rig.state()
+    depth_m = start.ee_position[2] + 0.08
+    for t in np.arange(1, 301) / 300:
+        down = np.array([0.0, 0.0, -depth_m * t**3 * (10.0 - 15.0 * t + 6.0 * t**2)])
+        q = rig.solve_pose(start.ee_position + down, start.ee_quat_xyzw)
+        rig.set_joint_target(q)
+        rig.advance(0.01)
+        if rig.errors:
+            break
+    assert set(rig.errors) & {'joint_reflex', 'cartesian_reflex'}, rig.errors
+    assert rig.mode == RobotMode.REFLEX
+
+
+def test_a_robot_with_higher_thresholds_feels_less(rig):
+    rig.set_collision((1000.0,) * 7, (1000.0,) * 6)
+    try:
+        with pytest.raises(AssertionError):
+            test_the_arm_feels_what_it_runs_into(rig)
+    finally:
+        rig.reset(0)
+        rig.set_collision(CollisionConfig().torque_nm, CollisionConfig().force_n)
+
+
+def test_the_limits_are_those_of_the_robot():
+    fr3 = SimRig(RigConfig(robot='fr3'))
+    q = fr3.state().q
+    q[5] = 0.3  # a Panda may, an FR3 may not
+    fr3.set_joint_target(q)
+    assert fr3.errors == (f'{PREFIX}position_limits_violation',)
 
 
 def test_a_target_outside_the_joint_limits_ends_in_reflex(rig):
@@ -139,6 +226,32 @@ def test_an_unknown_error_name_gets_the_nearest_one(rig):
 def test_an_injected_error_stops_the_arm(rig):
     rig.inject_error('cartesian_reflex')
     assert (rig.mode, rig.errors) == (RobotMode.REFLEX, ('cartesian_reflex',))
+
+
+def test_a_fault_that_lasts_must_go_before_recovering(rig):
+    rig.set_faults(('joint_reflex',))
+    assert (rig.mode, rig.errors) == (RobotMode.REFLEX, ('joint_reflex',))
+    with pytest.raises(SimError, match='joint_reflex lasts'):
+        rig.recover()
+    rig.set_faults(())
+    assert rig.mode == RobotMode.REFLEX, 'only recovering clears an error'
+    rig.recover()
+    assert (rig.mode, rig.errors) == (RobotMode.IDLE, ())
+
+
+def test_a_stuck_gripper_stays_where_it_is(rig):
+    rig.set_faults(('gripper_stuck',))
+    rig.set_gripper_target(0.0)
+    rig.advance(0.5)
+    assert rig.state().gripper_width_m == pytest.approx(0.08, abs=0.002)
+    rig.set_faults(())
+    rig.advance(1.0)
+    assert rig.state().gripper_width_m < 0.01
+
+
+def test_an_unknown_fault_gets_the_nearest_name(rig):
+    with pytest.raises(UnknownNameError, match="Did you mean 'cartesian_reflex'"):
+        rig.set_faults(('cartesian_refex',))
 
 
 def test_the_user_stop_must_be_released_before_recovering(rig):
@@ -186,8 +299,8 @@ def test_an_object_projects_onto_its_pixels(rig, name, channel):
 
 def test_the_wrist_camera_moves_with_the_hand(rig):
     before = rig.camera_model('wrist').base_from_camera
-    rig.set_joint_target(rig.state().q + np.array([0.03, 0, 0, 0, 0, 0, 0]))
-    rig.advance(0.5)
+    move(rig, np.array([0.03, 0, 0, 0, 0, 0, 0]), 0.3)
+    rig.advance(0.2)
     after = rig.camera_model('wrist').base_from_camera
     assert np.linalg.norm(after[:3, 3] - before[:3, 3]) > 0.005
 
@@ -219,8 +332,9 @@ def test_an_image_beyond_the_buffer_is_refused():
 def test_a_pose_target_is_reached_through_its_joints(rig: SimRig) -> None:
     rig.reset(4)
     start = rig.state()
-    for step in range(1, 51):
-        goal = start.ee_position + np.array([0.0, 0.001, -0.001]) * step
+    for t in np.arange(1, 51) / 50:
+        way = t**3 * (10.0 - 15.0 * t + 6.0 * t**2)
+        goal = start.ee_position + np.array([0.0, 0.05, -0.05]) * way
         rig.set_joint_target(rig.solve_pose(goal, start.ee_quat_xyzw))
         rig.advance(0.01)
     rig.advance(0.5)

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from roboadapt_ros.control.kinematics import PandaKinematics
+from roboadapt_ros.control.limits import robot_limits
+from roboadapt_ros.control.motion import JointMotion
+from roboadapt_ros.control.spline import Target
 from roboadapt_ros.errors import SimError, UnknownNameError
 from roboadapt_ros.sim.expert import SceneView
 from roboadapt_ros.sim.experts import LiftExpert, make_expert, PushExpert
@@ -24,17 +27,23 @@ def rig() -> Iterator[SimRig]:
 
 
 def run_episode(rig: SimRig, name: str, seed: int) -> Outcome:
-    """Let the expert plan every 0.1 s and follow the first row at 100 Hz."""
+    """Let the expert plan every 0.1 s and follow the first row at 100 Hz, within the limits."""
     rig.reset(seed)
     task, expert, kinematics = make_task(name), make_expert(name), PandaKinematics()
+    motion = JointMotion(robot_limits('panda').scaled(acceleration=0.9, jerk=0.2), 0.01)
     task.start(rig)
-    q, last = rig.state().q, rig.state().ee_position
+    q, last, rest = rig.target, rig.state().ee_position, np.zeros(7)
+    motion.reset(q)
     while True:
         row = expert.plan(rig, 2, DT_S)[0]
         rig.set_gripper_target(row[7])
         for share in np.linspace(0.1, 1.0, 10):
+            before = q
             q = kinematics.inverse(last + share * (row[:3] - last), row[3:7], q).q
-            rig.set_joint_target(q)
+            step = motion.propose(Target(q, (q - before) / 0.01, rest))
+            assert step is not None
+            motion.take(step)
+            rig.set_joint_target(motion.state.q)
             rig.advance(0.01)
         last = row[:3]
         outcome = task.outcome(rig)
