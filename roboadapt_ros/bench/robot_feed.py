@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
 import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -26,7 +27,7 @@ from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.dataflow import ActionChunk, EE_POSE_NAMES, Identity, LatencyLedger
 from roboadapt_ros.ros.convert import from_time, to_chunk, to_time
 from roboadapt_ros.ros.qos import COMMAND, DATA, STATE_OUT, STATUS
-from roboadapt_ros.ros.rig_messages import finger_state, joint_state
+from roboadapt_ros.ros.rig_messages import finger_state, joint_state, pose
 from sensor_msgs.msg import JointState
 
 POLICY_S, FINGERS_S, ROBOT_S = 0.1, 1.0 / 15.0, 0.1
@@ -55,6 +56,8 @@ class RobotFeed(Node):
         arm, hand = rig.arm, rig.gripper
         self._arm_out = self.create_publisher(JointState, arm.joint_states, STATE_OUT)
         self._hand_out = self.create_publisher(JointState, hand.joint_states, STATE_OUT)
+        self._pose_out = self.create_publisher(PoseStamped, arm.current_pose, STATE_OUT)
+        self._kinematics = PandaKinematics()
         self._robot_out = self.create_publisher(DiagnosticStatus, arm.robot_state, STATE_OUT)
         self._chunk_out = self.create_publisher(ChunkMessage, 'policy/action_chunk', DATA)
         self.create_subscription(JointState, arm.output.topic, self._on_target, COMMAND)
@@ -82,6 +85,8 @@ class RobotFeed(Node):
 
     def _publish_robot(self) -> None:
         self._robot_out.publish(DiagnosticStatus(level=DiagnosticStatus.OK, name='robot'))
+        hand = self._kinematics.forward(self._q)
+        self._pose_out.publish(pose(to_time(self.now_ns()), self._rig.arm.base_frame, *hand))
 
     def _publish_chunk(self) -> None:
         """Publish the next rows of a circle."""

@@ -114,6 +114,11 @@ class Governor:
         return self._follower.limits
 
     @property
+    def gripper_goal_m(self) -> float:
+        """Width the commanded one is on its way to [m]; for hands that take whole commands."""
+        return self._gripper.goal_m
+
+    @property
     def generation(self) -> int:
         """Generation of the last accepted chunk; 0 before the first."""
         return 0 if self._chunk is None else self._chunk.identity.generation

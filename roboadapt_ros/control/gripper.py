@@ -53,6 +53,11 @@ class GripperLimiter:
         """The commanded width [m]."""
         return self._width_m
 
+    @property
+    def goal_m(self) -> float:
+        """The width the command is on its way to [m]."""
+        return self._goal_m
+
     def reset(self, width_m: float) -> None:
         """Start from a measured width [m], at rest."""
         self._goal_m = self._width_m = self._clamp(width_m)

@@ -1,8 +1,9 @@
 """Everything small that flows, recorded to one MCAP file (https://mcap.dev).
 
 Subscribes: features, chunks, points, statuses, joint states, /diagnostics and target (type by
-parameter), which is what the arm is sent; camera images too with the parameter `cameras`. Messages are written as they came, without being decoded, each with
-its definition, so that Foxglove, rerun and rosbag2 read the file.
+parameter), which is what the arm is sent; camera images too with the parameter `cameras`.
+Messages are written as they came, without being decoded, each with its definition, so that
+Foxglove, rerun and rosbag2 read the file.
 Publishes: /diagnostics
 On failure: a folder that can't be written fails configuring; a write error stops the recording
 and is an error on /diagnostics. The graph does not depend on this node.

@@ -27,6 +27,7 @@ _ACTION = (
     'timeout_s',
     'attempts',
     'force_n',
+    'open_width_m',
 )
 OPTIONS: dict[str, tuple[str, ...]] = {
     TOPIC: ('driver', 'command_type', 'convention'),
@@ -111,6 +112,13 @@ class GripperConfig:
         maximum=60.0,
     )
     attempts: int = param(_HAND.attempts, help='times one command is tried', minimum=1, maximum=10)
+    open_width_m: float = param(
+        0.0,
+        help='width asked for when opening; 0 = the full width',
+        unit='m',
+        minimum=0.0,
+        maximum=0.2,
+    )
     speed_m_s: float = param(
         0.1, help='speed of the fingers', unit='m/s', minimum=0.005, maximum=0.2
     )

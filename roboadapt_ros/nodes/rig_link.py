@@ -1,0 +1,164 @@
+"""The governor's way to the rig: arm, hand, and the check that the arm is where it should be.
+
+Which driver sends what is said by the rig file: see `ros.outputs` and `ros.hands`.
+Subscribes:
+    current_pose (geometry_msgs/PoseStamped): pose of the hand; where `check_pose` is set, no chunk
+        is taken before it agreed with the kinematics, and none after it did not.
+    <servo_node>/status (moveit_msgs/ServoStatus or std_msgs/Int8): how moveit_servo does.
+Serves:
+    governor/home_hand (std_srvs/Trigger): the fingers open and close fully, to find their range;
+        refused while the arm is moved. Driver franka_actions only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from roboadapt_ros.control.command import GovernorCommand, GovernorState
+from roboadapt_ros.control.governor import Governor
+from roboadapt_ros.control.kinematics import PandaKinematics
+from roboadapt_ros.control.pose_check import PoseCheck
+from roboadapt_ros.errors import RefusedError
+from roboadapt_ros.nodes.parameters import GovernorParameters
+from roboadapt_ros.ros.convert import from_time
+from roboadapt_ros.ros.hands.make import make_hand
+from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.outputs.output import ArmModel, Point
+from roboadapt_ros.ros.outputs.sender import ArmSender
+from roboadapt_ros.ros.qos import STATE
+from roboadapt_ros.ros.rig_messages import read_pose
+from roboadapt_ros.ros.robot import ArmSample
+from std_srvs.srv import Trigger
+
+FRESH_S = 0.1
+"""Oldest joint state that speeds are corrected by [s]."""
+
+
+class RigLink:
+    """Sends points to the arm and widths to the hand, by the drivers of the rig file.
+
+    Example, each tick: ``send(command, now_ns)`` with a point, ``quiet(now_ns)`` without one.
+    """
+
+    def __init__(
+        self,
+        node: GraphNode[GovernorParameters],
+        config: GovernorParameters,
+        governor: Governor,
+        kinematics: PandaKinematics,
+    ):
+        """Create the publishers; for `configure`.
+
+        Raises:
+            ConfigError: A type that is not installed, or options that contradict each other.
+        """
+        self._node, self._config, self._governor = node, config, governor
+        limits = governor.commanded_limits
+        model = ArmModel(
+            limits=limits,
+            hand_speed_max_m_s=min(config.hand_speed_max_m_s, limits.ee_speed_max),
+            forward=kinematics.forward,
+            jacobian=kinematics.jacobian,
+            base_frame=config.base_frame,
+            rate_hz=config.rate_hz,
+        )
+        self.arm = ArmSender(node, config.output, model)
+        self.hand = make_hand(node, config.gripper, limits.gripper_width_max_m)
+        self.pose = PoseCheck(
+            kinematics.forward,
+            config.pose_tolerance_m,
+            config.pose_tolerance_rad,
+            node.resolve_topic_name('current_pose'),
+        )
+        self._newest: ArmSample | None = None
+        self._refused: Counter[str] = Counter()
+
+    def begin(self) -> None:
+        """Connect, and ask for the pose anew; for `activate`."""
+        self.pose.reset()
+        self.arm.begin()
+        self.hand.begin()
+        self._node.serve(Trigger, 'governor/home_hand', self._on_home)
+        if self._config.check_pose:
+            self._node.subscribe(PoseStamped, 'current_pose', self._on_pose, STATE)
+
+    def end(self, now_ns: int) -> None:
+        """Stop the arm at once, and disconnect; for `deactivate`."""
+        self.arm.end(now_ns)
+        self.hand.end()
+
+    @property
+    def problem(self) -> str:
+        """Why the arm can't be moved, or the hand does not follow; '' while all is well."""
+        if self._config.check_pose and self.pose.problem:
+            return self.pose.problem
+        return self.arm.problem or self.hand.problem
+
+    @property
+    def remark(self) -> str:
+        """What a person should know; '' = nothing."""
+        return self.arm.remark
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Chunks refused here, and orders to the hand, by cause."""
+        return {**self._refused, **self.hand.counts}
+
+    @property
+    def refused(self) -> int:
+        """Number of chunks refused here."""
+        return sum(self._refused.values())
+
+    def observe(self, sample: ArmSample) -> None:
+        """Take a joint state."""
+        self._newest = sample
+        self.pose.observe_joints(sample.q, sample.dq, sample.stamp_ns)
+
+    def require(self) -> None:
+        """Pass where the rig may be moved.
+
+        Raises:
+            RefusedError: 'frame' or 'output'.
+        """
+        checks: list[Callable[[], None]] = [self.arm.require]
+        if self._config.check_pose:
+            checks.insert(0, self.pose.require)
+        for check in checks:
+            try:
+                check()
+            except RefusedError as error:
+                self._refused[error.cause] += 1
+                raise
+
+    def send(self, command: GovernorCommand, now_ns: int) -> None:
+        """Send a point to the arm, and its width to the hand."""
+        newest = self._newest
+        is_fresh = newest is not None and abs(now_ns - newest.stamp_ns) <= FRESH_S * 1e9
+        measured = newest.q if newest is not None and is_fresh else None
+        self.arm.send(Point(command.q, command.dq, measured), now_ns)
+        self.hand.tell(self._governor.gripper_goal_m, command.gripper_width_m, now_ns)
+
+    def quiet(self, now_ns: int) -> None:
+        """Send no point in this tick."""
+        self.arm.quiet(now_ns)
+        self.hand.quiet()
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        stamp_ns = from_time(message.header.stamp) or self._node.now_ns()
+        was_decided = self.pose.is_decided
+        self.pose.observe_pose(*read_pose(message), stamp_ns)
+        if self.pose.is_decided and not was_decided and self.pose.problem:
+            self._node.get_logger().error(f'The arm is not moved: {self.pose.problem}')
+
+    def _on_home(self, _: Any, response: Any) -> Any:
+        try:
+            if self._governor.state not in (GovernorState.IDLE, GovernorState.FAULT):
+                raise RefusedError('moving', 'the arm is being moved: disarm first')
+            self.hand.home()
+            response.success, response.message = True, 'begun; see gripper/joint_states'
+        except RefusedError as error:
+            response.success, response.message = False, error.detail
+        return response

@@ -1,0 +1,176 @@
+"""Speeds for moveit_servo, and what must be called before it takes any.
+
+Humble's servo is started by a service and knows no poses; from Jazzy on the type of command is
+chosen by a service. Both halt 0.1 s after the last command.
+https://moveit.picknik.ai/main/doc/examples/realtime_servo/realtime_servo_tutorial.html
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from roboadapt_ros.control.recovery import Outcome
+from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.ros.calls import Clients, interface_class, ServiceCall, trigger_outcome
+from roboadapt_ros.ros.convert import to_float64s, to_time
+from roboadapt_ros.ros.outputs.output import Output, Point
+from roboadapt_ros.ros.outputs.settings import OutputConfig, SERVO_JOG, SERVO_POSE, SERVO_TWIST
+from roboadapt_ros.ros.outputs.velocity import following_speed, within
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+FloatArray = npt.NDArray[np.float64]
+RELEASES = ('humble', 'jazzy')
+_COMMAND_TYPES = {SERVO_JOG: 0, SERVO_TWIST: 1, SERVO_POSE: 2}
+"""moveit_msgs/srv/ServoCommandType."""
+_STATES = {
+    'jazzy': {
+        1: 'slows down near a singularity',
+        2: 'has halted at a singularity',
+        3: 'slows down while it leaves a singularity',
+        4: 'slows down near a collision',
+        5: 'has halted before a collision',
+        6: 'has halted at the end of a joint',
+    },
+    'humble': {
+        1: 'slows down near a singularity',
+        2: 'has halted at a singularity',
+        3: 'slows down near a collision',
+        4: 'has halted before a collision',
+        5: 'has halted at the end of a joint',
+        6: 'slows down while it leaves a singularity',
+    },
+}
+"""Meaning of a status by release: the numbers differ."""
+
+
+def servo_release(config: OutputConfig) -> str:
+    """Return whose moveit_servo a rig has: 'humble' or 'jazzy' (and later).
+
+    Raises:
+        ConfigError: Poses for Humble's, which takes none.
+    """
+    release = config.servo_release
+    if not release:
+        release = 'humble' if os.environ.get('ROS_DISTRO') == 'humble' else 'jazzy'
+    if release == 'humble' and config.driver == SERVO_POSE:
+        raise ConfigError(
+            'output.driver', SERVO_POSE, f"humble's servo takes {SERVO_TWIST} or {SERVO_JOG} only"
+        )
+    return release
+
+
+class ServoTwistOutput(Output):
+    """TwistStamped: speed of the hand, in axes of the base frame."""
+
+    is_velocity = True
+
+    def message(self, point: Point, now_ns: int) -> Any:
+        """Return the twist that follows the point."""
+        speed = following_speed(point, self.config.feedback_1_s, self.model.limits.dq_max)
+        q = point.q if point.measured_q is None else point.measured_q
+        twist = self.model.jacobian(q) @ speed
+        twist = twist / max(float(np.linalg.norm(twist[:3])) / self.model.hand_speed_max_m_s, 1.0)
+        if self.config.units == 'unitless':
+            scales = (self.config.scale_linear_m_s, self.config.scale_rotational_rad_s)
+            twist = within(twist / np.repeat(scales, 3), np.ones(6))
+        return self._message(twist, now_ns)
+
+    def zero(self, now_ns: int) -> Any:
+        """Return no speed."""
+        return self._message(np.zeros(6), now_ns)
+
+    def _message(self, twist: FloatArray, now_ns: int) -> Any:
+        header = Header(stamp=to_time(now_ns), frame_id=self.model.base_frame)
+        message = self.message_type(header=header)
+        for axis, linear, angular in zip('xyz', twist[:3], twist[3:], strict=True):
+            setattr(message.twist.linear, axis, float(linear))
+            setattr(message.twist.angular, axis, float(angular))
+        return message
+
+
+class ServoJogOutput(Output):
+    """control_msgs/JointJog: speed of every joint."""
+
+    is_velocity = True
+
+    def message(self, point: Point, now_ns: int) -> Any:
+        """Return the speeds that follow the point."""
+        speed = following_speed(point, self.config.feedback_1_s, self.model.limits.dq_max)
+        if self.config.units == 'unitless':
+            speed = within(speed / self.config.scale_joint_rad_s, np.ones(len(speed)))
+        return self._message(speed, now_ns)
+
+    def zero(self, now_ns: int) -> Any:
+        """Return no speed."""
+        return self._message(np.zeros(len(self.names)), now_ns)
+
+    def _message(self, speed: FloatArray, now_ns: int) -> Any:
+        message = self.message_type(joint_names=list(self.names))
+        message.header.stamp, message.header.frame_id = to_time(now_ns), self.model.base_frame
+        message.velocities = to_float64s(self.ordered(speed))
+        message.duration = self.ticks_per_message / self.model.rate_hz
+        return message
+
+
+class Servo:
+    """Makes moveit_servo listen, and tells how it does.
+
+    `problem` is why it does not listen yet; nothing is to be sent before it is ''.
+    """
+
+    def __init__(self, node: Any, config: OutputConfig):
+        """Prepare; raises `ConfigError` where the message types are not installed."""
+        self._node, self._config = node, config
+        self.release = servo_release(config)
+        self._clients = Clients(node)
+        self._call: ServiceCall | None = None
+        self.problem, self.state = 'moveit_servo was not asked yet', ''
+        if self.release == 'jazzy':
+            self._kind = interface_class('moveit_msgs/srv/ServoCommandType')
+            self._service = f'{config.servo_node}/switch_command_type'
+            self._request = self._kind.Request(command_type=_COMMAND_TYPES[config.driver])
+            self.status_type = interface_class('moveit_msgs/msg/ServoStatus')
+        else:
+            self._kind, self._request = Trigger, Trigger.Request()
+            self._service = f'{config.servo_node}/start_servo'
+            self.status_type = interface_class('std_msgs/msg/Int8')
+
+    @property
+    def status_topic(self) -> str:
+        """Where servo says how it does."""
+        return f'{self._config.servo_node}/status'
+
+    def begin(self) -> None:
+        """Ask servo to listen; `poll` sees to the answer."""
+        self.problem, self.state = f'service {self._service} is not there', ''
+        client = self._clients.service(self._kind, self._service)
+        self._call = ServiceCall(client, self._request, self._outcome)
+
+    def poll(self, now_ns: int) -> None:
+        """Look for the answer, and ask again where it was no."""
+        outcome = None if self._call is None else self._call.poll(now_ns)
+        if outcome is None:
+            return
+        self._call = None
+        self.problem = '' if outcome.is_good else f'{self._service}: {outcome.detail or "refused"}'
+        if not outcome.is_good:
+            self.begin()
+
+    def on_status(self, message: Any) -> None:
+        """Take servo's own status."""
+        code = int(message.code if hasattr(message, 'code') else message.data)
+        self.state = _STATES[self.release].get(code, '')
+
+    def end(self) -> None:
+        """Forget it."""
+        self._call, self.problem = None, 'moveit_servo was not asked yet'
+        self._clients.destroy()
+
+    def _outcome(self, response: Any) -> Outcome:
+        if self.release == 'humble':
+            return trigger_outcome(response)
+        return Outcome(bool(response.success), 'it does not take this type of command')
