@@ -315,14 +315,14 @@ class Hand:
         flight, self._flight = self._flight, None
         if flight is None:
             return
+        if flight.stopped_ns is None and (done is None or done.act is Act.GRASP):
+            self._must_stop = True
         is_wanted = done is None and flight.goal == self._goal
         if is_wanted and self._tries >= self._config.attempts:
             self.counts['given_up'] += 1
             self.problem = self.problem or f'{flight.goal.act.value} was given up'
             done = flight.goal
         self._done = done
-        if flight.stopped_ns is None and (done is None or done.act is Act.GRASP):
-            self._must_stop = True
 
     def _unavailable(self, act: str, detail: str, now_ns: int) -> None:
         self.counts['unavailable'] += 1
