@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import enum
+import math
 
 from roboadapt_ros.errors import ConfigError
 
@@ -124,6 +125,40 @@ class CameraContract:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """Bounds that a task sets itself; a rig keeps its own where those are tighter.
+
+    Not checked when made, because a message may hold anything: see `problem`.
+
+    Example: ``Envelope(velocity_scale=0.3, low_m=(None, None, 0.05))`` moves at no more than
+    0.3 of the joint speeds, with the hand 0.05 m or more above the base.
+    """
+
+    velocity_scale: float = 1.0
+    """Part of the arm's joint speed, in (0, 1]."""
+    hand_speed_max_m_s: float | None = None
+    """Largest speed of the hand [m/s]; None: the rig's."""
+    low_m: tuple[float | None, float | None, float | None] = (None, None, None)
+    """Lower corner of a box the hand stays in [m], base frame; None: an open side."""
+    high_m: tuple[float | None, float | None, float | None] = (None, None, None)
+    """Upper corner [m]."""
+
+    def problem(self) -> str | None:
+        """Return what is wrong with it, for a person, or None."""
+        if not 0.0 < self.velocity_scale <= 1.0:  # false for NaN
+            return f'velocity_scale is {self.velocity_scale}, required 0..1, above 0'
+        speed = self.hand_speed_max_m_s
+        if speed is not None and not 0.0 < speed < math.inf:
+            return f'hand_speed_max_m_s is {speed}, required above 0'
+        for axis, low, high in zip('xyz', self.low_m, self.high_m, strict=True):
+            if not all(side is None or math.isfinite(side) for side in (low, high)):
+                return f'the box is {low}..{high} along {axis}, required finite or open sides'
+            if low is not None and high is not None and not low < high:
+                return f'the box is {low}..{high} along {axis}, required low below high'
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """Everything that must agree between where a task was trained and where it runs."""
 
@@ -148,6 +183,8 @@ class Contract:
     """Rows executed before the next chunk is needed."""
     max_observation_age_s: float
     """Oldest exposure a command may answer to [s]."""
+    envelope: Envelope | None = None
+    """Bounds of the task's own; None: those of the rig alone."""
 
     def __post_init__(self) -> None:
         """Check the fields agree with each other."""
@@ -170,6 +207,9 @@ class Contract:
                 self.fixed_quat_xyzw,
                 "given exactly when rotation is 'fixed'",
             )
+        problem = None if self.envelope is None else self.envelope.problem()
+        if problem is not None:
+            raise ConfigError('contract.envelope', self.envelope, problem)
 
     @property
     def period_s(self) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.contract import ActionSpace
+from roboadapt_ros.contract import ActionSpace, Envelope
 from roboadapt_ros.errors import SpecError
 
 EE_POSE_NAMES = ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw', 'gripper_width')
@@ -109,6 +109,8 @@ class ActionChunk:
     """Row k is due at start + (k + 1) * period [ns]."""
     actions: npt.NDArray[np.float64]
     """(horizon, len(names))."""
+    envelope: Envelope | None = None
+    """Bounds of the task's own, base frame of the columns; None: it has none."""
 
     def __post_init__(self) -> None:
         """Check rows and columns agree with the names."""

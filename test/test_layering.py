@@ -41,6 +41,7 @@ ONLY_IN = {
     'mujoco': {'sim', 'sim2real.twin'},
     'ruckig': {'control'},
     'pinocchio': {'control'},
+    'coal': {'control'},
     'matplotlib': {'evaluation'},
     'rich': {'cli'},
 }

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from roboadapt_ros.control.bounds import Bounds
 from roboadapt_ros.control.guard import MotionGuard
 from roboadapt_ros.control.limits import RobotLimits
 from roboadapt_ros.control.motion import JointMotion, MotionState
 from roboadapt_ros.control.spline import Fade, FadedCurve, RowCurve
-from roboadapt_ros.control.workspace import Kinematics, Workspace
+from roboadapt_ros.control.workspace import Workspace, WorkspaceConfig
 from roboadapt_ros.errors import ConfigError
 
 FloatArray = npt.NDArray[np.float64]
@@ -69,6 +70,28 @@ class FollowerConfig:
                 f'must be {_MARGIN_MIN_RAD:g} or more',
             )
 
+    def bounds(self, arm: RobotLimits, box: WorkspaceConfig) -> Bounds:
+        """Return what a rig keeps.
+
+        Args:
+            arm: The arm's own limits.
+            box: Where the hand may be.
+
+        Raises:
+            ConfigError: The margin leaves a joint no room.
+        """
+        return Bounds(
+            arm=arm,
+            limits=arm.scaled(
+                velocity=self.velocity_scale,
+                acceleration=self.acceleration_scale,
+                jerk=self.jerk_scale,
+            ).with_margin(self.position_margin_rad),
+            hand_speed_max_m_s=min(self.hand_speed_max_m_s, arm.ee_speed_max),
+            box=box,
+            workspace=Workspace(box),
+        )
+
 
 class Follower:
     """Moves the commanded state along a curve, or stops it.
@@ -78,36 +101,34 @@ class Follower:
     limits and stays there.
     """
 
-    def __init__(
-        self,
-        config: FollowerConfig,
-        robot_limits: RobotLimits,
-        kinematics: Kinematics,
-        workspace: Workspace,
-        dt_s: float,
-    ):
-        """Scale the limits and build the planner.
+    def __init__(self, config: FollowerConfig, guard: MotionGuard, dt_s: float):
+        """Build the planner.
 
         Args:
             config: How fast and how smoothly.
-            robot_limits: The arm's own limits.
-            kinematics: The arm's geometry.
-            workspace: Where the hand may be.
+            guard: Judges each step; its bounds are the planner's, too.
             dt_s: Time of one tick [s].
         """
-        self._config = config
-        self.limits = robot_limits.scaled(
-            velocity=config.velocity_scale,
-            acceleration=config.acceleration_scale,
-            jerk=config.jerk_scale,
-        ).with_margin(config.position_margin_rad)
-        speed = min(config.hand_speed_max_m_s, robot_limits.ee_speed_max)
-        self._guard = MotionGuard(self.limits, workspace, kinematics, speed)
-        self._motion = JointMotion(self.limits, dt_s)
+        self._config, self._guard = config, guard
+        self._motion = JointMotion(guard.bounds.limits, dt_s)
         self._curve: FadedCurve | None = None
         self._has_started = False
         self.counts: Counter[str] = Counter()
         """Ticks that braked instead of following, by cause."""
+
+    @property
+    def limits(self) -> RobotLimits:
+        """The limits that are kept."""
+        return self._motion.limits
+
+    def keep(self, bounds: Bounds) -> None:
+        """Keep other bounds from now on.
+
+        An arm that is faster than they allow brakes until it is not, within acceleration and
+        jerk; one that is outside goes no further out.
+        """
+        self._guard.bounds = bounds
+        self._motion.limits = bounds.limits
 
     @property
     def state(self) -> MotionState:

@@ -8,60 +8,30 @@ one thread (one callback group) calls all methods. This module imports no ROS an
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.control.admission import AdmissionConfig, GRIPPER_COLUMN, StreamGate
+from roboadapt_ros.contract import Envelope
+from roboadapt_ros.control.admission import GRIPPER_COLUMN, StreamGate
+from roboadapt_ros.control.bounds import Bounds
 from roboadapt_ros.control.command import GovernorCommand, GovernorState
-from roboadapt_ros.control.follower import Follower, FollowerConfig
-from roboadapt_ros.control.gripper import GripperLimitConfig, GripperLimiter
+from roboadapt_ros.control.follower import Follower
+from roboadapt_ros.control.governor_config import GovernorConfig
+from roboadapt_ros.control.gripper import GripperLimiter
+from roboadapt_ros.control.guard import MotionGuard
 from roboadapt_ros.control.limits import RobotLimits
 from roboadapt_ros.control.measured import Measured, MeasuredState
 from roboadapt_ros.control.path import PathGate
-from roboadapt_ros.control.watchdog import Silence, Watchdog, WatchdogConfig
-from roboadapt_ros.control.workspace import Kinematics, Workspace, WorkspaceConfig
+from roboadapt_ros.control.self_collision import SelfDistance
+from roboadapt_ros.control.watchdog import Silence, Watchdog
+from roboadapt_ros.control.workspace import Kinematics
 from roboadapt_ros.dataflow import ActionChunk
-from roboadapt_ros.errors import ConfigError, RefusedError
+from roboadapt_ros.errors import RefusedError
 
 FloatArray = npt.NDArray[np.float64]
 
 
 __all__ = ['Governor', 'GovernorCommand', 'GovernorConfig', 'GovernorState']
-
-
-@dataclass(frozen=True, kw_only=True)
-class GovernorConfig:
-    """How careful the governor is."""
-
-    rate_hz: float = 100.0
-    """Rate at which `command` is called and points are published [Hz]."""
-    lookahead_s: float = 0.0
-    """How far ahead of now the chunk is sampled [s], to make up for a controller's lag."""
-    state_timeout_s: float = 0.1
-    """Oldest measured state that may be moved on [s]."""
-    start_speed_max_rad_s: float = 0.2
-    """Largest measured joint speed at which motion may start [rad/s]."""
-    tracking_error_max_rad: float = 0.35
-    """Distance of command and measured position at which the arm holds [rad]."""
-    motion: FollowerConfig = field(default_factory=FollowerConfig)
-    workspace: WorkspaceConfig = field(default_factory=WorkspaceConfig)
-    admission: AdmissionConfig = field(default_factory=AdmissionConfig)
-    gripper: GripperLimitConfig = field(default_factory=GripperLimitConfig)
-    watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
-
-    def __post_init__(self) -> None:
-        """Check what must be positive."""
-        for name in (
-            'rate_hz',
-            'state_timeout_s',
-            'start_speed_max_rad_s',
-            'tracking_error_max_rad',
-        ):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f'governor.{name}', getattr(self, name), 'must be positive')
-        if not 0.0 <= self.lookahead_s <= 0.3:
-            raise ConfigError('governor.lookahead_s', self.lookahead_s, 'must be 0..0.3')
 
 
 class Governor:
@@ -83,17 +53,19 @@ class Governor:
             limits: The arm's own limits; scaled and narrowed by the configuration.
             kinematics: The arm's geometry, joints in the limits' order.
         """
-        self.config, self.limits = config, limits
+        self.config = config
         self.names = (*limits.joint_names, GRIPPER_COLUMN)
         """Columns a chunk must have."""
         self.accepted = 0
         self.refused = 0
         self.state, self.reason = GovernorState.IDLE, 'no chunk yet'
         self._counts: Counter[str] = Counter()
-        workspace = Workspace(config.workspace)
         self._dt_s, self._lookahead_ns = 1.0 / config.rate_hz, int(config.lookahead_s * 1e9)
-        self._path = PathGate(limits, kinematics, workspace, config.admission)
-        self._follower = Follower(config.motion, limits, kinematics, workspace, self._dt_s)
+        self._rig = self._bounds = config.motion.bounds(limits, config.workspace)
+        self._envelope: Envelope | None = None
+        outside = (kinematics, SelfDistance(), config.self_collision.min_distance_m)
+        self._path = PathGate(self._rig, *outside, config.admission)
+        self._follower = Follower(config.motion, MotionGuard(self._rig, *outside), self._dt_s)
         self._gripper = GripperLimiter(config.gripper, limits.gripper_width_max_m)
         self._watchdog = Watchdog(config.watchdog)
         self._stream = StreamGate(config.admission, self.names)
@@ -109,9 +81,36 @@ class Governor:
         return dict(sum(parts, self._counts))
 
     @property
+    def limits(self) -> RobotLimits:
+        """The arm's own limits, unscaled."""
+        return self._rig.arm
+
+    @property
+    def bounds(self) -> Bounds:
+        """What points keep now: the rig's bounds, or the followed task's where tighter."""
+        return self._bounds
+
+    @property
     def commanded_limits(self) -> RobotLimits:
         """The scaled and narrowed limits that points keep."""
         return self._follower.limits
+
+    def narrow(self, q_min: FloatArray, q_max: FloatArray, dq_max: FloatArray) -> None:
+        """Narrow the arm's limits, also while it moves; nothing makes them wider again.
+
+        Args:
+            q_min: Lowest joint positions (7,) [rad]; infinite: as they are.
+            q_max: Highest joint positions (7,) [rad].
+            dq_max: Largest joint speeds (7,) [rad/s].
+
+        Raises:
+            ConfigError: They leave a joint no room; nothing has changed.
+        """
+        arm = self._rig.arm.within(q_min=q_min, q_max=q_max, dq_max=dq_max)
+        rig = self.config.motion.bounds(arm, self.config.workspace)
+        bounds = rig.tightened(self._envelope)
+        self._rig = rig
+        self._keep(bounds, self._envelope)
 
     @property
     def gripper_goal_m(self) -> float:
@@ -146,15 +145,17 @@ class Governor:
         Raises:
             RefusedError: With its cause: fault, space, names, shape, nan, period, zero_stamp,
                 future, stale, old_generation, reordered, not_ready, state_stale, moving,
-                tracking_error, limits, degrees, gripper_width, jump, workspace. Only the counts
-                have changed.
+                tracking_error, envelope, limits, degrees, gripper_width, jump, workspace,
+                self_collision. Only the counts have changed.
         """
         try:
             if self.state is GovernorState.FAULT:
                 raise RefusedError('fault', f'{self.reason}; reset the governor')
             self._stream.check(chunk, now_ns)
             measured = self._measured.fresh(now_ns)
-            rows = self._admit_motion(chunk, measured, now_ns)
+            is_new = chunk.envelope != self._envelope
+            bounds = self._rig.tightened(chunk.envelope) if is_new else self._bounds
+            rows = self._admit_motion(chunk, measured, now_ns, bounds)
         except RefusedError as error:
             self._counts[error.cause] += 1
             self.refused += 1
@@ -162,6 +163,8 @@ class Governor:
         if self._chunk is not None and chunk.identity.generation != self.generation:
             self._counts['generation_changes'] += 1
         self.accepted += 1
+        if is_new:
+            self._keep(bounds, chunk.envelope)
         if self.state is GovernorState.IDLE:
             self._follower.start(measured.q)
             self._gripper.reset(measured.gripper_width_m)
@@ -208,8 +211,18 @@ class Governor:
         self._measured.newest = None
         self._go_idle('reset')
 
-    def _admit_motion(self, chunk: ActionChunk, measured: Measured, now_ns: int) -> FloatArray:
+    def _keep(self, bounds: Bounds, envelope: Envelope | None) -> None:
+        """Keep other bounds from now on, and count where a task asks for more than the rig's."""
+        if envelope != self._envelope and self._rig.without_effect(envelope):
+            self._counts['envelope_without_effect'] += 1
+        self._bounds, self._envelope = bounds, envelope
+        self._follower.keep(bounds)
+
+    def _admit_motion(
+        self, chunk: ActionChunk, measured: Measured, now_ns: int, bounds: Bounds
+    ) -> FloatArray:
         """Return the rows (n, 7) [rad] to follow, or raise why the arm may not go there."""
+        self._path.bounds = bounds
         origins = {'command': self._follower.state.q, 'measured': measured.q}
         if self.state is GovernorState.IDLE:
             self._path.check_limits(measured.q[None])

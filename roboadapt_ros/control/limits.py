@@ -110,6 +110,24 @@ class RobotLimits:
             raise ConfigError('position margin', margin_rad, 'must be zero or more')
         return replace(self, q_min=self.q_min + margin_rad, q_max=self.q_max - margin_rad)
 
+    def within(self, *, q_min: FloatArray, q_max: FloatArray, dq_max: FloatArray) -> RobotLimits:
+        """Return the narrower of these limits and others, joint by joint.
+
+        Args:
+            q_min: (7,) [rad]; infinite: no other bound.
+            q_max: (7,) [rad].
+            dq_max: (7,) [rad/s].
+
+        Raises:
+            ConfigError: They leave a joint no room, no speed, or are not numbers.
+        """
+        return replace(
+            self,
+            q_min=np.maximum(self.q_min, q_min),
+            q_max=np.minimum(self.q_max, q_max),
+            dq_max=np.minimum(self.dq_max, dq_max),
+        )
+
     def velocity_bounds(self, q: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the lowest and highest joint velocities allowed at `q`.
 

@@ -49,9 +49,10 @@ class Step(NamedTuple):
     q_end: FloatArray
     """(7,) where the stop ends [rad]."""
 
-    def q_at(self, part: float) -> FloatArray:
-        """Return the positions (7,) [rad] after a part of the stop's time, 0..1."""
-        return np.array(self.stop.at_time(part * self.stop.duration)[0])
+    def at(self, part: float) -> tuple[FloatArray, FloatArray]:
+        """Return positions (7,) [rad] and speeds [rad/s] after a part of the stop's time, 0..1."""
+        q, dq, *_ = self.stop.at_time(part * self.stop.duration)
+        return np.array(q), np.array(dq)
 
     def peak_speeds(self, jerk: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the lowest and highest joint velocities while stopping [rad/s].

@@ -58,6 +58,10 @@ class WorkspaceConfig:
         if self.max_tilt_rad is not None and not self.max_tilt_rad > 0:
             raise ConfigError('workspace.max_tilt_rad', self.max_tilt_rad, 'must be positive')
 
+    def sides(self, axis: str) -> tuple[float | None, float | None]:
+        """Return the lower and upper side along 'x', 'y' or 'z' [m]; None: open."""
+        return getattr(self, f'{axis}_min_m'), getattr(self, f'{axis}_max_m')
+
 
 class Excess(NamedTuple):
     """How far a pose is outside."""
