@@ -1,7 +1,9 @@
 """The encoder's worker: one thread that encodes complete sets of frames in their order.
 
-Nothing waits for it but a switch. Two sets may wait, so that frames that come in a bunch after
-a pause of the host are not lost; one more takes the place of the oldest, which is counted.
+Nothing waits for it but a switch. Frames that come in a bunch after a pause of the host are not
+lost: sets wait for their turn while they are young. An encoder that is slower than its cameras
+does not serve old frames for that: where it stays behind, few may wait, and one more takes the
+place of the oldest, which is counted.
 """
 
 from __future__ import annotations
@@ -16,6 +18,10 @@ from roboadapt_ros.dataflow import Features
 from roboadapt_ros.ros.frames import FrameSet
 
 REMEMBERED = 256
+BURST_NS = 100_000_000
+"""Age up to which more sets than usual may wait [ns]."""
+PATIENCE_NS = 500_000_000
+"""Time behind the cameras after which it is no bunch but too much work [ns]."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,9 @@ class Boundary:
 class EncodeWorker:
     """Runs `encode` on sets of frames and remembers what became of them.
 
-    Example, one set may wait: sets at 1.0, 1.1 and 1.2 s, the second and third coming while the
-    first is being encoded: 1.0 and 1.2 are encoded, 1.1 is dropped. With two waiting none is.
+    Example, one set may wait: sets at 1.0, 1.2 and 1.4 s, the second and third coming while the
+    first is being encoded: 1.0 and 1.4 are encoded, 1.2 is dropped. With two waiting, or at 1.0,
+    1.02 and 1.04 s, none is.
     """
 
     def __init__(
@@ -51,12 +58,14 @@ class EncodeWorker:
         Args:
             encode: Encodes and publishes; None when the set was refused (already counted).
             failed: Told the traceback when it raised; nothing is encoded from then on.
-            waiting: Sets that may wait, >= 1; more lose fewer and can be older when encoded.
+            waiting: Sets that may always wait, >= 1; more lose fewer and can be older when
+                encoded.
         """
         self._encode, self._failed = encode, failed
         self._condition = threading.Condition()
-        self._pending: deque[FrameSet] = deque(maxlen=waiting)
-        self._is_stopping = False
+        self._pending: deque[FrameSet] = deque()
+        self._waiting, self._behind_since_ns = waiting, 0
+        self._is_stopping, self._is_idle = False, True
         self._received: deque[int] = deque(maxlen=REMEMBERED)
         self._encoded: deque[tuple[int, int, int]] = deque(maxlen=REMEMBERED)
         self.frames_encoded = 0
@@ -74,8 +83,12 @@ class EncodeWorker:
         """Hand over a complete set."""
         with self._condition:
             self._received.append(frames.stamp_ns)
-            self.frames_overrun += len(self._pending) == self._pending.maxlen
+            if self._is_idle:
+                self._behind_since_ns = frames.received_ns
             self._pending.append(frames)
+            while len(self._pending) > self._waiting and self._is_too_late(frames.received_ns):
+                self._pending.popleft()
+                self.frames_overrun += 1
             self._condition.notify_all()
 
     def stop(self) -> None:
@@ -101,6 +114,11 @@ class EncodeWorker:
             )
             return self._boundary(generation) if is_there else None
 
+    def _is_too_late(self, now_ns: int) -> bool:
+        """Return whether the oldest set that waits must give way to a newer one."""
+        is_old = now_ns - self._pending[0].received_ns > BURST_NS
+        return is_old or now_ns - self._behind_since_ns > PATIENCE_NS
+
     def _first(self, generation: int) -> tuple[int, int, int] | None:
         return next((done for done in self._encoded if done[0] >= generation), None)
 
@@ -122,9 +140,11 @@ class EncodeWorker:
     def _encode_until_stopped(self) -> None:
         while True:
             with self._condition:
+                self._is_idle = not self._pending
                 self._condition.wait_for(lambda: bool(self._pending) or self._is_stopping)
                 if self._is_stopping:
                     return
+                self._is_idle = False
                 frames = self._pending.popleft()
             self._run(frames)
 

@@ -10,7 +10,7 @@ from roboadapt_ros.ros.encoding import EncodeWorker
 from roboadapt_ros.ros.frames import Frame, FramePairer, FrameSet, StampRule
 from roboadapt_ros.ros.pacer import Pacer
 
-PERIOD_NS = 100_000_000
+PERIOD_NS = 101_000_000
 T0_NS = 10_000_000_000
 PIXELS = np.zeros((2, 2, 3), dtype=np.uint8)
 
@@ -98,8 +98,8 @@ class _SlowEncoder:
             stamp_ns=frames.stamp_ns, identity=identity, ledger=ledger, values=np.zeros(1)
         )
 
-    def offer(self, index):
-        self.worker.offer(FrameSet({'scene': _frame(T0_NS + index * PERIOD_NS)}))
+    def offer(self, index, period_ns=PERIOD_NS):
+        self.worker.offer(FrameSet({'scene': _frame(T0_NS + index * period_ns)}))
 
     def encode(self):
         """Let one set through and wait until it is done."""
@@ -148,6 +148,34 @@ def test_sets_that_come_in_a_bunch_wait_for_their_turn():
     encoder.worker.stop()
     assert encoder.encoded == [T0_NS + index * PERIOD_NS for index in range(3)]
     assert encoder.worker.frames_overrun == 0
+
+
+FULL_RATE_NS = 16_666_667
+
+
+def test_a_pause_at_full_rate_loses_nothing(encoder):
+    encoder.offer(0, FULL_RATE_NS)
+    encoder.take()
+    for index in range(1, 7):
+        encoder.offer(index, FULL_RATE_NS)
+    for _ in range(7):
+        encoder.encode()
+    assert encoder.encoded == [T0_NS + index * FULL_RATE_NS for index in range(7)]
+    assert encoder.worker.frames_overrun == 0
+
+
+def test_an_encoder_that_stays_behind_serves_the_newest_sets(encoder):
+    """Half a second behind the cameras: no more than the usual number waits, none is old."""
+    for index in range(60):
+        encoder.offer(index, FULL_RATE_NS)
+        if index == 0:
+            encoder.take()
+        elif index % 2 == 0:
+            encoder.encode()
+    assert len(encoder.worker._pending) == 1
+    newest = encoder.worker._pending[0].stamp_ns
+    assert newest == T0_NS + 59 * FULL_RATE_NS
+    assert encoder.worker.frames_overrun > 20
 
 
 def test_a_switch_learns_the_frames_on_both_sides_of_the_boundary(encoder):
