@@ -25,7 +25,9 @@ import numpy as np
 from roboadapt_interfaces.msg import ActionChunk as ChunkMessage
 from roboadapt_interfaces.msg import GateStatus
 from roboadapt_interfaces.srv import Arm
+from roboadapt_ros.control.command import GovernorState
 from roboadapt_ros.control.kinematics import PandaKinematics
+from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.control.robot_status import RobotStatus
 from roboadapt_ros.dataflow import ActionChunk, RobotState
 from roboadapt_ros.errors import RefusedError, RoboAdaptError, SpecError
@@ -43,6 +45,7 @@ from roboadapt_ros.sim2real.gate import Gate, GateConfig, GateState
 STATUS_PERIOD_S = 0.1
 STATE_MAX_AGE_S = 0.1
 ROBOT_STATE_TIMEOUT_S = 1.0
+GOVERNOR_STATES = tuple(state.value for state in GovernorState)
 NO_ROBOT_STATE = 'the rig file names an error state of the robot, and none comes'
 
 
@@ -56,7 +59,7 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
     def configure(self, config: Sim2RealParameters) -> None:
         """Read every task's contract and build the bridges."""
         self._config = config
-        kinematics = PandaKinematics()
+        kinematics = PandaKinematics(limits=robot_limits(config.robot))
         rig = BridgeConfig(robot=config.robot, joint_names=config.joint_names)
         self._bridges = TaskBridges(Path(config.models_dir), rig, kinematics)
         for task in self._bridges.library.names():
@@ -109,7 +112,9 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
             self._report_change()
 
     def _on_governor(self, message: GateStatus) -> None:
-        fault = message.reason if message.state == 'fault' else None
+        fault = message.reason if message.state == GovernorState.FAULT.value else None
+        if message.state not in GOVERNOR_STATES:
+            fault = f'its state {message.state!r} is none of {", ".join(GOVERNOR_STATES)}'
         self._gate.observe_governor(self.now_ns(), fault)
         self._report_change()
 
