@@ -27,7 +27,8 @@ def _command(module: str, config: str, *, needs_graph: bool, plots: bool = False
         module: Its name; has a `run`.
         config: Its dataclass of settings.
         needs_graph: Whether `run` takes a graph that is up. The module may have a `run_before`
-            for what is measured first, without it.
+            for what is measured first, without it; settings may have a `needs_graph` of their
+            own, and where that says no the module's `run_alone` is called.
         plots: Whether the figures are drawn.
     """
 
@@ -49,10 +50,10 @@ def _command(module: str, config: str, *, needs_graph: bool, plots: bool = False
         bench = import_module(module)
         settings = from_options(getattr(bench, config), options)
         with progress_line(console) as progress:
-            if needs_graph:
+            if getattr(settings, 'needs_graph', needs_graph):
                 result = _on_graph(bench, settings, options, progress)
             else:
-                result = bench.run(settings, progress)
+                result = _alone(bench, settings, options, progress)
         if options.json is not None:
             write_json(options.json, result.to_json())
         if plots:
@@ -61,6 +62,17 @@ def _command(module: str, config: str, *, needs_graph: bool, plots: bool = False
         return 0
 
     return Command(arguments=arguments, run=run)
+
+
+def _alone(
+    bench: ModuleType, settings: Any, options: argparse.Namespace, progress: Progress
+) -> Any:
+    """Run a benchmark without a graph: always, or as its settings ask for."""
+    if not hasattr(bench, 'run_alone'):
+        return bench.run(settings, progress)
+    from roboadapt_ros.bringup.paths import models_dir
+
+    return bench.run_alone(options.models or models_dir(), settings, progress)
 
 
 def _on_graph(
@@ -122,6 +134,7 @@ switch_command = _command(
 )
 full_rate_command = _command('roboadapt_ros.bench.full_rate', 'FullRateConfig', needs_graph=False)
 loop_command = _command('roboadapt_ros.bench.loop', 'LoopBenchConfig', needs_graph=True)
+soak_command = _command('roboadapt_ros.bench.soak', 'SoakConfig', needs_graph=True)
 governor_command = _command(
     'roboadapt_ros.bench.governor', 'GovernorBenchConfig', needs_graph=False
 )

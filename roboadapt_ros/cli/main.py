@@ -146,6 +146,10 @@ COMMANDS: Mapping[str, Entry] = {
                 summary='measure frame to command through the whole graph',
                 target='roboadapt_ros.cli.bench:loop_command',
             ),
+            'soak': Entry(
+                summary='run the tasks for half an hour with switches, count errors of the robot',
+                target='roboadapt_ros.cli.bench:soak_command',
+            ),
             'governor': Entry(
                 summary='torment the governor, judge its points, and time it on busy cores',
                 target='roboadapt_ros.cli.bench:governor_command',

@@ -143,8 +143,12 @@ class ClosedLoop:
         command = self._governor.command(self.now_ns)
         self._commanded = None
         if command.q is not None:
-            self._commanded = self._kinematics.forward(command.q)[0]
-            self.rig.set_joint_target(command.q)
+            self._send(command.q)
         if command.gripper_width_m is not None:
             self.rig.set_gripper_target(command.gripper_width_m)
         self.rig.advance(1.0 / self._governor.config.rate_hz)
+
+    def _send(self, q: npt.NDArray[np.float64]) -> None:
+        """Send a point (7,) [rad] to the arm."""
+        self._commanded = self._kinematics.forward(q)[0]
+        self.rig.set_joint_target(q)
