@@ -37,6 +37,18 @@ class AdapterList:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecoveryAnswer:
+    """What the governor answered to a recovery."""
+
+    success: bool
+    message: str
+    state: str
+    """Where the recovery is: idle, running, done or failed."""
+    steps: tuple[str, ...]
+    """What was done, each with its outcome; what would be, where it was not confirmed."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BaseAnswer:
     """Outcome of a check of the live backbone."""
 

@@ -11,23 +11,32 @@ import time
 from roboadapt_interfaces.srv import (
     Arm,
     ListAdapters,
+    Recover,
     ResetEpisode,
     ShadowAdapters,
     StageAdapter,
     SwitchAdapter,
     VerifyBase,
 )
-from roboadapt_ros.bringup.answers import AdapterList, BaseAnswer, SwitchAnswer
-from roboadapt_ros.bringup.connection import Connection
+from roboadapt_ros.bringup.answers import (
+    AdapterList,
+    BaseAnswer,
+    RecoveryAnswer,
+    SwitchAnswer,
+)
+from roboadapt_ros.bringup.connection import Connection, SERVICE_TIMEOUT_S
 from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.ros.convert import from_time
 from std_srvs.srv import Trigger
 
-__all__ = ['AdapterList', 'BaseAnswer', 'GraphClient', 'SwitchAnswer']
+__all__ = ['AdapterList', 'BaseAnswer', 'GraphClient', 'RecoveryAnswer', 'SwitchAnswer']
 
 SWITCH_TIMEOUT_S = 10.0
 VERIFY_TIMEOUT_S = 30.0
 RESET_PATIENCE_S = 0.3
+ARM_PATIENCE_S = 1.0
+RECOVERY_TIMEOUT_S = 180.0
+"""Three attempts of all steps, each to its deadline, stay below [s]."""
 
 
 class GraphClient(Connection):
@@ -120,15 +129,23 @@ class GraphClient(Connection):
         )
 
     def arm(self) -> None:
-        """Open the gate.
+        """End a soft stop where there is one, and open the gate.
 
         Raises:
-            RefusedError: 'arm', with what is missing and what to do.
+            RefusedError: 'arm', with what is missing and what to do; 'reset' after a stop that
+                takes a recovery.
             BringupError: No answer.
         """
-        answer = self.call(Arm, 'sim2real/arm', Arm.Request(arm=True))
-        if not answer.success:
-            raise RefusedError('arm', answer.message)
+        self._trigger('reset', 'governor/reset')
+        # The gate hears only with the governor's next status that the stop has ended.
+        deadline_s = time.monotonic() + ARM_PATIENCE_S
+        while True:
+            answer = self.call(Arm, 'sim2real/arm', Arm.Request(arm=True))
+            if answer.success:
+                return
+            if time.monotonic() > deadline_s or 'governor' not in answer.message:
+                raise RefusedError('arm', answer.message)
+            time.sleep(0.05)
 
     def disarm(self) -> str:
         """Close the gate and return its state; raises BringupError without an answer."""
@@ -154,8 +171,53 @@ class GraphClient(Connection):
                 raise RefusedError('reset', answer.message)
             time.sleep(0.02)
 
-    def recover(self) -> None:
-        """Clear the simulated robot's errors; raises as `reset_episode`."""
-        answer = self.call(Trigger, 'sim_rig/recover', Trigger.Request())
+    def soft_stop(self) -> str:
+        """Brake and hold until `arm`; returns why the arm stands.
+
+        Raises:
+            RefusedError: 'soft_stop', where the governor is not active.
+            BringupError: No answer.
+        """
+        return self._trigger('soft_stop', 'governor/soft_stop')
+
+    def hard_stop(self) -> str:
+        """Take the arm from its controllers until `recover`; returns why the arm stands.
+
+        Raises:
+            RefusedError: 'hard_stop', where they could not be deactivated.
+            BringupError: No answer.
+        """
+        return self._trigger('hard_stop', 'governor/hard_stop')
+
+    def recovery_plan(self) -> RecoveryAnswer:
+        """Return what a recovery would do, and why it is needed; nothing is done."""
+        return self._recover(confirm=False)
+
+    def recover(self) -> RecoveryAnswer:
+        """Bring the robot back, step by step. Only for a person who has looked at the arm.
+
+        Raises:
+            RefusedError: 'recover', with the step that failed and what to do.
+            BringupError: No answer.
+        """
+        answer = self._recover(confirm=True)
         if not answer.success:
-            raise RefusedError('recover', answer.message)
+            raise RefusedError('recover', '; '.join([answer.message, *answer.steps]))
+        return answer
+
+    def _recover(self, *, confirm: bool) -> RecoveryAnswer:
+        timeout_s = RECOVERY_TIMEOUT_S if confirm else SERVICE_TIMEOUT_S
+        request = Recover.Request(confirm=confirm)
+        answer = self.call(Recover, 'governor/recover', request, timeout_s)
+        return RecoveryAnswer(
+            success=answer.success,
+            message=answer.message,
+            state=answer.state,
+            steps=tuple(answer.steps),
+        )
+
+    def _trigger(self, cause: str, service: str) -> str:
+        answer = self.call(Trigger, service, Trigger.Request())
+        if not answer.success:
+            raise RefusedError(cause, answer.message)
+        return str(answer.message)

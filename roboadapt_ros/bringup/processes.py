@@ -147,8 +147,26 @@ class _Builder:
             'pose_tolerance_rad': arm.pose_tolerance_rad,
             'output': settings(OutputConfig, arm.output),
             'gripper': settings(GripperConfig, self._rig.gripper),
+            'controller_manager': self._rig.controller_manager,
+            **self._care(),
         }
         return self._describe('governor', parameters, remaps)
+
+    def _care(self) -> dict[str, Any]:
+        """Return the sections of the arm beside motion, where the rig file says something."""
+        arm = self._rig.arm
+        sections = {
+            name: settings(type(section), section)
+            for name, section in (
+                ('recovery', arm.recovery),
+                ('watch', arm.watch),
+                ('collision', arm.collision),
+                ('load', arm.load),
+            )
+        }
+        # An empty list is no list of strings to rclpy.
+        listed = {'controllers': list(arm.controllers), **sections}
+        return {name: values for name, values in listed.items() if values}
 
     def sim2real(self) -> ProcessDescription:
         parameters = {

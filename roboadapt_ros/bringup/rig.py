@@ -16,6 +16,12 @@ from roboadapt_ros.control.limits import JOINTS, robot_limits
 from roboadapt_ros.errors import ConfigError, UnknownNameError
 from roboadapt_ros.ros.hands.settings import GripperConfig, TOPIC
 from roboadapt_ros.ros.outputs.settings import OutputConfig
+from roboadapt_ros.ros.robot_settings import (
+    CollisionSettings,
+    LoadSettings,
+    RecoverySettings,
+    WatchSettings,
+)
 
 NODE_NAMES = ('sim_rig', 'camera', 'encoder', 'policy', 'sim2real', 'governor', 'recorder')
 
@@ -59,6 +65,14 @@ class ArmNames:
     """Topic of the robot's own error state; '' where there is none."""
     robot_state_type: str = ''
     """Its type: franka_msgs/FrankaRobotState or diagnostic_msgs/DiagnosticStatus."""
+    recovery: RecoverySettings = field(default_factory=RecoverySettings)
+    """What brings the arm back from an error, and stops it hard."""
+    watch: WatchSettings = field(default_factory=WatchSettings)
+    """What is too much for the arm, of what its robot state tells."""
+    collision: CollisionSettings = field(default_factory=CollisionSettings)
+    """Thresholds of contact and reflex, set while the robot is idle."""
+    load: LoadSettings = field(default_factory=LoadSettings)
+    """What the hand carries, set while the robot is idle."""
 
     def __post_init__(self) -> None:
         """Spell out the joints; check their number, and what goes together."""

@@ -89,6 +89,9 @@ class RecoveryConfig:
     (https://github.com/frankarobotics/franka_ros2/issues/212)."""
     step_timeout_s: float = 5.0
     """Longest of every other step [s]."""
+    settle_s: float = 1.0
+    """Time without an error under active controllers that counts as recovered [s]; a reflex may
+    be reported that late."""
     attempts: int = 3
     """Times the whole sequence is begun for one confirmation."""
 
@@ -99,10 +102,15 @@ class RecoveryConfig:
             'clear_timeout_s',
             'hardware_timeout_s',
             'step_timeout_s',
+            'settle_s',
             'attempts',
         ):
             if not getattr(self, name) > 0:
                 raise ConfigError(f'recovery.{name}', getattr(self, name), 'must be positive')
+        if self.settle_s >= self.step_timeout_s:
+            raise ConfigError(
+                'recovery.settle_s', self.settle_s, f'must be below {self.step_timeout_s:g} s'
+            )
 
     def timeout_s(self, step: Step) -> float:
         """Return the deadline of a step [s]."""

@@ -199,6 +199,10 @@ class RobotWatch:
         """Lift every stop, at the end of a recovery that a person has confirmed."""
         self.release = None
 
+    def inherit(self, other: RobotWatch) -> None:
+        """Take over the stop of a watch that this one replaces."""
+        self.release, self._reason = other.release, other._reason
+
     def _pressed(self) -> str | None:
         """Return that something presses on the hand too hard."""
         status, config = self.status, self._config

@@ -15,6 +15,12 @@ from roboadapt_ros.ros.gripper import GRIPPER_MESSAGES
 from roboadapt_ros.ros.hands.settings import GripperConfig
 from roboadapt_ros.ros.outputs.settings import OutputConfig
 from roboadapt_ros.ros.params import param
+from roboadapt_ros.ros.robot_settings import (
+    CollisionSettings,
+    LoadSettings,
+    RecoverySettings,
+    WatchSettings,
+)
 
 CONVENTIONS = tuple(convention.value for convention in GripperConvention)
 ROBOTS = ('panda', 'fr3')
@@ -154,6 +160,18 @@ class GovernorParameters:
     pose_tolerance_rad: float = param(
         0.05, help='largest angle between the two', unit='rad', minimum=0.001, maximum=1.0
     )
+    controllers: tuple[str, ...] = param(
+        (), help='controllers that move the arm, for recovery and hard stop'
+    )
+    controller_manager: str = param('', help="node of the controller manager; '' = none")
+    recovery: RecoverySettings = field(default_factory=RecoverySettings)
+    """What brings the arm back."""
+    watch: WatchSettings = field(default_factory=WatchSettings)
+    """What is too much for the arm."""
+    collision: CollisionSettings = field(default_factory=CollisionSettings)
+    """Thresholds the robot is told while it is idle."""
+    load: LoadSettings = field(default_factory=LoadSettings)
+    """Load the robot is told while it is idle."""
     robot_state_type: str = param('', help="type of robot_state; '' = the rig has none")
     rate_hz: float = param(100.0, help='rate of points', unit='Hz', minimum=20.0, maximum=500.0)
     lookahead_s: float = param(

@@ -121,20 +121,25 @@ class ActionCall:
         return f'action {self._name} does not end'
 
 
-class Immediate:
-    """An action that has ended as it began, or that a question decides."""
+class Condition:
+    """Something that is waited for without anything being asked of others."""
 
-    def __init__(self, question: Callable[[], Outcome | None], waits_for: str = ''):
-        """Ask `question` at every poll; `waits_for` says what a late one was waiting for."""
+    def __init__(self, question: Callable[[int], Outcome | None], waits_for: Callable[[], str]):
+        """Wait.
+
+        Args:
+            question: Takes the time now [ns]; the outcome, None until there is one.
+            waits_for: Says what is missing, once it is given up.
+        """
         self._question, self._waits_for = question, waits_for
 
     def poll(self, now_ns: int) -> Outcome | None:
         """Return what the question says now."""
-        return self._question()
+        return self._question(now_ns)
 
     def cancel(self) -> str:
         """Return what it was waiting for."""
-        return self._waits_for
+        return self._waits_for()
 
 
 class Sequence:

@@ -95,6 +95,12 @@ class GraphNode(LifecycleNode, Generic[ConfigT]):
         self._made_publishers.append(made)
         return made
 
+    def sole_topics(self) -> list[str]:
+        """Return the topics on which this node alone may publish: all but those of its name."""
+        own = f'/{self.get_name()}/'
+        names = [made.topic_name for made in self._made_publishers]
+        return [name for name in names if own not in name]
+
     def destroy_with_active(self, destroy: Callable[[Any], Any], entity: Any) -> None:
         """Have an entity that was created directly destroyed when the node is deactivated."""
         self._while_active.append((destroy, entity))

@@ -1,0 +1,187 @@
+"""What recovery, hard stop and setup do on a rig: its drivers' services and actions, begun.
+
+Nothing here waits: each action is begun and polled, see `ros.calls`. Message types that a rig
+file asks for and the machine lacks are named when the node configures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from rclpy.node import Node
+from roboadapt_ros.control.recovery import Action, Outcome, Pending, Step
+from roboadapt_ros.nodes.parameters import GovernorParameters
+from roboadapt_ros.ros.calls import (
+    ActionCall,
+    Clients,
+    interface_class,
+    Sequence,
+    ServiceCall,
+    trigger_outcome,
+)
+from std_srvs.srv import Trigger
+
+BEST_EFFORT, STRICT = 1, 2
+"""Strictness of controller_manager_msgs/SwitchController."""
+SWITCH_TIMEOUT_S = 3
+"""Time the controller manager itself waits for a switch [s]."""
+_ACTIVE_ID, _ACTIVE_LABEL = 3, 'active'
+"""lifecycle_msgs/State."""
+
+
+class RobotActions:
+    """The actions of one rig.
+
+    Example: ``actions.recovery()`` maps `Step.CLEAR` to the action of franka_ros2 on a rig with
+    `arm.recovery.error_recovery`, to sim_rig/recover on the simulated one, and leaves it out where
+    the rig file names neither.
+    """
+
+    def __init__(self, node: Node, config: GovernorParameters):
+        """Import what the rig file asks for; no client is made yet.
+
+        Raises:
+            ConfigError: A package is not installed here.
+        """
+        self._config, self._clients = config, Clients(node)
+        self._has_controllers = bool(config.controllers and config.controller_manager)
+        recovery = config.recovery
+        self._switch = self._type(
+            self._has_controllers, 'controller_manager_msgs/srv/SwitchController'
+        )
+        self._set_hardware = self._type(
+            bool(recovery.hardware_component),
+            'controller_manager_msgs/srv/SetHardwareComponentState',
+        )
+        self._clear = self._type(bool(recovery.error_recovery), 'franka_msgs/action/ErrorRecovery')
+        self._set_collision = self._type(
+            config.collision.is_given, 'franka_msgs/srv/SetFullCollisionBehavior'
+        )
+        self._set_load = self._type(config.load.is_given, 'franka_msgs/srv/SetLoad')
+
+    def recovery(self) -> dict[Step, Action]:
+        """Return what the steps of a recovery do with the rig's drivers."""
+        names, settings = ', '.join(self._config.controllers), self._config.recovery
+        found: dict[Step, Action] = {}
+        if self._has_controllers:
+            found[Step.DEACTIVATE] = Action(
+                summary=f'deactivate {names}', begin=partial(self._begin_switch, activate=False)
+            )
+            found[Step.ACTIVATE] = Action(
+                summary=f'activate {names} (strictly: all or none)',
+                begin=partial(self._begin_switch, activate=True),
+            )
+        if settings.error_recovery:
+            found[Step.CLEAR] = Action(
+                summary=f'let the robot clear its errors ({settings.error_recovery})',
+                begin=self._begin_clear,
+            )
+        elif settings.recover_service:
+            found[Step.CLEAR] = Action(
+                summary=f'let the robot clear its errors ({settings.recover_service})',
+                begin=partial(self._begin_trigger, settings.recover_service),
+            )
+        if settings.hardware_component:
+            found[Step.HARDWARE] = Action(
+                summary=f'activate {settings.hardware_component}', begin=self._begin_hardware
+            )
+        if self.has_setup:
+            found[Step.SETUP] = Action(
+                summary='set collision thresholds and load', begin=self.begin_setup
+            )
+        return found
+
+    @property
+    def has_setup(self) -> bool:
+        """Whether the rig file gives collision thresholds or a load."""
+        return self._config.collision.is_given or self._config.load.is_given
+
+    def begin_setup(self) -> Pending:
+        """Begin to set collision thresholds and load; a Franka takes them only while idle."""
+        steps: list[Callable[[], Pending]] = []
+        if self._set_collision is not None:
+            steps.append(self._begin_collision)
+        if self._set_load is not None:
+            steps.append(self._begin_load)
+        return Sequence(steps)
+
+    def begin_hard_stop(self) -> Pending | None:
+        """Begin to take the arm from its controllers; None where the rig file names no way."""
+        if self._has_controllers:
+            return self._begin_switch(activate=False)
+        if self._config.recovery.stop_service:
+            return self._begin_trigger(self._config.recovery.stop_service)
+        return None
+
+    def close(self) -> None:
+        """Destroy the clients."""
+        self._clients.destroy()
+
+    # ---- inside ----
+
+    def _type(self, is_needed: bool, name: str) -> Any:
+        return interface_class(name) if is_needed else None
+
+    def _begin_trigger(self, name: str) -> Pending:
+        return ServiceCall(
+            self._clients.service(Trigger, name), Trigger.Request(), trigger_outcome
+        )
+
+    def _begin_switch(self, *, activate: bool) -> Pending:
+        """Begin to switch the rig's controllers; what is inactive already is no failure."""
+        request = self._switch.Request(strictness=STRICT if activate else BEST_EFFORT)
+        names = list(self._config.controllers)
+        if activate:
+            request.activate_controllers = names
+        else:
+            request.deactivate_controllers = names
+        request.timeout.sec = SWITCH_TIMEOUT_S
+        name = f'{self._config.controller_manager}/switch_controller'
+
+        def read(answer: Any) -> Outcome:
+            # Humble's answer has no message.
+            said = getattr(answer, 'message', '') or 'the controller manager refused; see its log'
+            return Outcome(bool(answer.ok), '' if answer.ok else said)
+
+        return ServiceCall(self._clients.service(self._switch, name), request, read)
+
+    def _begin_clear(self) -> Pending:
+        name = self._config.recovery.error_recovery
+        return ActionCall(self._clients.action(self._clear, name), self._clear.Goal(), name)
+
+    def _begin_hardware(self) -> Pending:
+        request = self._set_hardware.Request(name=self._config.recovery.hardware_component)
+        request.target_state.id, request.target_state.label = _ACTIVE_ID, _ACTIVE_LABEL
+        name = f'{self._config.controller_manager}/set_hardware_component_state'
+
+        def read(answer: Any) -> Outcome:
+            return Outcome(bool(answer.ok), '' if answer.ok else f'it is {answer.state.label}')
+
+        return ServiceCall(self._clients.service(self._set_hardware, name), request, read)
+
+    def _begin_collision(self) -> Pending:
+        settings = self._config.collision
+        request = self._set_collision.Request()
+        for phase in ('acceleration', 'nominal'):
+            for side, kind in (('lower', 'contact'), ('upper', 'collision')):
+                torques = list(getattr(settings, f'{kind}_torque_nm'))
+                forces = list(getattr(settings, f'{kind}_force_n'))
+                setattr(request, f'{side}_torque_thresholds_{phase}', torques)
+                setattr(request, f'{side}_force_thresholds_{phase}', forces)
+        client = self._clients.service(self._set_collision, settings.service)
+        return ServiceCall(client, request, partial(_franka_outcome, 'collision thresholds'))
+
+    def _begin_load(self) -> Pending:
+        settings = self._config.load
+        request = self._set_load.Request(mass=settings.mass_kg)
+        request.center_of_mass = list(settings.center_m)
+        request.load_inertia = list(settings.inertia_kg_m2)
+        client = self._clients.service(self._set_load, settings.service)
+        return ServiceCall(client, request, partial(_franka_outcome, 'load'))
+
+
+def _franka_outcome(what: str, answer: Any) -> Outcome:
+    said = f'{what} set' if answer.success else f'{what} not set: {answer.error or "refused"}'
+    return Outcome(bool(answer.success), said)

@@ -1,0 +1,212 @@
+"""What keeps a governor in fault: its robot, a person, or another publisher; and what ends that.
+
+`robot_services` answers requests by it. Everything here runs in the node's one thread, and
+nothing waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rclpy.task import Future
+from roboadapt_ros.control.command import GovernorState
+from roboadapt_ros.control.governor import Governor
+from roboadapt_ros.control.recovery import Outcome, Pending
+from roboadapt_ros.control.robot_status import Release, RobotStatus, RobotWatch
+from roboadapt_ros.errors import RefusedError
+from roboadapt_ros.nodes.parameters import GovernorParameters
+from roboadapt_ros.nodes.robot_actions import RobotActions
+from roboadapt_ros.nodes.robot_recovery import RobotRecovery
+from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.publishers import other_publishers
+
+CHECK_PERIOD_S = 1.0
+_MOVING = (GovernorState.TRACKING, GovernorState.HOLD, GovernorState.RAMP_DOWN)
+
+
+class RobotGuard:
+    """Holds a governor in fault for as long as there is a reason, and lets it go after that.
+
+    Example: `observe` of a reflex puts the governor in fault and ends the stream of points; when
+    the recovery has lifted the watch, the next `tick` resets the governor, which is idle then.
+    """
+
+    def __init__(
+        self,
+        node: GraphNode[GovernorParameters],
+        config: GovernorParameters,
+        governor: Governor,
+        state_age_s: Callable[[], float],
+        halt_hand: Callable[[], None],
+        *,
+        before: RobotGuard | None = None,
+    ):
+        """Build the rig's recovery.
+
+        Args:
+            node: Makes clients, and knows the topics that are the governor's alone.
+            config: The node's parameters.
+            governor: Is put in fault and reset.
+            state_age_s: Age of the newest joint state [s].
+            halt_hand: Stops the hand, where it can be told to.
+            before: The guard that this one replaces; its stop stays.
+
+        Raises:
+            ConfigError: The rig file asks for message types that are not installed.
+        """
+        self._node, self._governor, self._halt_hand = node, governor, halt_hand
+        self.watch = RobotWatch(config.watch.config())
+        if before is not None:
+            self.watch.inherit(before.watch)
+        self.actions = RobotActions(node, config)
+        self.recovery = RobotRecovery(config, governor, self.watch, self.actions, state_age_s)
+        self.is_set_up = not self.actions.has_setup
+        """Whether the robot has been told its collision thresholds and load."""
+        self._errands: list[tuple[Pending, int, Future[Outcome]]] = []
+        self._held_for, self._is_at_rest, self._is_muted = '', True, False
+
+    def activate(self) -> None:
+        """Look for other publishers from now on."""
+        self._node.every(CHECK_PERIOD_S, self._check_publishers)
+
+    def deactivate(self) -> None:
+        """Give up what is going on, and answer whoever waits for it."""
+        self.recovery.abort('the governor was deactivated')
+        for pending, _, future in self._errands:
+            future.set_result(Outcome(False, f'{pending.cancel()}; the governor was deactivated'))
+        self._errands.clear()
+
+    def release(self) -> None:
+        """Destroy the clients."""
+        self.actions.close()
+
+    @property
+    def may_stream(self) -> bool:
+        """Whether points may be sent: not to a robot at fault, nor after a hard stop."""
+        return not self._is_muted
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether the governor moves the arm, or keeps it for a motion that is going on."""
+        return self._governor.state in _MOVING
+
+    @property
+    def warning(self) -> str | None:
+        """What a person should know though the arm may move."""
+        if not self.is_set_up:
+            return "collision thresholds and load of the rig file are not set: 'governor/setup'"
+        return self.watch.warning
+
+    def values(self) -> dict[str, object]:
+        """Return what is known of the robot and of its recovery, for diagnostics."""
+        known = {} if self.watch.status is None else self.watch.status.values()
+        return {**known, 'recovery': f'{self.recovery.state.value}: {self.recovery.reason}'}
+
+    def observe(self, status: RobotStatus) -> None:
+        """Take a report of the robot."""
+        before = self.watch.blocked
+        self.watch.observe(status, is_moving=self.is_moving)
+        if status.problem is not None:
+            self._is_muted = True
+        self.recovery.note_report()
+        self._hold()
+        if before is None and self.watch.blocked is not None:
+            self._node.get_logger().error(self.watch.blocked)
+
+    def stop(self, reason: str, release: Release, *, is_hard: bool = False) -> None:
+        """Stop until `release`; a recovery that is going on is given up.
+
+        Args:
+            reason: For a person.
+            release: What ends the stop.
+            is_hard: Whether the stream ends at once and the hand is stopped; else the arm is
+                braked within its limits.
+        """
+        self.recovery.abort(reason)
+        if is_hard:
+            self._is_muted = True
+            self._halt_hand()
+        self.watch.stop(reason, release)
+        self._hold()
+
+    def reset(self) -> None:
+        """End a stop that takes no recovery.
+
+        Raises:
+            RefusedError: As `RobotWatch.reset`, and 'publisher' while there is another.
+        """
+        found = other_publishers(self._node, self._node.sole_topics())
+        if found is not None:
+            raise RefusedError('publisher', f'not reset: {found}')
+        self.watch.reset()
+        self._hold()
+
+    def begin_recovery(self, now_ns: int) -> Future[None]:
+        """Begin what a person has confirmed; returns what is done when it has ended.
+
+        Raises:
+            RefusedError: The user stop is pressed, the arm moves, or a recovery is running.
+        """
+        status, refusal = self.watch.status, None
+        if status is not None and status.is_user_stopped:
+            refusal = 'the user stop is pressed: look at the arm, release it, then recover'
+        elif self.is_moving:
+            refusal = "the arm is being moved: 'roboadapt stop' first"
+        ended = self.recovery.start(now_ns, refusal)
+        self._is_muted = True
+        self.watch.stop('recovery by request', Release.RECOVERY)
+        self._hold()
+        return ended
+
+    async def finish(self, pending: Pending, timeout_s: float) -> Outcome:
+        """Return the outcome of an action; ticks go on meanwhile."""
+        future: Future[Outcome] = Future()
+        self._errands.append((pending, self._node.now_ns() + int(timeout_s * 1e9), future))
+        outcome = await future
+        assert outcome is not None, 'a future that is done has its result'
+        return outcome
+
+    def tick(self, now_ns: int, *, is_at_rest: bool) -> None:
+        """Go on with what was begun; to be called with every point.
+
+        Args:
+            now_ns: Time now [ns].
+            is_at_rest: Whether the governor gives no point.
+        """
+        self._is_at_rest = is_at_rest
+        for errand in list(self._errands):
+            pending, deadline_ns, future = errand
+            outcome = pending.poll(now_ns)
+            if outcome is None and now_ns > deadline_ns:
+                outcome = Outcome(False, pending.cancel())
+            if outcome is not None:
+                self._errands.remove(errand)
+                future.set_result(outcome)
+        if self.recovery.tick(now_ns, is_at_rest=is_at_rest):
+            self.is_set_up = True
+        self._hold()
+
+    def _hold(self) -> None:
+        """Keep the governor in fault while it must not move, and let it go when it may."""
+        governor, blocked = self._governor, self.watch.blocked
+        is_held = governor.state is GovernorState.FAULT
+        if blocked is not None:
+            if self.recovery.is_running:
+                blocked = f'recovering, {self.recovery.reason}'
+            if not is_held or governor.reason != blocked:
+                self._held_for = blocked
+                governor.fault(blocked)
+        elif is_held and governor.reason != self._held_for:
+            self.watch.stop(governor.reason, Release.RESET)  # a fault of the governor's own
+        elif is_held and self._is_at_rest:
+            governor.reset()
+            self._is_muted = False
+            self._node.get_logger().info('May move again; arm the gate to go on')
+
+    def _check_publishers(self) -> None:
+        """Stop where somebody else sends on a topic of the arm or the hand."""
+        found = other_publishers(self._node, self._node.sole_topics())
+        if found is not None and self.watch.release is None:
+            self._node.get_logger().error(found)
+            self.watch.stop(found, Release.RESET)
+            self._hold()

@@ -1,0 +1,186 @@
+"""The recovery of a rig: its drivers' steps, and those that are the governor's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.task import Future
+from roboadapt_interfaces.srv import Recover
+from roboadapt_ros.control.governor import Governor
+from roboadapt_ros.control.recovery import (
+    Action,
+    Outcome,
+    Pending,
+    Recovery,
+    RecoveryConfig,
+    RecoveryState,
+    Step,
+)
+from roboadapt_ros.control.robot_status import RobotWatch
+from roboadapt_ros.nodes.parameters import GovernorParameters
+from roboadapt_ros.nodes.robot_actions import RobotActions
+from roboadapt_ros.ros.calls import Condition
+
+STATE_MAX_AGE_S = 0.1
+
+
+class RobotRecovery:
+    """Runs a `Recovery` from a node's ticks; whoever started it awaits a future."""
+
+    def __init__(
+        self,
+        config: GovernorParameters,
+        governor: Governor,
+        watch: RobotWatch,
+        actions: RobotActions,
+        state_age_s: Callable[[], float],
+    ):
+        """Put the steps together.
+
+        Args:
+            config: The node's parameters.
+            governor: Is aligned with the measured arm.
+            watch: Knows what the robot reports; lifted at the end.
+            actions: The drivers' part.
+            state_age_s: Age of the newest joint state [s].
+        """
+        self._governor, self._watch, self._state_age_s = governor, watch, state_age_s
+        self._config = RecoveryConfig(attempts=config.recovery.attempts)
+        steps = actions.recovery()
+        if config.robot_state_type:
+            steps[Step.CHECK] = Action(
+                summary='wait until the robot reports no error', begin=self._begin_check
+            )
+        steps[Step.ALIGN] = Action(
+            summary='set targets to the measured positions and empty all buffers',
+            begin=self._begin_align,
+        )
+        steps[Step.SETTLE] = Action(
+            summary=f'see that no error comes back for {self._config.settle_s:g} s',
+            begin=self._begin_settle,
+        )
+        self._recovery = Recovery(steps, self._config)
+        self._ended: Future[Any] | None = None
+        self._reports, self._is_at_rest = 0, True
+
+    @property
+    def state(self) -> RecoveryState:
+        """Where the recovery is."""
+        return self._recovery.state
+
+    @property
+    def reason(self) -> str:
+        """Why it is there, for a person."""
+        return self._recovery.reason
+
+    @property
+    def is_running(self) -> bool:
+        """Whether steps are being taken."""
+        return self._recovery.is_running
+
+    def note_report(self) -> None:
+        """Note that the robot has reported."""
+        self._reports += 1
+
+    def start(self, now_ns: int, refusal: str | None) -> Future[Any]:
+        """Begin, and return what is done when it has ended; raises as `Recovery.start`."""
+        self._recovery.start(now_ns, refusal)
+        self._ended = Future()
+        return self._ended
+
+    def tick(self, now_ns: int, *, is_at_rest: bool) -> bool:
+        """Go on; returns True once, when the robot has recovered."""
+        self._is_at_rest = is_at_rest
+        if not self.is_running:
+            return False
+        status = self._watch.status
+        is_pressed = status is not None and status.is_user_stopped
+        self._recovery.tick(now_ns, 'the user stop is pressed' if is_pressed else None)
+        if self.is_running:
+            return False
+        if self.state is RecoveryState.DONE:
+            self._watch.recovered()
+        self._conclude()
+        return self.state is RecoveryState.DONE
+
+    def abort(self, reason: str) -> None:
+        """Give up a recovery that is running."""
+        self._recovery.abort(reason)
+        self._conclude()
+
+    def describe(self, response: Recover.Response, blocked: str | None) -> Recover.Response:
+        """Answer a request that is not confirmed: what would be done, or what is being done."""
+        recovery = self._recovery
+        response.success, response.state = False, recovery.state.value
+        if recovery.is_running:
+            response.message, response.steps = f'running, {recovery.reason}', recovery.trail
+            return response
+        why = blocked or 'nothing asks for a recovery'
+        response.message = (
+            f'{why}. Nothing was done; with confirm, which says that a person has looked at the '
+            'arm and what is around it, these steps would follow'
+        )
+        response.steps = recovery.plan()
+        return response
+
+    def report(self, response: Recover.Response) -> Recover.Response:
+        """Answer with how it ended."""
+        recovery = self._recovery
+        response.success = recovery.state is RecoveryState.DONE
+        response.state, response.steps = recovery.state.value, list(recovery.trail)
+        response.message = (
+            'recovered; arm the gate to go on' if response.success else recovery.reason
+        )
+        return response
+
+    def _conclude(self) -> None:
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
+        self._ended = None
+
+    def _begin_check(self) -> Pending:
+        """Wait for a report that is newer than what was done, and without an error."""
+        seen = self._reports
+
+        def is_well(_: int) -> Outcome | None:
+            is_news = self._reports > seen
+            status = self._watch.status
+            well = is_news and status is not None and status.problem is None
+            return Outcome(True) if well else None
+
+        def missing() -> str:
+            status = self._watch.status
+            if self._reports == seen or status is None:
+                return 'the robot reports nothing'
+            return f'the robot still reports {status.problem}'
+
+        return Condition(is_well, missing)
+
+    def _begin_align(self) -> Pending:
+        def align(_: int) -> Outcome | None:
+            if not self._is_at_rest or self._state_age_s() > STATE_MAX_AGE_S:
+                return None
+            # It goes back into fault with this tick, and starts from the measured arm after it.
+            self._governor.reset()
+            return Outcome(True)
+
+        def missing() -> str:
+            if not self._is_at_rest:
+                return 'the governor is still braking'
+            return f'the newest joint state is {self._state_age_s():.2f} s old'
+
+        return Condition(align, missing)
+
+    def _begin_settle(self) -> Pending:
+        begun_ns: list[int] = []
+
+        def is_settled(now_ns: int) -> Outcome | None:
+            begun_ns.append(now_ns)
+            status = self._watch.status
+            if status is not None and status.problem is not None:
+                return Outcome(False, status.problem)
+            quiet_s = abs(now_ns - begun_ns[0]) / 1e9
+            return Outcome(True) if quiet_s >= self._config.settle_s else None
+
+        return Condition(is_settled, lambda: 'time does not pass')

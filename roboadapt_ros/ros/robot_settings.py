@@ -1,0 +1,151 @@
+"""What a rig's arm offers beside motion: sections of a rig file's `arm`, and parameters.
+
+`arm.recovery` names what brings the arm back, `arm.watch` what is too much for it,
+`arm.collision` and `arm.load` what the robot is told while it is idle. This module must not
+import rclpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from roboadapt_ros.control.limits import JOINTS
+from roboadapt_ros.control.robot_status import RobotWatchConfig
+from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.ros.field import check_fields, param
+
+WRENCH = 6
+_INERTIA = 9
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoverySettings:
+    """What a recovery and a hard stop can use; what is '' is left out of them."""
+
+    error_recovery: str = param(
+        '', help='action franka_msgs/ErrorRecovery of the driver: action_server/error_recovery'
+    )
+    hardware_component: str = param(
+        '', help="hardware component to activate again: FrankaHardwareInterface; '' = none"
+    )
+    recover_service: str = param(
+        '', help='std_srvs/Trigger that clears errors, where there is no such action'
+    )
+    stop_service: str = param(
+        '', help='std_srvs/Trigger that ends motion, where there is no controller manager'
+    )
+    attempts: int = param(
+        3, help='times the sequence is tried for one confirmation', minimum=1, maximum=10
+    )
+
+    def __post_init__(self) -> None:
+        """Check bounds, and that errors are cleared in one way."""
+        check_fields(self, 'arm.recovery')
+        if self.error_recovery and self.recover_service:
+            raise ConfigError(
+                'arm.recovery.recover_service', self.recover_service, 'or error_recovery, not both'
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchSettings:
+    """What is too much, where the robot reports it."""
+
+    success_rate_min: float = param(
+        0.95,
+        help='part of the control commands in time below which a moving robot is a warning',
+        minimum=0.0,
+        maximum=1.0,
+    )
+    force_max_n: float = param(
+        0.0,
+        help='external force at which the arm is stopped; 0 = by the robot only',
+        unit='N',
+        minimum=0.0,
+        maximum=200.0,
+    )
+    torque_max_nm: float = param(
+        0.0,
+        help='external torque at which the arm is stopped; 0 = by the robot only',
+        unit='Nm',
+        minimum=0.0,
+        maximum=100.0,
+    )
+
+    def __post_init__(self) -> None:
+        """Check bounds."""
+        check_fields(self, 'arm.watch')
+
+    def config(self) -> RobotWatchConfig:
+        """Return the core's configuration."""
+        return RobotWatchConfig(
+            success_rate_min=self.success_rate_min,
+            force_max_n=self.force_max_n or None,
+            torque_max_nm=self.torque_max_nm or None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollisionSettings:
+    """From which external torques and forces on the robot reports a contact, and stops.
+
+    One number per joint, and per axis of the hand (x, y, z, then about x, y, z). They hold for
+    phases with and without acceleration alike.
+    """
+
+    service: str = param(
+        'service_server/set_full_collision_behavior',
+        help='franka_msgs/SetFullCollisionBehavior of the driver',
+    )
+    contact_torque_nm: tuple[float, ...] = param((), help='contact, by joint', unit='Nm')
+    collision_torque_nm: tuple[float, ...] = param((), help='reflex, by joint', unit='Nm')
+    contact_force_n: tuple[float, ...] = param((), help='contact, by axis', unit='N, Nm')
+    collision_force_n: tuple[float, ...] = param((), help='reflex, by axis', unit='N, Nm')
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is something to set."""
+        return bool(self.collision_torque_nm)
+
+    def __post_init__(self) -> None:
+        """Check lengths and that a contact is less than a collision."""
+        given = [field.name for field in fields(self)[1:] if getattr(self, field.name)]
+        for what, count in (('torque_nm', JOINTS), ('force_n', WRENCH)):
+            low, high = (getattr(self, f'{kind}_{what}') for kind in ('contact', 'collision'))
+            for kind, values in (('contact', low), ('collision', high)):
+                if given and (len(values) != count or not all(value > 0 for value in values)):
+                    raise ConfigError(
+                        f'arm.collision.{kind}_{what}', values, f'must be {count} positive numbers'
+                    )
+            if any(low_i > high_i for low_i, high_i in zip(low, high, strict=True)):
+                raise ConfigError(
+                    f'arm.collision.contact_{what}', low, f'must not exceed collision_{what}'
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadSettings:
+    """What the hand carries beyond the end effector set in Desk."""
+
+    service: str = param('service_server/set_load', help='franka_msgs/SetLoad of the driver')
+    mass_kg: float = param(0.0, help='mass; 0 = nothing is set', unit='kg', minimum=0.0)
+    center_m: tuple[float, ...] = param(
+        (0.0, 0.0, 0.0), help='centre of mass in the flange frame', unit='m'
+    )
+    inertia_kg_m2: tuple[float, ...] = param(
+        (0.0,) * _INERTIA, help='inertia about the centre of mass, column by column', unit='kg m²'
+    )
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is something to set."""
+        return self.mass_kg > 0.0
+
+    def __post_init__(self) -> None:
+        """Check bounds and lengths."""
+        check_fields(self, 'arm.load')
+        for name, count in (('center_m', 3), ('inertia_kg_m2', _INERTIA)):
+            if len(getattr(self, name)) != count:
+                raise ConfigError(
+                    f'arm.load.{name}', getattr(self, name), f'must be {count} numbers'
+                )

@@ -1,0 +1,333 @@
+"""The governor as a process beside an arm of this test: faults, recovery, stops, intruders."""
+
+import threading
+import time
+
+from fake_arm import FakeArm, FINGERS, IDLE, MOVE, REFLEX, USER_STOPPED
+from graph_watch import wait_for
+import numpy as np
+import pytest
+from roboadapt_interfaces.srv import Recover
+from roboadapt_ros.bringup.connection import Connection, Transition
+from roboadapt_ros.bringup.environment import find_free_domain, process_environment
+from roboadapt_ros.bringup.process import NodeProcess, stop_all
+from roboadapt_ros.bringup.processes import ProcessDescription
+from roboadapt_ros.ros.qos import COMMAND
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+
+pytestmark = [pytest.mark.processes]
+START_S = 60.0
+PARAMETERS = {
+    'robot': 'panda',
+    'joint_names': [f'panda_joint{i}' for i in range(1, 8)],
+    'gripper_joint_names': list(FINGERS),
+    'robot_state_type': 'diagnostic_msgs/DiagnosticStatus',
+    'recovery': {'recover_service': 'recover', 'stop_service': 'deactivate', 'attempts': 2},
+}
+TICK_S = 0.01
+
+
+@pytest.fixture(scope='module')
+def connection():
+    with Connection(domain_id=find_free_domain()) as made:
+        yield made
+
+
+@pytest.fixture(scope='module')
+def governor(connection, tmp_path_factory):
+    """Return the process of an active governor."""
+    description = ProcessDescription(
+        name='governor',
+        executable='governor_node',
+        namespace='',
+        parameters=PARAMETERS,
+        remappings=(),
+        environment={},
+    )
+    environment = process_environment(connection._domain_id)
+    process = NodeProcess(description, tmp_path_factory.mktemp('log'), environment)
+    process.start()
+    try:
+        wait_for(lambda: connection.is_ready('/governor'), 'the governor', START_S)
+        assert connection.transition('/governor', Transition.CONFIGURE, 20.0), process.tail()
+        assert connection.transition('/governor', Transition.ACTIVATE, 20.0), process.tail()
+        yield process
+    finally:
+        stop_all([process], 5.0)
+
+
+@pytest.fixture
+def arm(connection, governor):
+    """Return an arm whose driver offers its services; the governor is idle."""
+    made = FakeArm(connection)
+    made.serve('recover')
+    made.serve('deactivate')
+    try:
+        wait_for(lambda: made.status, 'the governor to report')
+        wait_for(lambda: _recover(connection).success, 'a recovery')
+        wait_for(lambda: made.state == 'idle', 'an idle governor')
+        made.calls.clear()
+        made.mode = MOVE
+        yield made
+        assert governor.is_running, governor.log_path.read_text()
+    finally:
+        made.close()
+
+
+def _recover(connection, *, confirm=True):
+    return connection.call(Recover, 'governor/recover', Recover.Request(confirm=confirm), 60.0)
+
+
+def _trigger(connection, name):
+    return connection.call(Trigger, f'governor/{name}', Trigger.Request())
+
+
+def _move(arm):
+    arm.sends_chunks = True
+    count = len(arm.targets)
+    wait_for(lambda: arm.state == 'tracking' and len(arm.targets) > count + 50, 'motion')
+
+
+def _is_silent(arm, seconds=0.3):
+    count = len(arm.targets)
+    time.sleep(seconds)
+    return len(arm.targets) == count
+
+
+def _fault(arm, errors='joint_reflex', mode=REFLEX):
+    arm.mode, arm.errors = mode, errors
+    wait_for(lambda: arm.state == 'fault', 'the governor to stop')
+
+
+# ---- faults of the robot ----
+
+
+def test_an_error_of_the_robot_ends_the_stream_at_once(arm):
+    _move(arm)
+    before_s = time.monotonic()
+    _fault(arm)
+    assert time.monotonic() - before_s < 0.3, 'a report every 50 ms and a status on change'
+    assert 'joint_reflex' in arm.reason
+    assert _is_silent(arm)
+
+
+def test_an_error_that_goes_away_by_itself_is_not_forgotten(connection, arm):
+    _move(arm)
+    _fault(arm)
+    arm.mode, arm.errors = MOVE, ''
+    wait_for(lambda: 'gone without a confirmed recovery' in arm.reason, 'the governor to say so')
+    assert _is_silent(arm, 1.0), 'a switch of controllers must not set the arm in motion'
+    answer = _trigger(connection, 'reset')
+    assert not answer.success
+    assert "'roboadapt recover'" in answer.message
+
+
+def test_without_a_confirmation_nothing_is_done_and_the_steps_are_told(connection, arm):
+    _fault(arm)
+    answer = _recover(connection, confirm=False)
+    assert not answer.success
+    assert answer.state in ('idle', 'done')
+    assert 'joint_reflex' in answer.message
+    assert [line.split(':')[0] for line in answer.steps] == ['clear', 'check', 'align', 'settle']
+    time.sleep(0.2)
+    assert arm.calls == []
+    assert arm.state == 'fault'
+
+
+def test_a_confirmed_recovery_brings_the_arm_back_and_the_next_motion_starts_from_rest(
+    connection, arm
+):
+    _move(arm)
+    _fault(arm)
+    arm.sends_chunks = False
+    answer = _recover(connection)
+    assert answer.success, answer
+    assert answer.state == 'done'
+    assert arm.calls == ['recover']
+    assert all('done' in line for line in answer.steps), answer.steps
+    wait_for(lambda: arm.state == 'idle', 'an idle governor')
+    arm.mode = MOVE
+    start = arm.q.copy()
+    arm.targets.clear()
+    _move(arm)
+    first = np.abs(arm.targets[0][1] - start).max()
+    assert first < 0.02, 'the first point must be where the arm is (busy, this test loses a few)'
+
+
+def test_ticks_go_on_while_a_recovery_runs(connection, arm):
+    """The service takes a second and more to answer; the status still comes ten times a second."""
+    _fault(arm)
+    arm.status.clear()
+    before_s = time.monotonic()
+    assert _recover(connection).success
+    took_s = time.monotonic() - before_s
+    assert took_s > 0.9, 'it must watch for an error that comes back'
+    assert len(arm.status) > 5 * took_s, 'the governor stood still meanwhile'
+    assert any('recovering, settle' in status.reason for status in arm.status)
+
+
+def test_a_driver_that_refuses_is_asked_a_bounded_number_of_times(connection, arm):
+    _fault(arm)
+    arm.recovers = False
+    answer = _recover(connection)
+    assert not answer.success
+    assert answer.state == 'failed'
+    assert arm.calls == ['recover', 'recover']
+    assert 'the brakes are closed' in answer.message
+    assert arm.state == 'fault'
+    arm.recovers = True
+
+
+def test_while_the_user_stop_is_pressed_there_is_no_recovery(connection, arm):
+    _fault(arm, errors='', mode=USER_STOPPED)
+    answer = _recover(connection)
+    assert not answer.success
+    assert 'the user stop is pressed' in answer.message
+    assert arm.calls == []
+    arm.mode = IDLE
+    wait_for(lambda: 'gone without' in arm.reason, 'the governor to stay in fault')
+    assert _recover(connection).success
+
+
+def test_a_user_stop_during_a_recovery_ends_it(connection, arm):
+    _fault(arm)
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(_recover(connection)))
+    asking.start()
+    wait_for(lambda: 'recovering, settle' in arm.reason, 'the last step')
+    arm.mode = USER_STOPPED
+    asking.join(20.0)
+    assert not answers[0].success
+    assert answers[0].message == 'the user stop is pressed'
+    assert arm.state == 'fault'
+    arm.mode = IDLE
+
+
+def test_a_moving_arm_is_not_recovered(connection, arm):
+    _move(arm)
+    answer = _recover(connection)
+    assert not answer.success
+    assert "'roboadapt stop' first" in answer.message
+    assert arm.state == 'tracking'
+
+
+# ---- stops ----
+
+
+def test_a_soft_stop_brakes_within_the_limits_and_a_reset_goes_on(connection, arm):
+    _move(arm)
+    arm.targets.clear()
+    answer = _trigger(connection, 'soft_stop')
+    assert answer.success
+    assert "'roboadapt arm' goes on" in answer.message
+    assert arm.state == 'fault' or wait_for(lambda: arm.state == 'fault', 'the stop')
+    wait_for(lambda: _is_silent(arm, 0.2), 'the arm to stand')
+    points = np.array([q for _, q in arm.targets])
+    speeds = np.abs(np.diff(points, axis=0)) / TICK_S
+    assert speeds[-1].max() < 0.02, 'the stream must end at rest'
+    accelerations = np.abs(np.diff(points, n=2, axis=0)) / TICK_S**2
+    assert accelerations.max() < 15.0, 'a braked arm must not jump'
+    assert _is_silent(arm, 1.0), 'chunks that still come must not move it'
+
+    assert _trigger(connection, 'reset').success
+    _move(arm)
+
+
+def test_a_hard_stop_ends_the_stream_and_takes_the_controllers(connection, arm):
+    _move(arm)
+    answer = _trigger(connection, 'hard_stop')
+    assert answer.success, answer
+    assert arm.calls == ['deactivate']
+    assert _is_silent(arm, 0.5)
+    refused = _trigger(connection, 'reset')
+    assert not refused.success
+    assert 'hard stop by request' in refused.message
+    arm.sends_chunks = False
+    assert _recover(connection).success
+    _move(arm)
+
+
+def test_a_hard_stop_that_finds_no_driver_says_so_and_ends_the_stream_all_the_same(
+    connection, governor
+):
+    arm = FakeArm(connection)
+    try:
+        arm.serve('recover')
+        wait_for(lambda: arm.status, 'the governor to report')
+        _move(arm)
+        answer = _trigger(connection, 'hard_stop')
+        assert not answer.success
+        assert 'deactivate is not there' in answer.message
+        assert _is_silent(arm, 0.3)
+        arm.sends_chunks = False
+        assert _recover(connection).success
+    finally:
+        arm.close()
+
+
+def test_a_stop_gives_up_a_recovery(connection, arm):
+    _fault(arm)
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(_recover(connection)))
+    asking.start()
+    wait_for(lambda: 'recovering, settle' in arm.reason, 'the last step')
+    assert _trigger(connection, 'hard_stop').success
+    asking.join(20.0)
+    assert not answers[0].success
+    assert answers[0].message == 'hard stop by request'
+
+
+# ---- one publisher ----
+
+
+def test_another_publisher_on_the_arms_topic_is_named_and_stops_the_arm(connection, arm):
+    _move(arm)
+    publisher = connection._node.create_publisher(JointState, 'target_joint', COMMAND)
+    wait_for(lambda: arm.state == 'fault', 'the governor to notice', 5.0)
+    assert '/target_joint has another publisher: /client_' in arm.reason
+    answer = _trigger(connection, 'reset')
+    assert not answer.success
+    assert 'another publisher' in answer.message
+    connection._node.destroy_publisher(publisher)
+    wait_for(lambda: _trigger(connection, 'reset').success, 'a reset', 10.0)
+    _move(arm)
+
+
+# ---- setup, and a governor that is not active ----
+
+
+def test_setup_without_anything_to_set_says_what_the_rig_file_lacks(connection, arm):
+    answer = _trigger(connection, 'setup')
+    assert not answer.success
+    assert 'neither arm.collision nor arm.load' in answer.message
+
+
+def test_a_stop_outlives_a_deactivation_and_an_inactive_governor_answers(connection, arm):
+    _fault(arm)
+    arm.mode, arm.errors = MOVE, ''
+    assert connection.transition('/governor', Transition.DEACTIVATE, 10.0)
+    for name in ('soft_stop', 'hard_stop', 'reset', 'setup'):
+        answer = _trigger(connection, name)
+        assert not answer.success
+        assert 'not active' in answer.message
+    assert not _recover(connection).success
+    assert connection.transition('/governor', Transition.CLEANUP, 10.0)
+    assert connection.transition('/governor', Transition.CONFIGURE, 10.0)
+    arm.status.clear()
+    assert connection.transition('/governor', Transition.ACTIVATE, 10.0)
+    arm.sends_chunks = True
+    wait_for(lambda: arm.state == 'fault', 'the governor to remember')
+    assert _is_silent(arm)
+
+
+def test_a_deactivation_during_a_recovery_answers_it(connection, arm):
+    _fault(arm)
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(_recover(connection)))
+    asking.start()
+    wait_for(lambda: 'recovering, settle' in arm.reason, 'the last step')
+    assert connection.transition('/governor', Transition.DEACTIVATE, 10.0)
+    asking.join(20.0)
+    assert answers[0].message == 'the governor was deactivated'
+    assert connection.transition('/governor', Transition.ACTIVATE, 10.0)
