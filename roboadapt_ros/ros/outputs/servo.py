@@ -26,6 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 RELEASES = ('humble', 'jazzy')
 _COMMAND_TYPES = {SERVO_JOG: 0, SERVO_TWIST: 1, SERVO_POSE: 2}
 """moveit_msgs/srv/ServoCommandType."""
+_RETRY_NS = 1_000_000_000
 _STATES = {
     'jazzy': {
         1: 'slows down near a singularity',
@@ -128,6 +129,7 @@ class Servo:
         self.release = servo_release(config)
         self._clients = Clients(node)
         self._call: ServiceCall | None = None
+        self._refused_ns = 0
         self.problem, self.state = 'moveit_servo was not asked yet', ''
         if self.release == 'jazzy':
             self._kind = interface_class('moveit_msgs/srv/ServoCommandType')
@@ -147,18 +149,21 @@ class Servo:
     def begin(self) -> None:
         """Ask servo to listen; `poll` sees to the answer."""
         self.problem, self.state = f'service {self._service} is not there', ''
+        self._ask()
+
+    def _ask(self) -> None:
         client = self._clients.service(self._kind, self._service)
         self._call = ServiceCall(client, self._request, self._outcome)
 
     def poll(self, now_ns: int) -> None:
         """Look for the answer, and ask again where it was no."""
+        if self._call is None and self.problem and abs(now_ns - self._refused_ns) > _RETRY_NS:
+            self._ask()
         outcome = None if self._call is None else self._call.poll(now_ns)
         if outcome is None:
             return
-        self._call = None
+        self._call, self._refused_ns = None, now_ns
         self.problem = '' if outcome.is_good else f'{self._service}: {outcome.detail or "refused"}'
-        if not outcome.is_good:
-            self.begin()
 
     def on_status(self, message: Any) -> None:
         """Take servo's own status."""
