@@ -25,7 +25,7 @@ class Placement:
         default=None,
         metadata={
             'help': 'blocks, counted from 0, that get a middle adapter (default: every block of '
-            'a transformer, the end of every stage of a convolutional net)'
+            "a transformer, the ends of a convolutional net's stages but the first)"
         },
     )
     top: int = field(default=64, metadata={'help': 'width of the top adapter, 0 for none'})

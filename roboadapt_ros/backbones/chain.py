@@ -122,13 +122,17 @@ def _read_nfnet(model: NormFreeNet) -> Chain:
 
 
 def _convolutional(family: str, stem: Part, stages: list[nn.Module], final: Part) -> Chain:
-    """Return a chain of residual blocks; the default sites are the ends of the stages."""
+    """Return a chain of residual blocks; the default sites are the ends of the later stages.
+
+    The first stage's end has the largest maps, and the bottom adapter sits on maps of that size
+    a few blocks before: a site there costs more time than any other, and adds the least.
+    """
     blocks: list[Part] = []
     default: list[bool] = []
-    for stage in stages:
+    for number, stage in enumerate(stages):
         members = list(stage.children())
         blocks += members
-        default += [False] * (len(members) - 1) + [True]
+        default += [False] * (len(members) - 1) + [number > 0]
     return Chain(family, stem, tuple(blocks), final, 0, tuple(default))
 
 

@@ -138,7 +138,7 @@ class FrozenBackbone(nn.Module):
         Args:
             bottom: Width before the first block.
             middle: One width for the family's default sites (every block of a transformer,
-                the end of every stage of a convolutional net), or a width for each block.
+                the ends of a convolutional net's later stages), or a width for each block.
             top: Width of the MLP on the final map.
             top_kind: How the final map is read.
             kernel: 1 or 3; default 3 in a convolutional net and 1 in a transformer.
