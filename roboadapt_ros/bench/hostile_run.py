@@ -21,8 +21,8 @@ from roboadapt_ros.bench.motion_judge import MotionJudge, Promise, Stretch
 from roboadapt_ros.contract import ActionSpace
 from roboadapt_ros.control.admission import AdmissionConfig
 from roboadapt_ros.control.command import GovernorCommand, GovernorState
-from roboadapt_ros.control.follower import FollowerConfig
 from roboadapt_ros.control.governor import Governor, GovernorConfig
+from roboadapt_ros.control.governor_config import FollowerConfig
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.control.workspace import WorkspaceConfig

@@ -6,91 +6,17 @@ This module imports numpy and the control parts only.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.control.bounds import Bounds
+from roboadapt_ros.control.governor_config import FollowerConfig
 from roboadapt_ros.control.guard import MotionGuard
 from roboadapt_ros.control.limits import RobotLimits
 from roboadapt_ros.control.motion import JointMotion, MotionState
 from roboadapt_ros.control.spline import Fade, FadedCurve, RowCurve
-from roboadapt_ros.control.workspace import Workspace, WorkspaceConfig
-from roboadapt_ros.errors import ConfigError
 
 FloatArray = npt.NDArray[np.float64]
-
-_MARGIN_MIN_RAD = 1e-6
-
-
-@dataclass(frozen=True, kw_only=True)
-class FollowerConfig:
-    """How fast and how smoothly the arm is moved."""
-
-    velocity_scale: float = 0.8
-    """Part of the arm's joint speed used, in (0, 1]."""
-    acceleration_scale: float = 0.9
-    """Part of the arm's joint acceleration used, in (0, 1]."""
-    jerk_scale: float = 0.2
-    """Part of the arm's joint jerk used, in (0, 1]; lower is smoother and lags more."""
-    position_margin_rad: float = 0.05
-    """Distance kept from the joint limits [rad]; 1e-6 or more, so that rounding passes none."""
-    hand_speed_max_m_s: float = 0.7
-    """Largest speed of the hand [m/s]; never above the arm's own."""
-    blend_s: float = 0.15
-    """Time over which one chunk passes over into the next [s]; near the policy's period."""
-    start_ramp_s: float = 0.5
-    """Time over which the first chunk is joined from rest [s]."""
-    ramp_down_s: float = 0.5
-    """Time over which the command is eased to the measured position [s]."""
-    ease_max_rad: float = 0.1
-    """Largest distance eased [rad]: an arm that was pushed away is not followed further."""
-    restart_tolerance_rad: float = 0.01
-    """Measured distance from the last command [rad] within which motion starts at the command
-    and not at the measured position, so that the controller sees no step."""
-
-    def __post_init__(self) -> None:
-        """Check what must be positive."""
-        for name in (
-            'hand_speed_max_m_s',
-            'blend_s',
-            'start_ramp_s',
-            'ramp_down_s',
-            'ease_max_rad',
-            'restart_tolerance_rad',
-        ):
-            if not getattr(self, name) > 0:
-                raise ConfigError(
-                    f'governor.motion.{name}', getattr(self, name), 'must be positive'
-                )
-        if not self.position_margin_rad >= _MARGIN_MIN_RAD:
-            raise ConfigError(
-                'governor.motion.position_margin_rad',
-                self.position_margin_rad,
-                f'must be {_MARGIN_MIN_RAD:g} or more',
-            )
-
-    def bounds(self, arm: RobotLimits, box: WorkspaceConfig) -> Bounds:
-        """Return what a rig keeps.
-
-        Args:
-            arm: The arm's own limits.
-            box: Where the hand may be.
-
-        Raises:
-            ConfigError: The margin leaves a joint no room.
-        """
-        return Bounds(
-            arm=arm,
-            limits=arm.scaled(
-                velocity=self.velocity_scale,
-                acceleration=self.acceleration_scale,
-                jerk=self.jerk_scale,
-            ).with_margin(self.position_margin_rad),
-            hand_speed_max_m_s=min(self.hand_speed_max_m_s, arm.ee_speed_max),
-            box=box,
-            workspace=Workspace(box),
-        )
 
 
 class Follower:

@@ -7,7 +7,6 @@ Pinocchio and the control tables only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 import itertools
 from typing import NamedTuple
 
@@ -17,12 +16,10 @@ import numpy.typing as npt
 import pinocchio as pin
 from roboadapt_ros.control.capsules import Capsule, CAPSULES
 from roboadapt_ros.control.kinematics import build_panda_model, FLANGE_Z_M, HAND_YAW_RAD
-from roboadapt_ros.errors import ConfigError, SpecError
+from roboadapt_ros.errors import SpecError
 
 FloatArray = npt.NDArray[np.float64]
 
-MIN_DISTANCE_MAX_M = 0.03
-"""Largest distance that may be asked for [m]: `PAIRS` leaves out what stays further apart."""
 _JOINTS = {f'link{i}': i for i in range(8)} | {'hand': 7, 'fingers': 7}
 _PLACES = {f'link{i}': i for i in range(8)} | {'hand': 8, 'fingers': 8}
 _NEVER_NEAR = {
@@ -52,24 +49,6 @@ def _pairs() -> tuple[tuple[str, str], ...]:
 
 PAIRS = _pairs()
 """Links that could come near each other."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SelfCollisionConfig:
-    """How near the arm may come to itself."""
-
-    min_distance_m: float = 0.01
-    """Least distance between the capsules of two links [m]; the links themselves are further
-    apart, by 7 mm or more. Usual poses with the hand straight down leave 0.015 m."""
-
-    def __post_init__(self) -> None:
-        """Check the range."""
-        if not 0.0 <= self.min_distance_m <= MIN_DISTANCE_MAX_M:
-            raise ConfigError(
-                'self_collision.min_distance_m',
-                self.min_distance_m,
-                f'must be 0..{MIN_DISTANCE_MAX_M:g}',
-            )
 
 
 class Nearest(NamedTuple):

@@ -118,6 +118,7 @@ class TaskPolicies:
             period_s=contract.period_s,
             start_ns=features.stamp_ns,
             actions=targets,
+            envelope=contract.envelope,
         )
 
     def _policy(self, features: Features) -> _Policy:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import array
 from collections.abc import Mapping
+import math
 
 from builtin_interfaces.msg import Time
 import numpy as np
 import numpy.typing as npt
 from roboadapt_interfaces import msg as interfaces
-from roboadapt_ros.contract import ActionSpace
+from roboadapt_ros.contract import ActionSpace, Envelope
 from roboadapt_ros.dataflow import (
     ActionChunk,
     Features,
@@ -98,6 +99,32 @@ def from_features(message: interfaces.Features) -> Features:
     )
 
 
+def to_envelope(envelope: Envelope) -> interfaces.Envelope:
+    """Return a task's bounds as a message; open sides are infinite."""
+    speed = envelope.hand_speed_max_m_s
+    return interfaces.Envelope(
+        velocity_scale=envelope.velocity_scale,
+        hand_speed_max_m_s=math.inf if speed is None else speed,
+        low_m=[-math.inf if side is None else side for side in envelope.low_m],
+        high_m=[math.inf if side is None else side for side in envelope.high_m],
+    )
+
+
+def from_envelope(message: interfaces.Envelope) -> Envelope:
+    """Return the bounds a message carries; they are not judged here."""
+    low, high = (
+        tuple(None if side == outside else float(side) for side in corner)
+        for corner, outside in ((message.low_m, -math.inf), (message.high_m, math.inf))
+    )
+    speed = float(message.hand_speed_max_m_s)
+    return Envelope(
+        velocity_scale=float(message.velocity_scale),
+        hand_speed_max_m_s=None if speed == math.inf else speed,
+        low_m=(low[0], low[1], low[2]),
+        high_m=(high[0], high[1], high[2]),
+    )
+
+
 def to_chunk(chunk: ActionChunk) -> interfaces.ActionChunk:
     """Return a chunk as a message; actions row-major."""
     return interfaces.ActionChunk(
@@ -110,6 +137,7 @@ def to_chunk(chunk: ActionChunk) -> interfaces.ActionChunk:
         period_s=chunk.period_s,
         start=to_time(chunk.start_ns),
         actions=to_float64s(chunk.actions),
+        envelope=[] if chunk.envelope is None else [to_envelope(chunk.envelope)],
     )
 
 
@@ -138,6 +166,7 @@ def from_chunk(message: interfaces.ActionChunk) -> ActionChunk:
         period_s=message.period_s,
         start_ns=from_time(message.start),
         actions=np.array(message.actions, dtype=np.float64).reshape(horizon, columns),
+        envelope=from_envelope(message.envelope[0]) if message.envelope else None,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.contract import ActionSpace, Contract, GripperConvention
+from roboadapt_ros.contract import ActionSpace, Contract, Envelope, GripperConvention
 from roboadapt_ros.control.admission import check_values, GRIPPER_COLUMN
 from roboadapt_ros.control.limits import HAND_WIDTH_MAX_M, JOINTS, robot_limits
 from roboadapt_ros.dataflow import ActionChunk, EE_POSE_NAMES, RobotState
@@ -88,12 +88,14 @@ class Bridge:
 
         Raises:
             UnknownNameError: A contract for an arm this project does not know.
+            ConfigError: A task with a box of its own, whose base is turned against the rig's.
         """
         robot_limits(contract.robot)
         self.config, self.contract = config, contract
         self.names = (*config.joint_names, GRIPPER_COLUMN)
         """Columns of a mapped chunk."""
         self.frame = BaseFrame(config.base_offset_m, config.base_yaw_rad)
+        self._envelope = self._rig_envelope(contract)
         self._solver = PoseSolver(config.solver, kinematics, self.frame)
         self._scale, self._offset = np.array(config.joint_scale), np.array(config.joint_offset)
         self._contract_names = tuple(f'{contract.robot}_joint{i + 1}' for i in range(JOINTS))
@@ -116,8 +118,8 @@ class Bridge:
             state: The rig's measured state, rig joints.
 
         Returns:
-            JOINT_POSITION rows of `names`; stamps, identity and ledger as they came. Rows from
-            the first one out of reach are cut off.
+            JOINT_POSITION rows of `names`, with the contract's envelope; stamps, identity and
+            ledger as they came. Rows from the first one out of reach are cut off.
 
         Raises:
             RefusedError: 'space', 'names', 'shape', 'nan', 'period', 'rotation', 'ik' (row 0 is
@@ -162,7 +164,20 @@ class Bridge:
 
     def _rebuilt(self, chunk: ActionChunk, joints: FloatArray) -> ActionChunk:
         actions = np.column_stack([joints, self._widths(chunk)[: len(joints)]])
-        return replace(chunk, space=ActionSpace.JOINT_POSITION, names=self.names, actions=actions)
+        return replace(
+            chunk,
+            space=ActionSpace.JOINT_POSITION,
+            names=self.names,
+            actions=actions,
+            envelope=self._envelope,
+        )
+
+    def _rig_envelope(self, contract: Contract) -> Envelope | None:
+        """Return the task's bounds in the rig's base frame."""
+        if contract.envelope is None:
+            return None
+        low, high = self.frame.box_to_rig(contract.envelope.low_m, contract.envelope.high_m)
+        return replace(contract.envelope, low_m=low, high_m=high)
 
     def _widths(self, chunk: ActionChunk) -> FloatArray:
         """Return the rig's gripper widths (n,) [m]."""

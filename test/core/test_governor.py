@@ -16,8 +16,8 @@ from control_fakes import (
 import numpy as np
 import pytest
 from roboadapt_ros.contract import ActionSpace
-from roboadapt_ros.control.follower import FollowerConfig
 from roboadapt_ros.control.governor import GovernorConfig, GovernorState
+from roboadapt_ros.control.governor_config import FollowerConfig
 from roboadapt_ros.control.gripper import GripperLimitConfig, GripperLimiter
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.control.limits import robot_limits

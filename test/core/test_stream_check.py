@@ -7,8 +7,8 @@ import contextlib
 from control_fakes import Driver, home_but, make_chunk, PERIOD_S
 import numpy as np
 import pytest
-from roboadapt_ros.control.follower import FollowerConfig
 from roboadapt_ros.control.governor import GovernorConfig
+from roboadapt_ros.control.governor_config import FollowerConfig
 from roboadapt_ros.control.kinematics import Q_HOME
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.errors import ConfigError, RefusedError
