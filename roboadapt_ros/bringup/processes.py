@@ -129,7 +129,13 @@ class _Builder:
     def sim_rig(self) -> ProcessDescription:
         remaps = (*self._state, *self._motion, *self._error, *self._pose)
         remaps += self._images('image_raw')
-        described = self._describe('sim_rig', {**self._joints, **self._hand}, remaps)
+        parameters = {**self._joints, **self._hand, 'robot': self._rig.robot}
+        rate_hz = self._rig.arm.output.rate_hz or self._rig.nodes.get('governor', {}).get(
+            'rate_hz'
+        )
+        if rate_hz:
+            parameters['target_rate_hz'] = float(rate_hz)
+        described = self._describe('sim_rig', parameters, remaps)
         return replace(described, environment={**described.environment, **DRAW_IN_PLACE})
 
     def governor(self) -> ProcessDescription:

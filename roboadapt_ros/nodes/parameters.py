@@ -44,6 +44,23 @@ class SimRigParameters:
     )
     seed: int = param(0, help='seed of the first scene', minimum=0)
     base_frame: str = param('base', help='frame of current_pose')
+    robot: str = param('panda', help='arm whose limits are enforced', choices=ROBOTS)
+    target_rate_hz: float = param(
+        100.0, help='rate of targets, by which their motion is judged', unit='Hz', minimum=20.0
+    )
+    target_timeout_s: float = param(
+        0.2,
+        help='silence in motion that is an error; 0: the last target is held',
+        unit='s',
+        minimum=0.0,
+        maximum=10.0,
+    )
+    joint_state_rate_hz: float = param(
+        100.0, help='rate of joint states', unit='Hz', minimum=100.0, maximum=1000.0
+    )
+    faults: str = param(
+        '', help="faults to have, with commas between; '' = none", dynamic=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from roboadapt_ros.nodes.parameters import SimRigParameters
+from roboadapt_ros.nodes.rig_faults import RigFaults
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.diagnostics import Health, Level, to_status
 from roboadapt_ros.ros.images import from_rgb
@@ -13,19 +16,27 @@ from roboadapt_ros.ros.qos import IMAGE, STATE, STATE_OUT, STATUS
 from roboadapt_ros.ros.rig_messages import camera_info, finger_state, joint_state, pose
 from roboadapt_ros.sim.franka import RobotMode
 from roboadapt_ros.sim.rig import SimRig
+from roboadapt_ros.sim.rig_state import RigState
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
 
 class RigOutput:
     """The publishers of a simulated rig.
 
-    Example: at 100 Hz ``state(now_ns, fingers=tick % 5 == 0)``, at 10 Hz ``cameras(now_ns)``
-    with the same stamp, so that every exposure has a joint state of its own moment.
+    Example: at 100 Hz ``joints(samples, now_ns)`` and ``state(now_ns, fingers=tick % 5 == 0)``,
+    at 10 Hz ``cameras(now_ns)`` with the same stamp, so that every exposure has a joint state of
+    its own moment.
     """
 
-    def __init__(self, node: GraphNode[SimRigParameters], config: SimRigParameters, rig: SimRig):
+    def __init__(
+        self,
+        node: GraphNode[SimRigParameters],
+        config: SimRigParameters,
+        rig: SimRig,
+        faults: RigFaults,
+    ):
         """Create the publishers; they speak while the node is active."""
-        self._node, self._config, self._rig = node, config, rig
+        self._node, self._config, self._rig, self._faults = node, config, rig, faults
         self._mode = RobotMode.IDLE
         self.robot_errors = 0
         """Times the robot went into an error."""
@@ -41,14 +52,21 @@ class RigOutput:
             for name in rig.camera_names
         }
 
+    def joints(self, samples: Sequence[RigState], stamp_ns: int) -> None:
+        """Publish the arm's joints, oldest first; the last state is of the time `stamp_ns`."""
+        for state in samples:
+            age_ns = round((samples[-1].time_s - state.time_s) * 1e9)
+            stamp, names = to_time(stamp_ns - age_ns), self._config.joint_names
+            self._joints.publish(joint_state(stamp, names, state.q, state.dq, state.tau))
+
     def state(self, stamp_ns: int, *, fingers: bool, robot: bool) -> None:
-        """Publish the arm; fingers and pose, and the robot's mode, where asked for.
+        """Publish fingers and pose, and the robot's mode, where asked for.
 
         A change of the mode is published in any case.
         """
-        state, stamp, config = self._rig.state(), to_time(stamp_ns), self._config
-        self._joints.publish(joint_state(stamp, config.joint_names, state.q, state.dq, state.tau))
+        config = self._config
         if fingers:
+            state, stamp = self._rig.state(), to_time(stamp_ns)
             position, quat_xyzw = state.ee_position, state.ee_quat_xyzw
             self._pose.publish(pose(stamp, config.base_frame, position, quat_xyzw))
             names = config.gripper_joint_names
@@ -60,8 +78,10 @@ class RigOutput:
         """Draw and publish every camera at this very moment."""
         stamp = to_time(stamp_ns)
         for name, (image_out, info_out) in self._cameras.items():
-            frame_id = f'{name}_optical_frame'
-            image_out.publish(from_rgb(self._rig.render(name), stamp, frame_id))
+            picture, frame_id = self._faults.picture(name), f'{name}_optical_frame'
+            if picture is None:
+                continue
+            image_out.publish(from_rgb(picture, stamp, frame_id))
             model = self._rig.camera_model(name)
             size, focal = (model.width, model.height), (model.fx, model.fy, model.cx, model.cy)
             info_out.publish(camera_info(size, focal, stamp, frame_id))

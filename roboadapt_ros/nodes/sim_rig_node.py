@@ -5,7 +5,8 @@ Subscribes:
     target_pose (geometry_msgs/PoseStamped): hand TCP targets in the base frame, solved to joints.
     gripper/command (type and convention by parameter): wanted width.
 Publishes:
-    joint_states (sensor_msgs/JointState): arm, 100 Hz. gripper/joint_states: fingers, 20 Hz.
+    joint_states (sensor_msgs/JointState): arm, at `joint_state_rate_hz`.
+    gripper/joint_states (sensor_msgs/JointState): fingers, 20 Hz.
     current_pose (geometry_msgs/PoseStamped): hand TCP in the base frame, best effort, depth 1,
         20 Hz.
     cameras/<name>/image_raw (sensor_msgs/Image), cameras/<name>/camera_info: at `camera_rate_hz`.
@@ -18,6 +19,8 @@ Serves:
         order is: disarm, wait for the governor to be idle, reset, arm. Refused while targets come.
     sim_rig/recover (std_srvs/Trigger): clears the robot's errors; its controller is active again.
     sim_rig/deactivate (std_srvs/Trigger): its controller hears no more targets, the arm holds.
+    sim_rig/user_stop (std_srvs/SetBool): presses or releases the robot's user stop.
+    Parameter `faults` can be set at any time: see `rig_faults` for what can be put in.
 On failure: a target that a real arm refuses ends in REFLEX until it is recovered; a malformed one
 is refused and counted. It warns when it falls behind real time, and never runs faster.
 """
@@ -37,7 +40,9 @@ from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.errors import RoboAdaptError, SpecError
 from roboadapt_ros.nodes.episode import Episode
 from roboadapt_ros.nodes.parameters import SimRigParameters
+from roboadapt_ros.nodes.rig_faults import RigFaults
 from roboadapt_ros.nodes.rig_output import RigOutput
+from roboadapt_ros.nodes.rig_services import RigServices
 from roboadapt_ros.ros.convert import from_time, to_time
 from roboadapt_ros.ros.diagnostics import Health, Level, to_status
 from roboadapt_ros.ros.gripper import GripperReader
@@ -47,17 +52,30 @@ from roboadapt_ros.ros.qos import COMMAND, DATA, STATUS
 from roboadapt_ros.ros.rig_messages import read_pose
 from roboadapt_ros.ros.robot import JointReader
 from roboadapt_ros.ros.run import run
+from roboadapt_ros.sim.impedance import ImpedanceConfig
 from roboadapt_ros.sim.rig import SimRig
-from roboadapt_ros.sim.rig_state import RigConfig
+from roboadapt_ros.sim.rig_state import RigConfig, RigState
+from roboadapt_ros.sim.stream_check import StreamConfig
 from roboadapt_ros.sim.tasks import make_task
 from sensor_msgs.msg import JointState
-from std_srvs.srv import Trigger
 
 TICK_S = 0.01
 JUDGE_TICKS, GRIPPER_TICKS, ROBOT_TICKS, STATUS_TICKS = 5, 5, 10, 100
 QUIET_S = 0.05
 """Time without a target after which the arm may be put elsewhere [s]."""
 SLOW_FACTOR = 0.98
+
+
+def build_config(parameters: SimRigParameters) -> RigConfig:
+    """Return the core's configuration."""
+    period_s = 1.0 / parameters.target_rate_hz
+    return RigConfig(
+        width=parameters.width,
+        height=parameters.height,
+        robot=parameters.robot,
+        impedance=ImpedanceConfig(command_period_s=period_s),
+        stream=StreamConfig(period_s=period_s, timeout_s=parameters.target_timeout_s),
+    )
 
 
 class SimRigNode(GraphNode[SimRigParameters]):
@@ -72,7 +90,7 @@ class SimRigNode(GraphNode[SimRigParameters]):
         """Build the world."""
         self._config = config
         self._lock = threading.Lock()
-        self._rig = SimRig(RigConfig(width=config.width, height=config.height), seed=config.seed)
+        self._rig = SimRig(build_config(config), seed=config.seed)
         self._reader = JointReader(config.joint_names)
         self._gripper = GripperReader(
             config.gripper_message,
@@ -82,7 +100,10 @@ class SimRigNode(GraphNode[SimRigParameters]):
         self._targets: deque[tuple[np.ndarray[Any, Any], int]] = deque(maxlen=10)
         self._width_m: float | None = None
         self._targets_received, self._last_target_ns = 0, 0
-        self._output, self._episode = RigOutput(self, config, self._rig), Episode(self._rig)
+        self._episode, faults = Episode(self._rig), RigFaults(self._rig)
+        faults.set(config.faults)
+        self._output = RigOutput(self, config, self._rig, faults)
+        self._requests = RigServices(self, self._rig, faults, self._lock, self._targets.clear)
         self._ticks, self._camera_ticks = 0, max(1, round(1.0 / config.camera_rate_hz / TICK_S))
         self._episode_out = self.publisher(EpisodeStatus, 'sim_rig/episode_status', STATUS)
         self._status_out = self.publisher(DiagnosticStatus, 'sim_rig/status', STATUS)
@@ -93,8 +114,7 @@ class SimRigNode(GraphNode[SimRigParameters]):
         self.subscribe(PoseStamped, 'target_pose', self._on_pose, COMMAND)
         self.subscribe(self._gripper.message_type, 'gripper/command', self._on_gripper, COMMAND)
         self.serve(ResetEpisode, 'sim_rig/reset_episode', self._on_reset)
-        self.serve(Trigger, 'sim_rig/recover', self._on_recover)
-        self.serve(Trigger, 'sim_rig/deactivate', self._on_deactivate_controller)
+        self._requests.serve()
         self._pacer = Pacer(TICK_S, self._tick, failed=self._on_failed, ended=self._rig.close)
         self._pacer.start()
 
@@ -174,25 +194,6 @@ class SimRigNode(GraphNode[SimRigParameters]):
         response.stamp = to_time(self.now_ns())
         return response
 
-    def _on_recover(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        try:
-            with self._lock:
-                self._targets.clear()
-                self._rig.recover()
-            response.success, response.message = True, 'errors cleared; arm the gate to go on'
-        except RoboAdaptError as error:
-            response.success, response.message = False, str(error)
-        return response
-
-    def _on_deactivate_controller(
-        self, _: Trigger.Request, response: Trigger.Response
-    ) -> Trigger.Response:
-        with self._lock:
-            self._targets.clear()
-            self._rig.deactivate()
-        response.success, response.message = True, 'the arm holds until sim_rig/recover'
-        return response
-
     # ---- time, from the pacer's thread ----
 
     def _tick(self) -> None:
@@ -204,8 +205,9 @@ class SimRigNode(GraphNode[SimRigParameters]):
             if self._width_m is not None:
                 self._rig.set_gripper_target(self._width_m)
             quiet_s = 0.0 if self._targets else (self.now_ns() - self._last_target_ns) / 1e9
-            self._rig.advance(TICK_S, quiet_s=quiet_s)
+            samples = self._advance(quiet_s)
             stamp_ns, ticks = self.now_ns(), self._ticks
+            self._output.joints(samples, stamp_ns)
             is_due = ticks % ROBOT_TICKS == 0
             self._output.state(stamp_ns, fingers=ticks % GRIPPER_TICKS == 0, robot=is_due)
             if ticks % JUDGE_TICKS == 0:
@@ -218,6 +220,15 @@ class SimRigNode(GraphNode[SimRigParameters]):
             if health.level is not Level.OK:
                 self.get_logger().warning(health.message, throttle_duration_sec=5.0)
             self._status_out.publish(to_status('sim_rig', health))
+
+    def _advance(self, quiet_s: float) -> list[RigState]:
+        """Let a tick of time pass; return the states that are due in it, oldest first."""
+        count = max(1, round(TICK_S * self._config.joint_state_rate_hz))
+        samples = []
+        for _ in range(count):
+            self._rig.advance(TICK_S / count, quiet_s=quiet_s)
+            samples.append(self._rig.state())
+        return samples
 
     def _on_failed(self, report: str) -> None:
         self.problem = 'the simulation ended with an exception; see the log'

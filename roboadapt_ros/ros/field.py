@@ -19,6 +19,7 @@ def param(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    dynamic: bool = False,
 ) -> Any:
     """Return a dataclass field that is a ROS parameter.
 
@@ -29,6 +30,7 @@ def param(
         minimum: Inclusive lower bound of a number.
         maximum: Inclusive upper bound of a number.
         choices: Allowed strings, any when empty.
+        dynamic: Whether it can be set while the node runs; the node then checks it itself.
     """
     metadata = {
         'help': help,
@@ -36,6 +38,7 @@ def param(
         'minimum': minimum,
         'maximum': maximum,
         'choices': choices,
+        'dynamic': dynamic,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

@@ -1,8 +1,8 @@
 """Node parameters from one frozen dataclass per node, and back.
 
 The dataclass is the only place with names, types, defaults and bounds: each field becomes a
-read-only ROS parameter with a description, and what the user set becomes the dataclass again.
-A dataclass in a field is a section: its fields are `section.name`.
+ROS parameter with a description, read-only unless it is dynamic, and what the user set becomes
+the dataclass again. A dataclass in a field is a section: its fields are `section.name`.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ def _descriptor(
     text = meta.get('help', '')
     if meta.get('unit'):
         text += f' [{meta["unit"]}]'
-    descriptor = ParameterDescriptor(name=name, description=text, read_only=True)
+    read_only = not meta.get('dynamic', False)
+    descriptor = ParameterDescriptor(name=name, description=text, read_only=read_only)
     descriptor.type = kind.value
     if meta.get('choices'):
         descriptor.additional_constraints = f'one of {", ".join(meta["choices"])}'
