@@ -40,8 +40,9 @@ class LiveRig:
         self._answers: list[tuple[SwitchAnswer, SwitchRecord]] = []
 
     def reset(self, task: str, seed: int) -> None:
-        """Close the gate, place the objects, start the judge's clock."""
+        """Close the gate, recover a robot at fault, place objects, start the judge's clock."""
         self.disarm()
+        self._recover()
         self._scene_ns = self._retry(lambda: self._graph.client.reset_episode(task, seed))
 
         def is_judged() -> bool:
@@ -87,7 +88,7 @@ class LiveRig:
         self._graph.client.disarm()
 
         def has_let_go() -> bool:
-            # After a fault of the robot it stays in 'fault' until the robot is reset.
+            # After a fault of the robot it stays in 'fault' until the robot is recovered.
             status = self._observer.gate('governor')
             return status is not None and status.state in ('idle', 'fault')
 
@@ -108,6 +109,12 @@ class LiveRig:
             elapsed_s=view.elapsed_s,
             message=view.message,
         )
+
+    def _recover(self) -> None:
+        """Recover the simulated robot after a fault, as a person would after looking at it."""
+        status = self._observer.gate('governor')
+        if status is not None and status.state == 'fault':
+            self._retry(self._graph.client.recover)
 
     def joint_speed_rad_s(self) -> float:
         """Return the measured speed of the fastest joint."""

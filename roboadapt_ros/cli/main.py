@@ -42,12 +42,16 @@ COMMANDS: Mapping[str, Entry] = {
         target='roboadapt_ros.cli.switch:shadow_command',
     ),
     'arm': Entry(
-        summary='open the motion gate of the running graph',
+        summary='end a soft stop and open the motion gate of the running graph',
         target='roboadapt_ros.cli.switch:arm_command',
     ),
     'stop': Entry(
-        summary='close the motion gate of the running graph: the arm holds',
-        target='roboadapt_ros.cli.switch:stop_command',
+        summary='brake the arm and close the gate; --hard: deactivate its controllers, too',
+        target='roboadapt_ros.cli.stop:stop_command',
+    ),
+    'recover': Entry(
+        summary='bring the robot back from an error or a hard stop, step by step, confirmed',
+        target='roboadapt_ros.cli.stop:recover_command',
     ),
     'adapters': Entry(
         summary='the task packages',

@@ -1,4 +1,4 @@
-"""`roboadapt switch TASK`, `shadow`, `arm` and `stop`: what a person says to a running graph."""
+"""`roboadapt switch TASK`, `shadow` and `arm`: what a person says to a running graph."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from roboadapt_ros.bringup.client import GraphClient
 
 
-def _add_graph(parser: argparse.ArgumentParser) -> None:
+def add_graph(parser: argparse.ArgumentParser) -> None:
+    """Add where the running graph is."""
     parser.add_argument('--namespace', default='', help="the rig's namespace (default: none)")
     parser.add_argument(
         '--domain', type=int, metavar='N', help='ROS domain (default: ROS_DOMAIN_ID)'
     )
 
 
-def _client(options: argparse.Namespace) -> GraphClient:
+def graph_client(options: argparse.Namespace) -> GraphClient:
+    """Return a client of the running graph that `add_graph` names."""
     from roboadapt_ros.bringup.client import GraphClient
 
     return GraphClient(namespace=options.namespace, domain_id=options.domain)
@@ -28,12 +30,12 @@ def _client(options: argparse.Namespace) -> GraphClient:
 
 def _add_task(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('task', help="a resident task; 'none:TASK' is TASK without its adapters")
-    _add_graph(parser)
+    add_graph(parser)
 
 
 def _switch(options: argparse.Namespace, console: Console) -> int:
     """Switch, and print what happened at the boundary."""
-    with _client(options) as client:
+    with graph_client(options) as client:
         answer = client.switch(options.task)
     say(
         console,
@@ -46,12 +48,12 @@ def _switch(options: argparse.Namespace, console: Console) -> int:
 
 def _add_tasks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('tasks', nargs='*', metavar='TASK', help='resident tasks; none ends it')
-    _add_graph(parser)
+    add_graph(parser)
 
 
 def _shadow(options: argparse.Namespace, console: Console) -> int:
     """Let candidates ride along."""
-    with _client(options) as client:
+    with graph_client(options) as client:
         riding = client.shadow(options.tasks)
     if riding:
         say(
@@ -64,22 +66,13 @@ def _shadow(options: argparse.Namespace, console: Console) -> int:
 
 
 def _arm(options: argparse.Namespace, console: Console) -> int:
-    """Open the gate."""
-    with _client(options) as client:
+    """End a soft stop, and open the gate."""
+    with graph_client(options) as client:
         client.arm()
     say(console, 'Armed: the arm follows the policy.')
     return 0
 
 
-def _stop(options: argparse.Namespace, console: Console) -> int:
-    """Close the gate."""
-    with _client(options) as client:
-        state = client.disarm()
-    say(console, f'Stopped: the gate is closed ({state}), the arm holds.')
-    return 0
-
-
 shadow_command = Command(arguments=_add_tasks, run=_shadow)
 switch_command = Command(arguments=_add_task, run=_switch)
-arm_command = Command(arguments=_add_graph, run=_arm)
-stop_command = Command(arguments=_add_graph, run=_stop)
+arm_command = Command(arguments=add_graph, run=_arm)

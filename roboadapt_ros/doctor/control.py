@@ -32,9 +32,9 @@ def _robot(graph: GraphFacts) -> list[Finding]:
             severity=Severity.ERROR,
             found=graph.robot_problem,
             rule='the arm is idle or moving, without errors',
-            fix='remove the cause, release the user stop, then: ros2 action send_goal '
-            '/action_server/error_recovery franka_msgs/action/ErrorRecovery "{}" (simulated: '
-            'ros2 service call /sim_rig/recover std_srvs/srv/Trigger)',
+            fix="remove the cause, release the user stop, then 'roboadapt recover'; before the "
+            'graph is up: ros2 action send_goal /action_server/error_recovery '
+            'franka_msgs/action/ErrorRecovery "{}"',
         )
     ]
 

@@ -94,7 +94,21 @@ def test_a_graph_that_is_up_is_switched_armed_stopped_and_ended(models, tmp_path
         wrong = _run('switch', 'push_bleu', ROS_DOMAIN_ID=domain)
         assert wrong.returncode == 2
         assert "Did you mean 'push_blue'?" in wrong.stderr
-        assert _run('stop', ROS_DOMAIN_ID=domain).returncode == 0
+        stopped = _run('stop', ROS_DOMAIN_ID=domain)
+        assert stopped.returncode == 0, stopped.stdout
+        assert "'roboadapt arm' goes on" in ' '.join(stopped.stdout.split())
+        stopped = _run('stop', '--hard', ROS_DOMAIN_ID=domain)
+        assert stopped.returncode == 0, stopped.stdout
+        refused = _run('arm', ROS_DOMAIN_ID=domain)
+        assert refused.returncode == 2
+        assert "'roboadapt recover'" in ' '.join(refused.stderr.split())
+        unasked = _run('recover', ROS_DOMAIN_ID=domain)
+        assert unasked.returncode == 2, 'without a terminal nobody has looked at the arm'
+        assert 'clear: let the robot clear its errors' in unasked.stdout
+        assert '--yes' in unasked.stderr
+        recovered = _run('recover', '--yes', ROS_DOMAIN_ID=domain)
+        assert recovered.returncode == 0, recovered.stdout + recovered.stderr
+        assert 'settle: done' in recovered.stdout
     finally:
         up.send_signal(signal.SIGTERM)
         code = up.wait(STOP_TIMEOUT_S)
