@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.contract import ActionSpace
+from roboadapt_ros.bench.hostile_bounds import draw_bad_envelope
+from roboadapt_ros.contract import ActionSpace, Envelope
 from roboadapt_ros.dataflow import ActionChunk, Identity, LatencyLedger
 
 FloatArray = npt.NDArray[np.float64]
@@ -23,6 +24,21 @@ MS = 1_000_000
 TROUBLE_SHARE = 0.35
 """Part of the chunks that have something wrong with their form or their stamps."""
 _SIZES_RAD = (0.003, 0.03, 0.03, 0.1, 0.1, 0.2, 0.35, 0.39, 1.0, 3.0)
+
+
+FOLDED = (
+    (0.55, 0.54, -0.36, -2.83, 0.05, 1.70, 0.77),  # fingers, hand, links 5 to 7 and the base
+    (1.38, 0.51, 0.14, -2.88, -0.94, 1.74, 1.12),
+    (-0.16, 1.45, -0.02, -2.32, -1.40, 0.93, 0.37),
+    (-0.84, 1.08, 0.01, -2.91, 0.14, 1.40, 1.02),
+    (0.17, 0.99, -0.58, -2.90, 1.05, 0.61, -0.16),
+    (0.90, -0.84, -0.03, -2.95, -0.55, 1.00, 1.11),  # the same and the column
+    (0.87, -0.42, -0.47, -2.97, -1.04, 0.87, 0.37),
+    (0.23, 0.77, 0.03, -2.86, -1.33, 1.39, -0.04),
+    (-0.97, -0.32, 0.62, -2.84, 0.59, 0.71, 0.94),  # and the upper arm
+    (0.47, -0.59, 1.12, -2.92, -1.27, 2.15, 1.23),
+)
+"""Poses within the ends of both arms [rad] in which the arm would be in itself."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,8 @@ class View:
     generation: int
     last: ActionChunk | None
     """The last chunk that was sent."""
+    envelope: Envelope | None = None
+    """Bounds of the task that is served."""
 
 
 # ---- the rows: where to ----
@@ -68,6 +86,9 @@ def _shape(rng: np.random.Generator, view: View, n: int) -> tuple[str, FloatArra
     elif name == 'one_joint':
         rows = np.tile(here, (n, 1))
         rows[:, joint] += size * rng.choice([-1.0, 1.0]) * count[:, 0] / n
+    elif name == 'folded':
+        reach = np.array(FOLDED[rng.integers(len(FOLDED))]) - here
+        rows = here + reach * np.minimum(1.0, min(size, 0.39) * count / np.abs(reach).max())
     else:  # to an end: of one joint, or of all
         goal = np.where(rng.random(7) < 0.5, view.low, view.high)
         reach = np.clip(goal - here, -size, size)
@@ -87,6 +108,7 @@ _SHAPES = (
     'one_joint',
     'end_of_one',
     'ends_of_all',
+    'folded',
 )
 
 
@@ -182,6 +204,10 @@ def _old_generation(rng: np.random.Generator, fields: Fields, view: View) -> Non
     fields['identity'] = replace(fields['identity'], generation=view.generation - back)
 
 
+def _bad_envelope(rng: np.random.Generator, fields: Fields, view: View) -> None:
+    fields['envelope'] = draw_bad_envelope(rng)
+
+
 TROUBLES: dict[str, Trouble] = {
     'not_a_number': _not_a_number,
     'other_type': _other_type,
@@ -198,6 +224,7 @@ TROUBLES: dict[str, Trouble] = {
     'same_message': _same_message,
     'reordered': _reordered,
     'old_generation': _old_generation,
+    'bad_envelope': _bad_envelope,
 }
 
 
@@ -226,6 +253,7 @@ def hostile_chunk(rng: np.random.Generator, view: View) -> tuple[str, Fields]:
         'names': view.names,
         'period_s': float(rng.choice([0.1, 0.1, 0.05, 0.02, 0.2])),
         'actions': np.column_stack([rows, np.full(n, width_m)]),
+        'envelope': view.envelope,
     }
     if rng.random() < TROUBLE_SHARE:
         name = str(rng.choice(list(TROUBLES)))

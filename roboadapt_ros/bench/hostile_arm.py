@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from roboadapt_ros.bench.hostile import FOLDED
 
 FloatArray = npt.NDArray[np.float64]
 Measured = tuple[FloatArray, FloatArray, float, int]
@@ -33,9 +34,13 @@ class HostileArm:
         """(7,) the last point it was sent [rad]; before the first, where it is."""
 
     def carry(self) -> None:
-        """Put it elsewhere, at rest: near its usual pose, anywhere, or near an end."""
+        """Put it elsewhere, at rest: near its usual pose, folded, anywhere, or near an end."""
         rng, middle = self._rng, (self._low + self._high) / 2.0
         self.dq = np.zeros(7)
+        if rng.random() < 0.1:
+            folded = np.array(FOLDED[rng.integers(len(FOLDED))])
+            self.q = self._home + rng.uniform(0.3, 1.0) * (folded - self._home)
+            return
         if rng.random() < 0.6:
             self.q = np.clip(self._home + rng.normal(size=7) * 0.15, self._low, self._high)
             return

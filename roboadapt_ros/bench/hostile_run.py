@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.bench.hostile import hostile_chunk, View
 from roboadapt_ros.bench.hostile_arm import HostileArm
-from roboadapt_ros.bench.motion_judge import MotionJudge, Promise, Stretch
-from roboadapt_ros.contract import ActionSpace
+from roboadapt_ros.bench.hostile_bounds import demand_of, draw_envelope, draw_narrower, Narrower
+from roboadapt_ros.bench.motion_judge import Demand, MotionJudge, Promise, Stretch
+from roboadapt_ros.contract import ActionSpace, Envelope
 from roboadapt_ros.control.admission import AdmissionConfig
 from roboadapt_ros.control.command import GovernorCommand, GovernorState
 from roboadapt_ros.control.governor import Governor, GovernorConfig
@@ -41,6 +42,13 @@ GOOD_TICKS = 10
 BINS_PER_MS = 100
 
 
+class CollisionJudge(Protocol):
+    """Who looks whether the arm comes too near to itself: see `collision_judge`."""
+
+    def touches(self, stretch: Stretch, least_m: float) -> bool:
+        """Return whether it does in a stretch, somewhere nearer than a distance [m]."""
+
+
 class Governed(Protocol):
     """What is tormented: a `Governor`, or in a test something that is none."""
 
@@ -57,6 +65,9 @@ class Governed(Protocol):
 
     def command(self, now_ns: int) -> GovernorCommand:
         """Return the point of this tick."""
+
+    def narrow(self, q_min: FloatArray, q_max: FloatArray, dq_max: FloatArray) -> None:
+        """Take a URDF's limits."""
 
     def fault(self, reason: str) -> None:
         """Stop."""
@@ -147,6 +158,7 @@ class HostileRun:
         self,
         batch: Batch,
         build: Callable[[GovernorConfig, str], Governed] = make_governor,
+        collisions: CollisionJudge | None = None,
     ):
         """Draw robot, settings and start of a batch."""
         self._batch, self._rng = batch, np.random.default_rng((batch.seed, batch.number))
@@ -154,13 +166,20 @@ class HostileRun:
         config = draw_config(self._rng)
         self.governor = build(config, self._robot)
         self._judge = MotionJudge(_promise(config, self._robot), TICK_S)
+        self._collisions = collisions
+        self._self_distance_min_m = config.self_collision.min_distance_m
+        self._margin_rad = config.motion.position_margin_rad
         self._limits = robot_limits(self._robot)
+        self._envelope: Envelope | None = None
+        self._demanded: tuple[Envelope | None, Narrower | None] = (None, None)
         self._arm = HostileArm(self._rng, self._limits.q_min, self._limits.q_max, Q_HOME)
         self._now_ns, self._generation = T0_NS, 1
         self._last: ActionChunk | None = None
         self._stretch: Stretch | None = None
         self._told: FloatArray | None = None
         self.tally = Tally()
+        if self._rng.random() < 0.2:
+            self._narrow()
 
     def run(self) -> Tally:
         """Run the batch and return what was found."""
@@ -183,7 +202,9 @@ class HostileRun:
         self._number = number
         if rng.random() < 0.2:
             self._arm.draw_manner()
-        self._generation += int(rng.random() < 0.15)
+        if rng.random() < 0.15:
+            self._generation += 1
+            self._envelope = draw_envelope(rng)
         spacing = int(rng.choice([1, 2, 3, 5]))
         self._event()
         for _ in range(int(rng.choice([1, 1, 2, 3]))):
@@ -210,6 +231,31 @@ class HostileRun:
         elif draw < 0.05 and self._stretch is None:
             self._arm.carry()
             self.tally.kinds['carried'] += 1
+        elif draw > 0.999:
+            self._narrow()
+
+    def _narrow(self) -> None:
+        """Let a URDF come in, also under way."""
+        narrower = draw_narrower(self._rng, self._limits.q_min, self._limits.q_max)
+        self.governor.narrow(*narrower)
+        self.tally.kinds['narrowed'] += 1
+        envelope, before = self._demanded
+        if before is not None:
+            narrower = (
+                np.maximum(before[0], narrower[0]),
+                np.minimum(before[1], narrower[1]),
+                np.minimum(before[2], narrower[2]),
+            )
+        self._demand(envelope, narrower)
+
+    def _demand(self, envelope: Envelope | None, narrower: Narrower | None) -> None:
+        """Tell the judge what is demanded from the next point on."""
+        self._demanded = envelope, narrower
+        if self._stretch is not None:
+            self._stretch.demands.append((len(self._stretch.q), self._demand_now()))
+
+    def _demand_now(self) -> Demand | None:
+        return demand_of(*self._demanded, self._limits.dq_max, self._margin_rad)
 
     def _send(self) -> None:
         view = View(
@@ -221,6 +267,7 @@ class HostileRun:
             now_ns=self._now_ns,
             generation=self._generation,
             last=self._last,
+            envelope=self._envelope,
         )
         kind, fields = hostile_chunk(self._rng, view)
         self.tally.kinds[kind] += 1
@@ -242,6 +289,8 @@ class HostileRun:
         self.governor.accept(chunk, self._now_ns)
         if self._stretch is None:
             self._told = self._arm.told
+        if chunk.envelope != self._demanded[0]:
+            self._demand(chunk.envelope, self._demanded[1])
 
     def _tick(self, after_ns: int) -> GovernorCommand:
         """Let a tick pass: state in, point out."""
@@ -267,7 +316,8 @@ class HostileRun:
             self._close_stretch()
             return
         if self._stretch is None:
-            self._stretch = Stretch(rest=self._rest(command.q))
+            demands = [(0, self._demand_now())]
+            self._stretch = Stretch(rest=self._rest(command.q), demands=demands)
         tally.points += 1
         tally.moving += int((command.q != self._arm.commanded).any())
         self._stretch.q.append(command.q)
@@ -283,7 +333,13 @@ class HostileRun:
         if self._stretch is None:
             return
         stretch, self._stretch = self._stretch, None
-        if self._judge.judge(stretch):
+        found = self._judge.judge(stretch)
+        if self._collisions is not None and self._collisions.touches(
+            stretch, self._self_distance_min_m
+        ):
+            self._judge.counts['self_collision'] += 1
+            found += 1
+        if found:
             self._remember(f'{dict(+self._judge.counts)}')
 
     def _remember(self, what: str) -> None:

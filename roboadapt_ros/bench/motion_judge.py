@@ -21,6 +21,12 @@ SLACK = 1e-6
 POSITION_SLACK_RAD = 1e-8
 BOX_SLACK_M = 1e-4
 SPEED_SLACK_RAD_S = 1e-6
+DELAY_TICKS = 3
+"""Ticks until what came to be demanded is followed: on its way, planned, sent."""
+FAR = 10.0
+"""Stands for no bound [m] or [rad]."""
+HAND_SPEED_SLACK = 0.02
+"""Part by which the hand may be faster than demanded between two looks of the governor."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,20 @@ def hand_points(q: FloatArray) -> tuple[FloatArray, FloatArray]:
     return origin + _TCP_M * tool, origin + (_TCP_M + _FINGERTIP_M) * tool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What came to be demanded under way, by a task or a URDF, beyond the promise."""
+
+    speed: FloatArray
+    """(7,) [rad/s]."""
+    low: FloatArray = field(default_factory=lambda: np.full(7, -np.inf))
+    """(7,) [rad]."""
+    high: FloatArray = field(default_factory=lambda: np.full(7, np.inf))
+    hand_speed_m_s: float = np.inf
+    box_low_m: tuple[float, ...] = (-np.inf,) * 3
+    box_high_m: tuple[float, ...] = (np.inf,) * 3
+
+
 @dataclass
 class Stretch:
     """Points that were sent without a silence between them."""
@@ -132,6 +152,8 @@ class Stretch:
     dq: list[FloatArray] = field(default_factory=list)
     is_held: bool = True
     """Whether silence followed: the controller then holds the last point."""
+    demands: list[tuple[int, Demand | None]] = field(default_factory=list)
+    """From which point on something else was demanded, in order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +202,10 @@ class MotionJudge:
         self._derivatives(q, is_held=stretch.is_held)
         self._speed_laws(q, np.array(stretch.dq))
         self._hand(q)
+        ends = [start for start, _ in stretch.demands[1:]] + [len(stretch.q)]
+        for (start, demand), end in zip(stretch.demands, ends, strict=True):
+            if demand is not None and start < end:
+                self._demanded(q, np.array(stretch.dq), demand, start, end)
         return self.counts.total() - before
 
     def _positions(self, q: FloatArray) -> None:
@@ -225,6 +251,55 @@ class MotionJudge:
         self.counts['workspace'] += int((beyond > max(BOX_SLACK_M, beyond[0] + 1e-6)).sum())
         speed = np.linalg.norm(np.diff(tcp, axis=0), axis=1) / self._period_s
         self._note('hand_speed', speed[:, None] / self._table.hand_speed_m_s)
+
+    def _demanded(
+        self, q: FloatArray, dq: FloatArray, demand: Demand, start: int, end: int
+    ) -> None:
+        """Hold points from `start` to before `end` against what was demanded then.
+
+        An arm that was faster may be so for as long as it needs to brake within acceleration
+        and jerk: to turn acceleration into braking, to brake, to let go. Where it has come to
+        then it may be outside, but from there on no further.
+        """
+        track, dt = q[start : end + 1], self._period_s
+        most = self._promise.acceleration_scale * self._table.acceleration
+        jerk = self._promise.jerk_scale * self._table.jerk
+        speed = np.abs(np.diff(track, axis=0)) / dt
+        before = np.zeros(7)
+        if start > 0:
+            mean = np.abs(q[start] - q[start - 1]) / dt
+            before = np.maximum(mean, np.abs(dq[start - 1])) + most**2 / (2.0 * jerk)
+        delay = 3.0 * most / jerk + DELAY_TICKS * dt
+        time = dt * np.arange(1, len(speed) + 1)[:, None]
+        braking = before - most * np.maximum(time - delay, 0.0)
+        bound = np.maximum(demand.speed, braking) * (1.0 + SLACK) + SPEED_SLACK_RAD_S
+        self.counts['demanded_speed'] += int((speed > bound).sum())
+        settled = int(np.ceil((before / most + delay).max() / dt)) if start > 0 else 0
+        if settled >= len(track) - 1:
+            return
+        track = track[settled:]
+        outside = np.maximum(demand.low - track, track - demand.high)
+        self._no_further('demanded_position', outside, POSITION_SLACK_RAD)
+        tcp, tip = hand_points(track)
+        low, high = np.array(demand.box_low_m), np.array(demand.box_high_m)
+        beyond = np.maximum(low - np.minimum(tcp, tip), np.maximum(tcp, tip) - high)
+        self._no_further('demanded_box', beyond.max(axis=1, keepdims=True), BOX_SLACK_M)
+        hand = np.linalg.norm(np.diff(tcp, axis=0), axis=1) / dt
+        self.counts['demanded_hand_speed'] += int(
+            (hand > demand.hand_speed_m_s * (1.0 + HAND_SPEED_SLACK)).sum()
+        )
+
+    def _no_further(self, name: str, outside: FloatArray, slack: float) -> None:
+        """Count what is outside (n, k) and further out than it was at some time before.
+
+        A stop is held against where the arm was a tick before it, so what came in during one
+        tick may go out again.
+        """
+        outside = np.maximum(outside, -FAR)
+        least = np.minimum.accumulate(outside, axis=0)
+        in_a_tick = np.maximum(-np.diff(outside, axis=0, append=outside[-1:]), 0.0).max(axis=0)
+        bound = np.where(least > 0.0, least + in_a_tick, 0.0)
+        self.counts[name] += int((outside > bound + slack).sum())
 
     def _note(self, name: str, parts: FloatArray) -> None:
         self.used[name] = max(self.used.get(name, 0.0), float(parts.max()))

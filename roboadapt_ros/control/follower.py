@@ -53,7 +53,7 @@ class Follower:
         An arm that is faster than they allow brakes until it is not, within acceleration and
         jerk; one that is outside goes no further out.
         """
-        self._guard.bounds = bounds
+        self._guard.keep(bounds)
         self._motion.limits = bounds.limits
 
     @property

@@ -9,23 +9,22 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+from roboadapt_ros.control.anchor import Anchor
 from roboadapt_ros.control.bounds import Bounds
 from roboadapt_ros.control.motion import MotionState, Step
-from roboadapt_ros.control.self_collision import SelfDistance
+from roboadapt_ros.control.self_collision import PairDistances, SelfDistance
 from roboadapt_ros.control.workspace import Kinematics
 
 FloatArray = npt.NDArray[np.float64]
 
 _POSITION_SLACK_RAD = 1e-9
-_WORKSPACE_SLACK_M = 1e-6
+_WORKSPACE_SLACK_M = _DISTANCE_SLACK_M = 1e-6
 _CLOSE_M = 0.05
 """Distance from a side within which the way to the stop is looked at too."""
-_FAST = 0.5
-"""Part of the hand's largest speed from which on the way to the stop is looked at too."""
+_EARLY_S = (0.01, 0.02, 0.03)
+"""Times of the stop at which joints that accelerated are fastest [s]."""
 _PARTS = (0.2, 0.4, 0.6, 0.8)
 """Parts of the stop's time at which it is looked at."""
-_REACH_M = np.array([1.15, 1.15, 0.85, 0.75, 0.4, 0.4, 0.15])
-"""(7,) further than any part of arm and hand from each joint's axis [m]."""
 _STRIDE_M = 0.04
 """Motion of the arm between two looks at its distance from itself [m]; between them it may be
 nearer by what its way is curved, well below a millimetre."""
@@ -50,14 +49,20 @@ class MotionGuard:
         """Store the bounds.
 
         Args:
-            bounds: What is kept; replaced where a task has tighter ones.
+            bounds: What is kept.
             kinematics: The arm's geometry.
             self_distance: The arm's outside.
             self_distance_min_m: Least distance between two links [m].
         """
-        self.bounds = bounds
         self._kinematics = kinematics
+        self._box_anchor = Anchor()
+        self.keep(bounds)
         self._self_distance, self._self_distance_min_m = self_distance, self_distance_min_m
+
+    def keep(self, bounds: Bounds) -> None:
+        """Judge by other bounds from now on."""
+        self.bounds = bounds
+        self._box_anchor.forget()
 
     def objection(self, now: MotionState, step: Step) -> str | None:
         """Return why a step may not be taken, or None.
@@ -84,7 +89,7 @@ class MotionGuard:
                 return 'joint_speed'
             if (fastest > np.maximum(upward, now.dq)).any():
                 return 'joint_speed'
-        if self._is_hand_fast(step, np.where(step.state.dq > 0, fastest, slowest)):
+        if self._is_hand_fast(step, np.maximum(fastest, -slowest)):
             return 'hand_speed'
         if self._leaves_workspace(now, step):
             return 'workspace'
@@ -97,39 +102,59 @@ class MotionGuard:
         not: there is no exception for one that is.
         """
         most = self.bounds.hand_speed_max_m_s
-        speed = self._hand_speed(step.state.q, peak)
-        if speed > most:
+        linear = self._kinematics.jacobian(step.state.q)[:3]
+        if _length(linear @ step.state.dq) > most:
             return True
-        # Where joints move the hand against each other, one that stops first makes it faster.
-        return speed > _FAST * most and any(
-            self._hand_speed(*step.at(part)) > most for part in _PARTS
-        )
+        if _length(np.abs(linear) @ peak) <= most:
+            return False
+        # Joints that still accelerate, and joints that move the hand against each other and do
+        # not stop at once, make it faster for a while.
+        times = [time for time in _EARLY_S if time < step.stop.duration]
+        times += [part * step.stop.duration for part in _PARTS]
+        return any(self._hand_speed(*step.at(time)) > most for time in times)
 
     def _hand_speed(self, q: FloatArray, dq: FloatArray) -> float:
-        linear = self._kinematics.jacobian(q)[:3] @ dq
-        return math.sqrt(float(linear @ linear))
+        return _length(self._kinematics.jacobian(q)[:3] @ dq)
 
     def _leaves_workspace(self, now: MotionState, step: Step) -> bool:
-        amount = max(self._excess(step.state.q), self._excess(step.q_end))
-        if amount > -_CLOSE_M:  # the hand's way to the stop is curved
-            amount = max(amount, *(self._excess(step.at(part)[0]) for part in _PARTS))
-        return amount > _WORKSPACE_SLACK_M and amount > self._excess(now.q)
+        if self._box_anchor.least(step.q_low, step.q_high) > 0.0:
+            return False
+        here, end = self._excess(step.state.q), self._excess(step.q_end)
+        if self.bounds.box.max_tilt_rad is None:  # a tilt is no distance
+            self._box_anchor.note(step.state.q, -here)
+        if max(here, end) <= -_CLOSE_M:
+            return False
+        # The hand's way to the stop is curved. Outside, it has to lead inwards all along.
+        between = (self._excess(step.at(part * step.stop.duration)[0]) for part in _PARTS)
+        least = self._excess(now.q)
+        for amount in (here, *between, end):
+            if amount > max(least, _WORKSPACE_SLACK_M):
+                return True
+            least = min(least, amount)
+        return False
 
     def _excess(self, q: FloatArray) -> float:
         return self.bounds.workspace.excess(*self._kinematics.forward(q)).amount
 
     def _nears_itself(self, now: MotionState, step: Step) -> bool:
-        """Return whether the arm comes too near to itself, and nearer than it is."""
-        distance = self._self_distance.distance
-        way = float(_REACH_M @ (step.q_high - step.q_low))
-        nearest = distance(step.q_end)
-        strides = min(int(way / _STRIDE_M), _STRIDES_MAX)
-        # From the stop's end backwards nothing is nearer than by the way between.
-        if nearest - way < self._self_distance_min_m:
-            parts = (stride / (strides + 1) for stride in range(1, strides + 1))
-            nearest = min(
-                nearest, distance(step.state.q), *(distance(step.at(part)[0]) for part in parts)
-            )
-        if nearest >= self._self_distance_min_m:
-            return False
-        return nearest < distance(now.q) - _WORKSPACE_SLACK_M
+        """Return whether links come too near to each other, and nearer than they are."""
+        least_m = self._self_distance_min_m
+        for pairs in self._self_distance.groups:
+            if pairs.anchor.least(step.q_low, step.q_high) >= least_m:
+                continue
+            nearest = self._nearest(pairs, step)
+            if nearest < least_m and nearest < pairs.distance(now.q) - _DISTANCE_SLACK_M:
+                return True
+        return False
+
+    def _nearest(self, pairs: PairDistances, step: Step) -> float:
+        """Return how near links come to each other while stopping."""
+        nearest = min(pairs.distance(step.q_end), pairs.distance(step.state.q))
+        strides = min(int(pairs.anchor.way(step.q_low, step.q_high) / _STRIDE_M), _STRIDES_MAX)
+        spacing_s = step.stop.duration / (strides + 1)
+        times = (stride * spacing_s for stride in range(1, strides + 1))
+        return min((nearest, *(pairs.distance(step.at(time)[0]) for time in times)))
+
+
+def _length(vector: FloatArray) -> float:
+    return math.sqrt(float(vector @ vector))

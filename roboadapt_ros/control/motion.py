@@ -49,9 +49,9 @@ class Step(NamedTuple):
     q_end: FloatArray
     """(7,) where the stop ends [rad]."""
 
-    def at(self, part: float) -> tuple[FloatArray, FloatArray]:
-        """Return positions (7,) [rad] and speeds [rad/s] after a part of the stop's time, 0..1."""
-        q, dq, *_ = self.stop.at_time(part * self.stop.duration)
+    def at(self, time_s: float) -> tuple[FloatArray, FloatArray]:
+        """Return positions (7,) [rad] and speeds [rad/s] after a time of the stop [s]."""
+        q, dq, *_ = self.stop.at_time(time_s)
         return np.array(q), np.array(dq)
 
     def peak_speeds(self, jerk: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -7,6 +7,7 @@ Pinocchio and the control tables only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import itertools
 from typing import NamedTuple
 
@@ -14,8 +15,10 @@ import coal
 import numpy as np
 import numpy.typing as npt
 import pinocchio as pin
+from roboadapt_ros.control.anchor import Anchor, REACH_M
 from roboadapt_ros.control.capsules import Capsule, CAPSULES
 from roboadapt_ros.control.kinematics import build_panda_model, FLANGE_Z_M, HAND_YAW_RAD
+from roboadapt_ros.control.limits import JOINTS
 from roboadapt_ros.errors import SpecError
 
 FloatArray = npt.NDArray[np.float64]
@@ -49,6 +52,9 @@ def _pairs() -> tuple[tuple[str, str], ...]:
 
 PAIRS = _pairs()
 """Links that could come near each other."""
+_WRIST = (('link5', 'hand'), ('link5', 'fingers'))
+_WRIST_JOINT = 5
+"""Index of the first joint between these."""
 
 
 class Nearest(NamedTuple):
@@ -60,6 +66,47 @@ class Nearest(NamedTuple):
     other: str
 
 
+class PairDistances:
+    """Measures some pairs of links."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]], reach_m: FloatArray):
+        """Put the capsules on the joints.
+
+        Args:
+            pairs: Which links are held against each other.
+            reach_m: (7,) largest change of their distance for each joint's turn [m/rad].
+        """
+        self.anchor = Anchor(reach_m)
+        """Where they were last measured by `distance`."""
+        self._model, _ = build_panda_model()
+        self._data = self._model.createData()
+        self._geometry = pin.GeometryModel()
+        for index, capsule in enumerate(CAPSULES):
+            self._geometry.addGeometryObject(_geometry_object(index, capsule))
+        self._pairs: list[tuple[str, str]] = []
+        for one, other in itertools.combinations(range(len(CAPSULES)), 2):
+            links = CAPSULES[one].link, CAPSULES[other].link
+            if links in pairs:
+                self._geometry.addCollisionPair(pin.CollisionPair(one, other))
+                self._pairs.append(links)
+        self._results = pin.GeometryData(self._geometry)
+
+    def distance(self, q: FloatArray) -> float:
+        """Return the least distance [m] at joints (7,) [rad]; negative: an overlap."""
+        distance = self.nearest(q).distance_m
+        self.anchor.note(q, distance)
+        return distance
+
+    def nearest(self, q: FloatArray) -> Nearest:
+        """Return the least distance at joints (7,) [rad] and between which links it is."""
+        index = pin.computeDistances(self._model, self._data, self._geometry, self._results, q)
+        if index >= len(self._pairs):  # no distance is less than infinity
+            raise SpecError('joints', f'{np.asarray(q).tolist()}', 'finite values')
+        return Nearest(
+            float(self._results.distanceResults[index].min_distance), *self._pairs[index]
+        )
+
+
 class SelfDistance:
     """Measures the arm against itself.
 
@@ -67,37 +114,22 @@ class SelfDistance:
     """
 
     def __init__(self) -> None:
-        """Put the capsules on the joints."""
-        self._model, _ = build_panda_model()
-        self._data = self._model.createData()
-        geometry = pin.GeometryModel()
-        for index, capsule in enumerate(CAPSULES):
-            geometry.addGeometryObject(_geometry_object(index, capsule))
-        self._pairs: list[tuple[str, str]] = []
-        for one, other in itertools.combinations(range(len(CAPSULES)), 2):
-            links = CAPSULES[one].link, CAPSULES[other].link
-            if links in PAIRS:
-                geometry.addCollisionPair(pin.CollisionPair(one, other))
-                self._pairs.append(links)
-        self._geometry, self._results = geometry, pin.GeometryData(geometry)
+        """Measure the hand against its forearm apart from the rest.
 
-    def distance(self, q: FloatArray) -> float:
-        """Return the least distance [m] at joints (7,) [rad]; negative: an overlap."""
-        results = self._results.distanceResults
-        return float(results[self._measure(q)].min_distance)
+        These two are always near each other, and only joints 6 and 7 are between them.
+        """
+        far = [pair for pair in PAIRS if pair not in _WRIST]
+        wrist_m = np.where(np.arange(JOINTS) >= _WRIST_JOINT, REACH_M, 0.0)
+        self.groups = (PairDistances(_WRIST, wrist_m), PairDistances(far, REACH_M))
+        """Pairs by what their distance depends on."""
 
     def nearest(self, q: FloatArray) -> Nearest:
         """Return the least distance at joints (7,) [rad] and between which links it is."""
-        index = self._measure(q)
-        distance = float(self._results.distanceResults[index].min_distance)
-        return Nearest(distance, *self._pairs[index])
+        return min(group.nearest(q) for group in self.groups)
 
-    def _measure(self, q: FloatArray) -> int:
-        """Measure all pairs and return which is nearest."""
-        index = pin.computeDistances(self._model, self._data, self._geometry, self._results, q)
-        if index >= len(self._pairs):  # no distance is less than infinity
-            raise SpecError('joints', f'{np.asarray(q).tolist()}', 'finite values')
-        return int(index)
+    def distance(self, q: FloatArray) -> float:
+        """Return the least distance [m] at joints (7,) [rad]; negative: an overlap."""
+        return self.nearest(q).distance_m
 
 
 def _geometry_object(index: int, capsule: Capsule) -> pin.GeometryObject:

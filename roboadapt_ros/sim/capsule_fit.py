@@ -143,7 +143,7 @@ def _fit_sample(pieces: FloatArray, count: int, rng: np.random.Generator) -> lis
         for _ in range(_ROUNDS if count > 1 else 1):
             if np.bincount(owner, minlength=count).min() < 4:
                 break
-            capsules = [enclosing(_outline(pieces[owner == k])) for k in range(count)]
+            capsules = [enclosing(outline(pieces[owner == k])) for k in range(count)]
             if not best or _volume(capsules) < _volume(best):
                 best = capsules
             owner = np.argmin([c.beyond(pieces).max(axis=1) for c in capsules], axis=0)
@@ -154,6 +154,13 @@ def _thinned(pieces: FloatArray) -> FloatArray:
     """Return one triangle of those in each cell of a grid."""
     cells = np.floor(pieces.mean(axis=1) / _CELL_M).astype(np.int64)
     return pieces[np.unique(cells, axis=0, return_index=True)[1]]
+
+
+def outline(triangles: FloatArray, directions: int = 150) -> FloatArray:
+    """Return the points (m, 3) of triangles that are outermost in one of many directions."""
+    points = np.unique(triangles.reshape(-1, 3).round(7), axis=0)
+    turns = np.random.default_rng(0).normal(size=(directions, 3))
+    return points[np.unique([int((points @ turn).argmax()) for turn in turns])]
 
 
 def table() -> str:
@@ -173,13 +180,6 @@ def table() -> str:
 
 def _around(points: FloatArray, start: FloatArray, end: FloatArray) -> Capsule:
     return Capsule(start, end, float(Capsule(start, end, 0.0).beyond(points).max()))
-
-
-def _outline(pieces: FloatArray) -> FloatArray:
-    """Return the points (n, 3) of triangles that are outermost in some of many directions."""
-    points = pieces.reshape(-1, 3)
-    turns = np.random.default_rng(0).normal(size=(3, 150))
-    return points[np.unique((points @ turns).argmax(axis=0))]
 
 
 def _nearest_seed(

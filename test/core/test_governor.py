@@ -550,7 +550,9 @@ class TestMotionPlanning:
                 target = Target(Q_HOME + rng.normal(size=7), np.zeros(7), np.zeros(7))
                 step = motion.propose(target)
                 motion.take(step)
-                path = np.array([step.at(part)[0] for part in np.linspace(0, 1, 40)])
+                path = np.array(
+                    [step.at(part * step.stop.duration)[0] for part in np.linspace(0, 1, 40)]
+                )
                 assert (path >= step.q_low - 1e-9).all() and (path <= step.q_high + 1e-9).all()
                 slowest, fastest = step.peak_speeds(motion.limits.dddq_max)
                 speeds = np.diff(path, axis=0) / (step.stop.duration / 39)
