@@ -1,6 +1,7 @@
 """Start the graph for a Franka arm: `ros2 launch roboadapt_ros franka.launch.py rig:=...`.
 
-The arm's own drivers and controllers are started by their own launch files.
+With `robot_ip:=` Franka's own launch file, which starts the driver of the arm, is included; else
+the driver is started elsewhere. `--show-args` describes every argument.
 """
 
 from roboadapt_ros.bringup.launching import describe_rig
@@ -9,4 +10,4 @@ from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
-    return describe_rig('fr3_franka_ros2')
+    return describe_rig('fr3_franka_ros2', has_driver=True)

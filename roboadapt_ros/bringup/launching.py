@@ -1,20 +1,27 @@
 """The process list of a rig as launch actions, for the files in `launch/`.
 
+Launch drives the lifecycles: each node is configured as it starts and activated when it is. A node
+that can't be configured or activated, or that ends, ends the whole launch, as with `roboadapt up`:
+half a graph moves no arm, and looks as if it might.
+
 Needs `launch` and `launch_ros` of a ROS 2 installation; where there is none the supervisor
 starts the same list.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
+    LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
     SetEnvironmentVariable,
+    Shutdown,
 )
 from launch.events import matches_action
 from launch.substitutions import LaunchConfiguration
@@ -23,8 +30,10 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
 from roboadapt_ros.bringup.environment import process_environment
+from roboadapt_ros.bringup.franka import DRIVER_ARGUMENTS, start_driver
 from roboadapt_ros.bringup.processes import PACKAGE, process_list, ProcessDescription
 from roboadapt_ros.bringup.rig import load_rig
+from roboadapt_ros.ros.priority import priority_environment
 
 from launch import LaunchContext, LaunchDescription
 
@@ -37,11 +46,12 @@ GRAPH_VARIABLES = (
 """What `process_environment` adds for every process of the graph."""
 
 
-def describe_rig(default_rig: str) -> LaunchDescription:
+def describe_rig(default_rig: str, *, has_driver: bool = False) -> LaunchDescription:
     """Return the launch description of a rig's graph.
 
     Args:
         default_rig: Rig started when the argument `rig` is not given.
+        has_driver: Whether the arm's own driver may be started, too; it has arguments of its own.
     """
     return LaunchDescription(
         [
@@ -61,7 +71,12 @@ def describe_rig(default_rig: str) -> LaunchDescription:
             DeclareLaunchArgument(
                 'record_to', default_value='', description="folder to record to; '' = none"
             ),
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=text)
+                for name, default, text in (DRIVER_ARGUMENTS if has_driver else ())
+            ),
             OpaqueFunction(function=_start_rig),
+            *([OpaqueFunction(function=start_driver)] if has_driver else []),
         ]
     )
 
@@ -90,7 +105,8 @@ def _start_rig(context: LaunchContext) -> list[Any]:
 
 
 def node_actions(process: ProcessDescription) -> list[Any]:
-    """Return a lifecycle node that configures at its start and then activates itself."""
+    """Return a lifecycle node that is configured at its start and then activated."""
+    priority = priority_environment(process.niceness, process.realtime)
     node = LifecycleNode(
         package=PACKAGE,
         executable=process.executable,
@@ -98,17 +114,37 @@ def node_actions(process: ProcessDescription) -> list[Any]:
         namespace=process.namespace,
         parameters=[dict(process.parameters)],
         remappings=list(process.remappings),
-        additional_env=dict(process.environment),
+        additional_env={**process.environment, **priority},
         output='both',
+        on_exit=_end_with(process.name),
     )
-    activate = OnStateTransition(
-        target_lifecycle_node=node,
-        start_state='configuring',
-        goal_state='inactive',
-        entities=[_change(node, Transition.TRANSITION_ACTIVATE)],
-    )
+    handlers = [
+        OnStateTransition(
+            target_lifecycle_node=node, start_state=start, goal_state=goal, entities=entities
+        )
+        for start, goal, entities in (
+            ('configuring', 'inactive', [_change(node, Transition.TRANSITION_ACTIVATE)]),
+            ('configuring', 'unconfigured', _end(f"'{process.name}' can't be configured")),
+            ('activating', 'inactive', _end(f"'{process.name}' can't be activated")),
+        )
+    ]
     configure = _change(node, Transition.TRANSITION_CONFIGURE)
-    return [RegisterEventHandler(activate), node, configure]
+    return [*map(RegisterEventHandler, handlers), node, configure]
+
+
+def _end(reason: str) -> list[Any]:
+    """Return what ends the launch and says why."""
+    said = f'{reason}; see its log. The launch ends.'
+    return [LogInfo(msg=said), Shutdown(reason=reason)]
+
+
+def _end_with(name: str) -> Callable[[Any, LaunchContext], list[Any] | None]:
+    """Return what ends the launch when a process ends; nothing where it ends already."""
+
+    def end(_: Any, context: LaunchContext) -> list[Any] | None:
+        return None if context.is_shutdown else _end(f"'{name}' has ended")
+
+    return end
 
 
 def _change(node: LifecycleNode, transition: int) -> EmitEvent:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 from functools import partial
-import os
 from pathlib import Path
 import signal
 import subprocess
@@ -14,10 +12,10 @@ import time
 
 from roboadapt_ros.bringup.processes import PACKAGE, ProcessDescription
 from roboadapt_ros.errors import BringupError
+from roboadapt_ros.ros.priority import take_priority
 
 TAIL_LINES = 15
 _PR_SET_PDEATHSIG = 1
-_AUTOGROUP = Path('/proc/self/autogroup')
 
 
 class NodeProcess:
@@ -120,20 +118,8 @@ def stop_all(processes: list[NodeProcess], grace_s: float) -> None:
 def prepare(niceness: int, realtime: int = 0) -> None:
     """Set priority and end with the parent; runs in the child before the program.
 
-    A higher priority takes root or a limit set for the user; without, the process runs as it is.
-
-    Args:
-        niceness: Priority among ordinary processes, lower is more urgent.
-        realtime: Priority above all of them, 1..99; 0: be one of them.
+    Arguments as for `take_priority`.
     """
-    with contextlib.suppress(PermissionError):
-        os.nice(niceness)
-    # Linux shares a core between sessions first (sched_autogroup), and each process has its own:
-    # among themselves only the session's niceness counts.
-    with contextlib.suppress(OSError), _AUTOGROUP.open('w', encoding='ascii') as file:
-        file.write(str(niceness))
-    if realtime:
-        with contextlib.suppress(PermissionError):
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(realtime))
+    take_priority(niceness, realtime)
     if sys.platform.startswith('linux'):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)

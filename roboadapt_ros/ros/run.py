@@ -15,6 +15,7 @@ from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 from roboadapt_ros.errors import RoboAdaptError
+from roboadapt_ros.ros.priority import take_priority_of_environment
 
 STOP_TIMEOUT_S = 2.0
 SWITCH_INTERVAL_S = 0.0005
@@ -23,6 +24,8 @@ SWITCH_INTERVAL_S = 0.0005
 
 def run(build: Callable[[], Any], args: Sequence[str] | None = None, *, threads: int = 1) -> None:
     """Run one node until it is told to stop.
+
+    It asks for the priority that its environment names, see `priority`.
 
     On SIGINT or SIGTERM callbacks come to an end first, then the node's own `close` runs with
     ROS still up, so that commands stop in order, and only then is ROS shut down. (rclpy's own
@@ -36,6 +39,7 @@ def run(build: Callable[[], Any], args: Sequence[str] | None = None, *, threads:
         args: Command line, sys.argv when None.
         threads: Callback threads; 1 for nodes whose callbacks are all short.
     """
+    take_priority_of_environment()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     stop = threading.Event()
@@ -60,6 +64,7 @@ def run(build: Callable[[], Any], args: Sequence[str] | None = None, *, threads:
     node.close()
     node.destroy_node()
     try_shutdown()
+    gc.unfreeze()  # or what is part of a cycle is never freed, of which nanobind complains
     # ros2 launch signals each process after the terminal has: a second signal while the
     # interpreter unloads would turn a clean end into a killed one.
     for number in (signal.SIGINT, signal.SIGTERM):

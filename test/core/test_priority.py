@@ -7,10 +7,15 @@ import subprocess
 import sys
 
 from roboadapt_ros.bringup.process import prepare
+from roboadapt_ros.ros.priority import priority_environment
 
 TELL = (
     'import os; from pathlib import Path; group = Path("/proc/self/autogroup");'
     'print(os.nice(0), os.sched_getscheduler(0), group.read_text() if group.exists() else "")'
+)
+ASK = (
+    'import os; from roboadapt_ros.ros import priority as p; p.take_priority_of_environment(); '
+    + TELL
 )
 REFUSED = """
 import os
@@ -41,3 +46,27 @@ def test_niceness_holds_for_the_process_and_for_its_session():
 def test_a_process_without_permission_runs_as_it_is():
     root = Path(__file__).parents[2]
     assert told(REFUSED, cwd=root) == ['runs', str(os.sched_getscheduler(0))]
+
+
+def test_a_node_asks_for_what_its_environment_names_and_its_children_do_not():
+    code = f'{ASK}; print([n for n in (p.NICENESS, p.REALTIME) if n in os.environ])'
+    environment = {**os.environ, 'ROBOADAPT_NICENESS': '4', 'ROBOADAPT_REALTIME': ''}
+    root = Path(__file__).parents[2]
+    niceness, policy, *_, left = told(code, cwd=root, env=environment, start_new_session=True)
+    assert int(niceness) == min(os.nice(0) + 4, 19)
+    assert int(policy) == os.sched_getscheduler(0)
+    assert left == '[]'
+
+
+def test_nonsense_in_the_environment_asks_for_nothing():
+    environment = {**os.environ, 'ROBOADAPT_NICENESS': 'high', 'ROBOADAPT_REALTIME': '9.5'}
+    niceness, policy, *_ = told(ASK, cwd=Path(__file__).parents[2], env=environment)
+    assert (int(niceness), int(policy)) == (os.nice(0), os.sched_getscheduler(0))
+
+
+def test_only_what_is_not_usual_is_in_the_environment():
+    assert priority_environment(0, 0) == {}
+    assert priority_environment(-10, 10) == {
+        'ROBOADAPT_NICENESS': '-10',
+        'ROBOADAPT_REALTIME': '10',
+    }

@@ -9,15 +9,21 @@ pytest.importorskip('launch')
 pytest.importorskip('launch_ros.actions')
 
 import fakes
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch_ros.actions import LifecycleNode
-from roboadapt_ros.bringup.processes import process_list
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.utilities import perform_substitutions
+from launch_ros.actions import LifecycleNode, Node
+from roboadapt_ros.bringup.processes import NICENESS, process_list
 from roboadapt_ros.bringup.rig import load_rig
+from roboadapt_ros.errors import ConfigError
 
 from launch import LaunchContext
 
-FILES = sorted((Path(__file__).parents[2] / 'launch').glob('*.launch.py'))
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / 'launch').glob('*.launch.py'))
 RIGS = {'sim.launch.py': 'sim', 'franka.launch.py': 'fr3_franka_ros2'}
+GRAPH = {'rig', 'task', 'models_dir', 'record_to'}
+DRIVER = {'robot_ip', 'load_gripper', 'controllers_yaml'}
+ARGUMENTS = {'sim.launch.py': GRAPH, 'franka.launch.py': GRAPH | DRIVER}
 
 
 def _description(path):
@@ -25,6 +31,21 @@ def _description(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.generate_launch_description()
+
+
+def _visit(path, **arguments):
+    """Return what the functions of a launch file give for arguments."""
+    context = LaunchContext()
+    context.launch_configurations.update({k: str(v) for k, v in arguments.items()})
+    made = []
+    for entity in _description(path).entities:
+        found = entity.visit(context)
+        made += found if isinstance(entity, OpaqueFunction) else []
+    return made
+
+
+def _is_node(action):
+    return isinstance(action, LifecycleNode)
 
 
 @pytest.fixture(scope='module')
@@ -39,19 +60,92 @@ def test_every_launch_file_is_known_here():
 @pytest.mark.parametrize('path', FILES, ids=lambda p: p.name)
 def test_every_argument_is_described(path):
     arguments = [e for e in _description(path).entities if isinstance(e, DeclareLaunchArgument)]
-    assert {a.name for a in arguments} == {'rig', 'task', 'models_dir', 'record_to'}
-    assert all(a.description for a in arguments)
+    assert {a.name for a in arguments} == ARGUMENTS[path.name]
+    assert all(len(a.description.split()) > 3 for a in arguments), 'ros2 launch --show-args'
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda p: p.name)
 def test_a_launch_file_starts_the_process_list_of_its_rig(path, models):
-    context = LaunchContext()
-    context.launch_configurations['models_dir'] = str(models)
-    description = _description(path)
-    nodes = []
-    for entity in description.entities:
-        made = entity.visit(context)
-        if isinstance(entity, OpaqueFunction):
-            nodes = [action for action in made if isinstance(action, LifecycleNode)]
+    nodes = [action for action in _visit(path, models_dir=models) if _is_node(action)]
     wanted = [p.executable for p in process_list(load_rig(RIGS[path.name]), models_dir=models)]
     assert [node.node_executable for node in nodes] == wanted
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: p.name)
+def test_a_node_asks_for_the_priority_that_the_supervisor_gives_it(path, models):
+    for action in filter(_is_node, _visit(path, models_dir=models)):
+        environment = {
+            perform_substitutions(LaunchContext(), name): perform_substitutions(
+                LaunchContext(), value
+            )
+            for name, value in action.additional_env
+        }
+        wanted = NICENESS.get(action.node_executable.removesuffix('_node'), 0)
+        assert int(environment.get('ROBOADAPT_NICENESS', 0)) == wanted
+
+
+# ---- the driver of the arm ----
+
+FRANKA = ROOT / 'launch' / 'franka.launch.py'
+
+
+@pytest.fixture
+def franka_bringup(tmp_path, monkeypatch):
+    """Return the launch file of a package that looks like franka_bringup to ament."""
+    index = tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages'
+    index.mkdir(parents=True)
+    (index / 'franka_bringup').touch()
+    file = tmp_path / 'share' / 'franka_bringup' / 'launch' / 'franka.launch.py'
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        'from launch import LaunchDescription\n'
+        'def generate_launch_description():\n'
+        '    return LaunchDescription([])\n'
+    )
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+    return file
+
+
+def _included(**arguments):
+    made = _visit(FRANKA, **arguments)
+    return [action for action in made if isinstance(action, IncludeLaunchDescription)]
+
+
+def test_without_an_address_no_driver_is_started(models):
+    assert _included(models_dir=models) == []
+
+
+def test_with_an_address_frankas_own_launch_file_is_included(models, franka_bringup):
+    (found,) = _included(models_dir=models, robot_ip='172.16.0.3')
+    found.visit(LaunchContext())
+    assert found.launch_description_source.location == str(franka_bringup)
+    assert dict(found.launch_arguments) == {
+        'robot_type': 'fr3',
+        'robot_ip': '172.16.0.3',
+        'namespace': '',
+        'load_gripper': 'true',
+    }
+
+
+def test_controllers_are_loaded_inactive_where_their_parameters_are_given(models, franka_bringup):
+    arguments = {'models_dir': models, 'robot_ip': '172.16.0.3', 'controllers_yaml': '/x.yaml'}
+    (found,) = _included(**arguments)
+    assert dict(found.launch_arguments)['controllers_yaml'] == '/x.yaml'
+    spawners = [
+        action
+        for action in _visit(FRANKA, **arguments)
+        if isinstance(action, Node) and action.node_package == 'controller_manager'
+    ]
+    assert len(spawners) == 1, 'the controllers of the rig file'
+
+
+def test_an_address_without_frankas_package_names_it(models, tmp_path, monkeypatch):
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+    with pytest.raises(ConfigError, match=r'ros-\$ROS_DISTRO-franka-bringup'):
+        _included(models_dir=models, robot_ip='172.16.0.3')
+
+
+def test_an_address_for_another_arm_is_refused(models, franka_bringup):
+    for rig, found in (('panda_jtc', 'panda'), ('sim', 'simulated')):
+        with pytest.raises(ConfigError, match=f"robot_ip = '{found}'.*drives an fr3"):
+            _included(models_dir=models, robot_ip='172.16.0.3', rig=rig)

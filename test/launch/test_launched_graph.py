@@ -1,0 +1,138 @@
+"""The simulated graph brought up by launch itself: lifecycles, a switch, motion, its end."""
+
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip('launch')
+pytest.importorskip('launch_ros.actions')
+
+import fakes
+from graph_watch import GraphWatch, wait_for
+from roboadapt_ros.bringup.client import GraphClient
+from roboadapt_ros.bringup.environment import find_free_domain, process_environment
+from roboadapt_ros.errors import RoboAdaptError
+
+pytestmark = [pytest.mark.processes]
+ROOT = Path(__file__).parents[2]
+NODES = ('camera', 'encoder', 'policy', 'sim2real', 'governor', 'sim_rig', 'recorder')
+START_S, END_S = 120.0, 20.0
+# What `ros2 launch` does with a file and its arguments.
+LAUNCH = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+source = PythonLaunchDescriptionSource(sys.argv[1])
+arguments = [tuple(word.split(':=', 1)) for word in sys.argv[2:]]
+service = LaunchService(argv=sys.argv[2:])
+service.include_launch_description(
+    LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments)])
+)
+sys.exit(service.run())
+"""
+
+
+@pytest.fixture(scope='module')
+def models(tmp_path_factory):
+    return fakes.make_circle_models(tmp_path_factory.mktemp('models'))
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Return a function that launches the simulated rig in a domain, from an installed tree."""
+    index = tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages'
+    index.mkdir(parents=True)
+    (index / 'roboadapt_ros').touch()
+    scripts = tmp_path / 'lib' / 'roboadapt_ros'
+    scripts.mkdir(parents=True)
+    for name in NODES:
+        script = scripts / f'{name}_node'
+        run = f'exec {sys.executable} -m roboadapt_ros.nodes.{name}_node "$@"'
+        script.write_text(f'#!/bin/sh\n{run}\n')
+        script.chmod(0o755)
+    started = []
+
+    def begin(domain, **arguments):
+        environment = process_environment(domain)
+        paths = [str(tmp_path), environment.get('AMENT_PREFIX_PATH', ''), sys.prefix]
+        environment['AMENT_PREFIX_PATH'] = os.pathsep.join(filter(None, paths))
+        paths = [str(ROOT), environment.get('PYTHONPATH', '')]
+        environment['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
+        environment['ROS_LOG_DIR'] = str(tmp_path / 'log')
+        words = [sys.executable, '-c', LAUNCH, str(ROOT / 'launch' / 'sim.launch.py')]
+        words += [f'{name}:={value}' for name, value in arguments.items()]
+        log = tmp_path / 'out'
+        with log.open('w') as out:
+            process = subprocess.Popen(
+                words, stdout=out, stderr=subprocess.STDOUT, env=environment
+            )
+        started.append(process)
+        return process, log
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _nodes_below(folder):
+    """Return the running processes that were started from a folder, or log there."""
+    found = []
+    for path in Path('/proc').glob('[0-9]*'):
+        try:
+            environment = (path / 'environ').read_bytes()
+        except OSError:
+            continue
+        if str(folder).encode() in environment and int(path.name) != os.getpid():
+            found.append(int(path.name))
+    return found
+
+
+def _is_active(client, node):
+    try:
+        return client.state(f'/{node}') == 'active'
+    except RoboAdaptError:
+        return False
+
+
+def test_launch_brings_the_graph_up_and_ends_it(start, models, tmp_path):
+    domain = find_free_domain()
+    process, log = start(domain, models_dir=models, task='circle_left')
+    with GraphClient(domain_id=domain) as client:
+        for node in ('sim_rig', 'governor', 'sim2real', 'policy', 'encoder'):
+            wait_for(
+                lambda node=node: _is_active(client, node) or process.poll() is not None,
+                f'{node} to be active',
+                START_S,
+            )
+        assert process.poll() is None, log.read_text()
+        watch = GraphWatch(client)
+        assert watch.serve('circle_right').generation >= 1
+        watch.arm_until_moving()
+        client.soft_stop()
+        wait_for(lambda: not watch.is_moving(), 'the arm to stand')
+    process.send_signal(signal.SIGINT)
+    assert process.wait(END_S) == 0, log.read_text()
+    text = log.read_text()
+    assert text.count('process has finished cleanly') == 5, text
+    assert 'Traceback' not in text
+    assert not _nodes_below(tmp_path), 'a node outlived its launch'
+
+
+def test_a_node_that_can_not_be_activated_ends_the_launch_and_says_why(start, models, tmp_path):
+    process, log = start(find_free_domain(), models_dir=models, task='circle_lfet')
+    process.wait(START_S)
+    text = log.read_text()
+    assert "'encoder' can't be activated" in text
+    assert 'circle_left' in text, 'the nearest name'
+    assert not _nodes_below(tmp_path)
