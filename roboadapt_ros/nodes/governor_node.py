@@ -4,17 +4,25 @@ Subscribes:
     sim2real/action_chunk (roboadapt_interfaces/ActionChunk): joint chunks of the rig. Where an
         adapter needs no bridge this is remapped to policy/action_chunk.
     joint_states, gripper/joint_states (sensor_msgs/JointState): measured arm and fingers.
-    robot_state (type by parameter): the robot's own error state.
+    robot_state (type by parameter): the robot's own mode, errors, success rate and wrench.
+    robot_description (std_msgs/String, latched): URDF; where its limits are narrower, they hold.
 Publishes:
-    target_joint (sensor_msgs/JointState): positions [rad] and velocities [rad/s] by name.
-    gripper/command (type and convention by parameter): wanted width, while it changes.
-    governor/command (roboadapt_interfaces/ActionChunk): each point sent, with its whole ledger.
+    target_joint (sensor_msgs/JointState): positions [rad] and velocities [rad/s], with the default
+        driver of the arm; others have another topic and type, or leave out points (`rig_link`).
+    gripper/command (type and convention by parameter): wanted width, while it changes, with the
+        default driver of the hand; others call actions.
+    governor/command (roboadapt_interfaces/ActionChunk): each point, with its whole ledger.
     governor/status (roboadapt_interfaces/GateStatus): at 10 Hz and on change.
-    /diagnostics: with compute time, length and jitter of the last minute's ticks
+    /diagnostics: with compute time, length and jitter of the last minute's ticks, and the robot's
+        own state
+Serves:
+    governor/soft_stop, governor/hard_stop, governor/reset, governor/recover, governor/setup: see
+        `robot_services`.
 On failure: a chunk that breaks a rule is refused, counted by cause and logged; without good
 chunks the arm holds after two policy periods and is released after 0.5 s. A robot error stops
-the stream at once; when the robot has recovered the governor is idle again, and the gate has
-to be armed anew. Killed, it leaves the arm in its controller's hold.
+the stream at once, and it stays in fault until a recovery that a person has confirmed has
+completed, even if the error goes away before; then the gate has to be armed anew. Another
+publisher on a topic of the arm is a stop, too. Killed, it leaves the arm in its controller's hold.
 """
 
 from __future__ import annotations
@@ -24,15 +32,22 @@ from typing import Any
 
 from roboadapt_interfaces.msg import ActionChunk as ChunkMessage
 from roboadapt_interfaces.msg import GateStatus
-from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.control.command import GovernorCommand, GovernorState
-from roboadapt_ros.control.follower import FollowerConfig
-from roboadapt_ros.control.governor import Governor, GovernorConfig
+from roboadapt_ros.control.governor import Governor
+from roboadapt_ros.control.governor_config import (
+    FollowerConfig,
+    GovernorConfig,
+    SelfCollisionConfig,
+)
 from roboadapt_ros.control.kinematics import PandaKinematics
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.control.workspace import WorkspaceConfig
 from roboadapt_ros.errors import RefusedError, SpecError
 from roboadapt_ros.nodes.parameters import GovernorParameters
+from roboadapt_ros.nodes.rig_link import RigLink
+from roboadapt_ros.nodes.robot_description import DescribedLimits
+from roboadapt_ros.nodes.robot_guard import RobotGuard
+from roboadapt_ros.nodes.robot_services import RobotServices
 from roboadapt_ros.ros.convert import (
     from_chunk,
     to_chunk,
@@ -40,16 +55,13 @@ from roboadapt_ros.ros.convert import (
     to_gate_status,
     to_time,
 )
-from roboadapt_ros.ros.diagnostics import Health
-from roboadapt_ros.ros.gripper import GripperWriter
+from roboadapt_ros.ros.diagnostics import Health, Level
 from roboadapt_ros.ros.listen import listen_robot, listen_state
 from roboadapt_ros.ros.node import GraphNode
-from roboadapt_ros.ros.qos import COMMAND, DATA, STATE, STATUS, TRACE
-from roboadapt_ros.ros.rig_messages import joint_state
+from roboadapt_ros.ros.qos import DATA, STATE, STATUS, TRACE
 from roboadapt_ros.ros.robot import ArmSample, StateBuffer
 from roboadapt_ros.ros.run import run
 from roboadapt_ros.ros.ticks import TickTimes
-from sensor_msgs.msg import JointState
 
 STATUS_TICKS = 10
 
@@ -70,6 +82,7 @@ def build_config(parameters: GovernorParameters) -> GovernorConfig:
             hand_speed_max_m_s=parameters.hand_speed_max_m_s,
         ),
         workspace=WorkspaceConfig(**bounds),
+        self_collision=SelfCollisionConfig(min_distance_m=parameters.self_distance_min_m),
     )
 
 
@@ -77,8 +90,9 @@ class GovernorNode(GraphNode[GovernorParameters]):
     """Drives a `Governor` from ROS; see the module for topics and failure behaviour."""
 
     def __init__(self) -> None:
-        """Declare the parameters."""
+        """Declare the parameters, and offer the services of the robot."""
         super().__init__('governor', GovernorParameters)
+        self._services_of_robot = RobotServices(self)
 
     def configure(self, config: GovernorParameters) -> None:
         """Build the governor and its publishers."""
@@ -86,63 +100,82 @@ class GovernorNode(GraphNode[GovernorParameters]):
         self._config = config
         kinematics = PandaKinematics()
         self._governor = Governor(build_config(config), limits, kinematics)
+        self._described = DescribedLimits(self, config.joint_names, self._governor)
         self._buffer = StateBuffer(
             config.joint_names, config.gripper_joint_names, kinematics.forward
         )
-        self._robot_problem: str | None = None
         self._ticks, self._last_state = 0, self._governor.state
         self._tick_times = TickTimes(1.0 / config.rate_hz)
-        self._gripper = GripperWriter(
-            config.gripper.command_type,
-            GripperConvention(config.gripper.convention),
-            limits.gripper_width_max_m,
-        )
+        self._link = RigLink(self, config, self._governor, kinematics)
         self._trace_of: Any = None
         self._sent = 0
-        self._target_out = self.publisher(JointState, 'target_joint', COMMAND)
-        self._gripper_out = self.publisher(self._gripper.message_type, 'gripper/command', COMMAND)
         self._trace_out = self.publisher(ChunkMessage, 'governor/command', TRACE)
         self._status_out = self.publisher(GateStatus, 'governor/status', STATUS)
+        services = self._services_of_robot
+        self._robot = RobotGuard(
+            self,
+            config,
+            self._governor,
+            self._state_age_s,
+            self._link.hand.halt,
+            before=services.guard,
+        )
+        services.guard = self._robot
 
     def activate(self) -> None:
         """Listen, and start the clock."""
         config = self._config
         listen_state(self, self._buffer, STATE, self._on_arm_state)
-        listen_robot(self, config.robot_state_type, lambda status: self._on_robot(status.problem))
+        listen_robot(self, config.robot_state_type, self._robot.observe)
+        self._described.activate()
         self.subscribe(ChunkMessage, 'sim2real/action_chunk', self._on_chunk, DATA)
+        self._link.begin()
         self.every(1.0 / config.rate_hz, self._tick)
+        self._robot.activate()
 
     def deactivate(self) -> None:
         """Send no more points; the arm's controller holds."""
+        self._link.end(self.now_ns())
+        self._robot.deactivate()
         self._governor.reset()
 
+    def release(self) -> None:
+        """Let the robot's drivers go."""
+        if self._services_of_robot.guard is not None:
+            self._services_of_robot.guard.release()
+
     def health(self) -> Health:
-        """Return how regular and quick the ticks are."""
+        """Return how the robot does, and how regular and quick the ticks are."""
         health = super().health()
         if not self.is_active:
             return health
-        return replace(health, values={**health.values, **self._tick_times.values()})
+        values = {**health.values, **self._tick_times.values(), **self._robot.values()}
+        for level, said in (
+            (Level.ERROR, self._robot.watch.blocked),
+            (Level.ERROR, self._link.problem),
+            (Level.WARN, self._robot.warning),
+            (Level.WARN, self._link.remark),
+        ):
+            if said:
+                return Health(level, said, values)
+        return replace(health, values=values)
+
+    def _state_age_s(self) -> float:
+        newest = self._buffer.latest
+        return float('inf') if newest is None else abs(self.now_ns() - newest.stamp_ns) / 1e9
 
     def _on_arm_state(self, sample: ArmSample) -> None:
+        self._link.observe(sample)
         width_m = self._buffer.width_m
         if width_m is not None:
             self._governor.observe(sample.q, sample.dq, width_m, sample.stamp_ns)
-
-    def _on_robot(self, problem: str | None) -> None:
-        """Stop on a robot error; be idle again when it has gone."""
-        if problem is not None and self._robot_problem is None:
-            self.get_logger().error(f'Robot error: {problem}')
-            self._governor.fault(f'robot: {problem}')
-        elif problem is None and self._robot_problem is not None:
-            self.get_logger().info('Robot has recovered; arm the gate to go on')
-            self._governor.reset()
-        self._robot_problem = problem
 
     def _on_chunk(self, message: ChunkMessage) -> None:
         now_ns = self.now_ns()
         try:
             chunk = from_chunk(message)
             chunk = replace(chunk, ledger=chunk.ledger.stamped('governed', now_ns))
+            self._link.require()
             self._governor.accept(chunk, now_ns)
         except SpecError as error:
             self.refuse('shape', str(error))
@@ -154,8 +187,11 @@ class GovernorNode(GraphNode[GovernorParameters]):
         now_ns = self.now_ns()
         command = self._governor.command(now_ns)
         self._tick_times.computed()
-        if command.q is not None and self._robot_problem is None:
+        if command.q is not None and self._robot.may_stream:
             self._send(command, now_ns)
+        else:
+            self._link.quiet(now_ns)
+        self._robot.tick(now_ns, is_at_rest=command.q is None)
         self._ticks += 1
         if command.state is not self._last_state:
             self.get_logger().info(f'{command.state.value}: {command.reason}')
@@ -164,11 +200,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
         self._tick_times.end()
 
     def _send(self, command: GovernorCommand, now_ns: int) -> None:
-        names = self._config.joint_names
-        self._target_out.publish(joint_state(to_time(now_ns), names, command.q, command.dq))
-        gripper = self._gripper.message(command.gripper_width_m, now_ns)
-        if gripper is not None:
-            self._gripper_out.publish(gripper)
+        self._link.send(command, now_ns)
         if command.chunk is not None:
             self._trace(command, now_ns)
 
@@ -199,8 +231,8 @@ class GovernorNode(GraphNode[GovernorParameters]):
                 reason=reason,
                 generation=governor.generation,
                 accepted=governor.accepted,
-                refused=governor.refused,
-                counts=governor.counts,
+                refused=governor.refused + self._link.refused,
+                counts={**governor.counts, **self._link.counts},
             )
         )
 

@@ -9,7 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from roboadapt_ros.contract import GripperConvention
-from roboadapt_ros.control.follower import FollowerConfig
+from roboadapt_ros.control.governor_config import (
+    FollowerConfig,
+    MIN_DISTANCE_MAX_M,
+    SelfCollisionConfig,
+)
 from roboadapt_ros.encoder.engine import EngineKind
 from roboadapt_ros.ros.gripper import GRIPPER_MESSAGES
 from roboadapt_ros.ros.hands.settings import GripperConfig
@@ -24,7 +28,7 @@ from roboadapt_ros.ros.robot_settings import (
 
 CONVENTIONS = tuple(convention.value for convention in GripperConvention)
 ROBOTS = ('panda', 'fr3')
-_FOLLOWER = FollowerConfig()
+_FOLLOWER, _SELF = FollowerConfig(), SelfCollisionConfig()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,30 @@ class SimRigParameters:
     joint_state_rate_hz: float = param(
         100.0, help='rate of joint states', unit='Hz', minimum=100.0, maximum=1000.0
     )
+    finger_rate_hz: float = param(
+        20.0, help='rate of the finger joints', unit='Hz', minimum=1.0, maximum=100.0
+    )
+    pose_rate_hz: float = param(
+        20.0, help='rate of current_pose', unit='Hz', minimum=1.0, maximum=100.0
+    )
+    robot_state_rate_hz: float = param(
+        10.0, help='rate of robot_state', unit='Hz', minimum=1.0, maximum=100.0
+    )
+    robot_state_type: str = param(
+        'diagnostic_msgs/DiagnosticStatus',
+        help='type of robot_state',
+        choices=('diagnostic_msgs/DiagnosticStatus', 'franka_msgs/FrankaRobotState'),
+    )
+    fake_driver: bool = param(
+        False, help='whether it also offers the topics, services and actions of franka_ros2'
+    )
+    controllers: tuple[str, ...] = param(
+        (), help='controllers that move the arm, of a fake driver'
+    )
+    hardware_component: str = param(
+        'FrankaHardwareInterface', help='hardware component of a fake driver'
+    )
+    gripper_node: str = param('franka_gripper', help='name of the hand of a fake driver')
     faults: str = param(
         '', help="faults to have, with commas between; '' = none", dynamic=True
     )
@@ -218,6 +246,13 @@ class GovernorParameters:
     )
     workspace_high_m: tuple[float, ...] = param(
         (0.8, 0.5, 0.8), help='upper corner of that box', unit='m'
+    )
+    self_distance_min_m: float = param(
+        _SELF.min_distance_m,
+        help='least distance of the arm from itself, between capsules round its links',
+        unit='m',
+        minimum=0.0,
+        maximum=MIN_DISTANCE_MAX_M,
     )
 
 
