@@ -129,7 +129,9 @@ class _Builder:
     def sim_rig(self) -> ProcessDescription:
         remaps = (*self._state, *self._motion, *self._error, *self._pose)
         remaps += self._images('image_raw')
-        parameters = {**self._joints, **self._hand, 'robot': self._rig.robot}
+        if self._rig.arm.joint_states != 'joint_states':
+            remaps += (('merged_joint_states', 'joint_states'),)
+        parameters: dict[str, Any] = {**self._joints, **self._hand, 'robot': self._rig.robot}
         rate_hz = self._rig.arm.output.rate_hz or self._rig.nodes.get('governor', {}).get(
             'rate_hz'
         )

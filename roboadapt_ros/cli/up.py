@@ -20,6 +20,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     from roboadapt_ros.cli.graph import RUNS
 
     parser.add_argument('--rig', required=True, help='file in config/rigs, or a path to one')
+    parser.add_argument(
+        '--fake',
+        action='store_true',
+        help='simulate the robot, its driver and its cameras under the names of the rig file',
+    )
     parser.add_argument('--task', default='', help='task to serve from the start (default: none)')
     parser.add_argument(
         '--models', type=Path, metavar='PATH', help="models folder (default: the package's own)"
@@ -35,11 +40,16 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace, console: Console) -> int:
     """Bring the graph up, say how to go on, and watch it."""
     from roboadapt_ros.adapters.library import TaskLibrary
+    from roboadapt_ros.bringup.fake import fake_rig
     from roboadapt_ros.bringup.paths import models_dir
     from roboadapt_ros.bringup.rig import load_rig
     from roboadapt_ros.bringup.supervisor import Graph
 
     rig = load_rig(options.rig)
+    if options.fake:
+        rig, lacks = fake_rig(rig)
+        for lack in lacks:
+            say(console, f'Not installed: {lack}')
     library = TaskLibrary((options.models or models_dir()) / 'tasks')
     if options.task:
         library.path(options.task)

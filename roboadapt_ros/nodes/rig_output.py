@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
+from roboadapt_ros.nodes.fake_driver import FakeDriver
 from roboadapt_ros.nodes.parameters import SimRigParameters
 from roboadapt_ros.nodes.rig_faults import RigFaults
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.diagnostics import Health, Level, to_status
+from roboadapt_ros.ros.franka_state import ArmReport, StateWriter
 from roboadapt_ros.ros.images import from_rgb
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.qos import IMAGE, STATE, STATE_OUT, STATUS
@@ -19,13 +22,17 @@ from roboadapt_ros.sim.rig import SimRig
 from roboadapt_ros.sim.rig_state import RigState
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
+FRANKA_STATE = 'franka_msgs/FrankaRobotState'
+MERGED_HZ = 30.0
+"""joint_state_publisher of franka_bringup."""
+
 
 class RigOutput:
     """The publishers of a simulated rig.
 
-    Example: at 100 Hz ``joints(samples, now_ns)`` and ``state(now_ns, fingers=tick % 5 == 0)``,
-    at 10 Hz ``cameras(now_ns)`` with the same stamp, so that every exposure has a joint state of
-    its own moment.
+    Example: at 100 Hz ``joints(samples, now_ns)`` and ``state(tick, now_ns)``, at 10 Hz
+    ``cameras(now_ns)`` with the same stamp, so that every exposure has a joint state of its own
+    moment. With a driver, ``joint_states`` and the robot's state are those of franka_ros2.
     """
 
     def __init__(
@@ -34,16 +41,28 @@ class RigOutput:
         config: SimRigParameters,
         rig: SimRig,
         faults: RigFaults,
+        driver: FakeDriver | None,
+        tick_s: float,
     ):
-        """Create the publishers; they speak while the node is active."""
+        """Create the publishers; they speak while the node is active.
+
+        Raises:
+            ConfigError: franka_msgs is asked for and not installed here.
+        """
         self._node, self._config, self._rig, self._faults = node, config, rig, faults
+        self._driver, self._tick_s = driver, tick_s
         self._mode = RobotMode.IDLE
         self.robot_errors = 0
         """Times the robot went into an error."""
         self._joints = node.publisher(JointState, 'joint_states', STATE_OUT)
         self._fingers = node.publisher(JointState, 'gripper/joint_states', STATE_OUT)
         self._pose = node.publisher(PoseStamped, 'current_pose', STATE)
-        self._robot = node.publisher(DiagnosticStatus, 'robot_state', STATUS)
+        self._write_robot = self._diagnostic
+        robot_type: type = DiagnosticStatus
+        if config.robot_state_type == FRANKA_STATE:
+            self._writer = StateWriter(config.joint_names, config.base_frame)
+            self._write_robot, robot_type = self._franka, self._writer.message_type
+        self._robot = node.publisher(robot_type, 'robot_state', STATUS)
         self._cameras = {
             name: (
                 node.publisher(Image, f'cameras/{name}/image_raw', IMAGE),
@@ -59,20 +78,33 @@ class RigOutput:
             stamp, names = to_time(stamp_ns - age_ns), self._config.joint_names
             self._joints.publish(joint_state(stamp, names, state.q, state.dq, state.tau))
 
-    def state(self, stamp_ns: int, *, fingers: bool, robot: bool) -> None:
-        """Publish fingers and pose, and the robot's mode, where asked for.
+    def state(self, ticks: int, stamp_ns: int) -> None:
+        """Publish what is due of the rest: fingers, pose, the robot's mode and errors.
 
         A change of the mode is published in any case.
+
+        Args:
+            ticks: Ticks since the start, of `tick_s` each.
+            stamp_ns: Time now [ns].
         """
-        config = self._config
-        if fingers:
-            state, stamp = self._rig.state(), to_time(stamp_ns)
+        config, driver = self._config, self._driver
+        if driver is not None:
+            driver.state.update()
+            if self._is_due(ticks, MERGED_HZ):
+                driver.publish_merged(stamp_ns)
+        if self._is_due(ticks, config.finger_rate_hz):
+            width_m, names = self._rig.state().gripper_width_m, config.gripper_joint_names
+            self._fingers.publish(finger_state(to_time(stamp_ns), names, width_m))
+        if self._is_due(ticks, config.pose_rate_hz):
+            state = self._rig.state()
             position, quat_xyzw = state.ee_position, state.ee_quat_xyzw
-            self._pose.publish(pose(stamp, config.base_frame, position, quat_xyzw))
-            names = config.gripper_joint_names
-            self._fingers.publish(finger_state(stamp, names, state.gripper_width_m))
-        if robot or self._rig.mode is not self._mode:
-            self._publish_mode()
+            self._pose.publish(pose(to_time(stamp_ns), config.base_frame, position, quat_xyzw))
+        is_due = self._is_due(ticks, config.robot_state_rate_hz)
+        if is_due or self._rig.mode is not self._mode:
+            self._note_mode()
+            self._robot.publish(self._write_robot(stamp_ns))
+        if is_due and driver is not None:
+            driver.publish(stamp_ns)
 
     def cameras(self, stamp_ns: int) -> None:
         """Draw and publish every camera at this very moment."""
@@ -86,14 +118,43 @@ class RigOutput:
             size, focal = (model.width, model.height), (model.fx, model.fy, model.cx, model.cy)
             info_out.publish(camera_info(size, focal, stamp, frame_id))
 
-    def _publish_mode(self) -> None:
+    def _is_due(self, ticks: int, rate_hz: float) -> bool:
+        """Return whether a message of some rate falls on this tick."""
+        share = rate_hz * self._tick_s
+        return int((ticks + 1) * share + 1e-9) != int(ticks * share + 1e-9)
+
+    def _note_mode(self) -> None:
         rig = self._rig
         if rig.mode is not self._mode and rig.errors:
             self.robot_errors += 1
             self._node.get_logger().error(f'{rig.mode.name}: {", ".join(rig.errors)}')
         self._mode = rig.mode
-        is_well = rig.mode in (RobotMode.IDLE, RobotMode.MOVE)
-        message = ', '.join(rig.errors) or rig.mode.name.lower()
-        values = {'robot_mode': int(rig.mode), 'current_errors': ' '.join(rig.errors)}
+
+    def _diagnostic(self, stamp_ns: int) -> DiagnosticStatus:
+        rig = self._rig
+        mode = rig.mode if self._driver is None else self._driver.state.mode
+        is_well = mode in (RobotMode.IDLE, RobotMode.MOVE)
+        message = ', '.join(rig.errors) or mode.name.lower()
+        values = {'robot_mode': int(mode), 'current_errors': ' '.join(rig.errors)}
         health = Health(Level.OK if is_well else Level.ERROR, message, values)
-        self._robot.publish(to_status('franka', health))
+        return to_status('franka', health)
+
+    def _franka(self, stamp_ns: int) -> Any:
+        rig, state, driver = self._rig, self._rig.state(), self._driver
+        return self._writer.message(
+            ArmReport(
+                stamp=to_time(stamp_ns),
+                time_s=state.time_s,
+                mode=int(rig.mode if driver is None else driver.state.mode),
+                errors=rig.errors,
+                last_errors=() if driver is None else driver.state.last_errors,
+                q=state.q,
+                dq=state.dq,
+                tau=state.tau,
+                q_desired=state.q_desired,
+                tau_external=state.tau_external,
+                force=rig.external_force(),
+                position=state.ee_position,
+                quat_xyzw=state.ee_quat_xyzw,
+            )
+        )

@@ -6,11 +6,11 @@ Subscribes:
     gripper/command (type and convention by parameter): wanted width.
 Publishes:
     joint_states (sensor_msgs/JointState): arm, at `joint_state_rate_hz`.
-    gripper/joint_states (sensor_msgs/JointState): fingers, 20 Hz.
+    gripper/joint_states (sensor_msgs/JointState): fingers, at `finger_rate_hz`.
     current_pose (geometry_msgs/PoseStamped): hand TCP in the base frame, best effort, depth 1,
-        20 Hz.
+        at `pose_rate_hz`.
     cameras/<name>/image_raw (sensor_msgs/Image), cameras/<name>/camera_info: at `camera_rate_hz`.
-    robot_state (diagnostic_msgs/DiagnosticStatus): robot mode and errors, 10 Hz and on change.
+    robot_state (type by parameter): robot mode and errors, at `robot_state_rate_hz` and on change.
     sim_rig/episode_status (roboadapt_interfaces/EpisodeStatus): the judge, 20 Hz.
     sim_rig/status (diagnostic_msgs/DiagnosticStatus): real-time factor, targets received and
         errors raised, once a second. /diagnostics
@@ -20,6 +20,7 @@ Serves:
     sim_rig/recover (std_srvs/Trigger): clears the robot's errors; its controller is active again.
     sim_rig/deactivate (std_srvs/Trigger): its controller hears no more targets, the arm holds.
     sim_rig/user_stop (std_srvs/SetBool): presses or releases the robot's user stop.
+    With `fake_driver`: what franka_ros2 offers, see `fake_driver`.
     Parameter `faults` can be set at any time: see `rig_faults` for what can be put in.
 On failure: a target that a real arm refuses ends in REFLEX until it is recovered; a malformed one
 is refused and counted. It warns when it falls behind real time, and never runs faster.
@@ -39,6 +40,7 @@ from roboadapt_interfaces.srv import ResetEpisode
 from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.errors import RoboAdaptError, SpecError
 from roboadapt_ros.nodes.episode import Episode
+from roboadapt_ros.nodes.fake_driver import FakeDriver
 from roboadapt_ros.nodes.parameters import SimRigParameters
 from roboadapt_ros.nodes.rig_faults import RigFaults
 from roboadapt_ros.nodes.rig_output import RigOutput
@@ -60,7 +62,7 @@ from roboadapt_ros.sim.tasks import make_task
 from sensor_msgs.msg import JointState
 
 TICK_S = 0.01
-JUDGE_TICKS, GRIPPER_TICKS, ROBOT_TICKS, STATUS_TICKS = 5, 5, 10, 100
+JUDGE_TICKS, STATUS_TICKS = 5, 100
 QUIET_S = 0.05
 """Time without a target after which the arm may be put elsewhere [s]."""
 SLOW_FACTOR = 0.98
@@ -102,7 +104,10 @@ class SimRigNode(GraphNode[SimRigParameters]):
         self._targets_received, self._last_target_ns = 0, 0
         self._episode, faults = Episode(self._rig), RigFaults(self._rig)
         faults.set(config.faults)
-        self._output = RigOutput(self, config, self._rig, faults)
+        self._driver = (
+            FakeDriver(self, config, self._rig, self._lock) if config.fake_driver else None
+        )
+        self._output = RigOutput(self, config, self._rig, faults, self._driver, TICK_S)
         self._requests = RigServices(self, self._rig, faults, self._lock, self._targets.clear)
         self._ticks, self._camera_ticks = 0, max(1, round(1.0 / config.camera_rate_hz / TICK_S))
         self._episode_out = self.publisher(EpisodeStatus, 'sim_rig/episode_status', STATUS)
@@ -115,6 +120,8 @@ class SimRigNode(GraphNode[SimRigParameters]):
         self.subscribe(self._gripper.message_type, 'gripper/command', self._on_gripper, COMMAND)
         self.serve(ResetEpisode, 'sim_rig/reset_episode', self._on_reset)
         self._requests.serve()
+        if self._driver is not None:
+            self._driver.serve()
         self._pacer = Pacer(TICK_S, self._tick, failed=self._on_failed, ended=self._rig.close)
         self._pacer.start()
 
@@ -202,14 +209,14 @@ class SimRigNode(GraphNode[SimRigParameters]):
             for _ in range(min(len(self._targets), 1 if len(self._targets) < 4 else 2)):
                 q, sent_ns = self._targets.popleft()
                 self._rig.set_joint_target(q, sent_s=sent_ns / 1e9)
-            if self._width_m is not None:
-                self._rig.set_gripper_target(self._width_m)
+            width_m, self._width_m = self._width_m, None
+            if width_m is not None:
+                self._rig.set_gripper_target(width_m)
             quiet_s = 0.0 if self._targets else (self.now_ns() - self._last_target_ns) / 1e9
             samples = self._advance(quiet_s)
             stamp_ns, ticks = self.now_ns(), self._ticks
             self._output.joints(samples, stamp_ns)
-            is_due = ticks % ROBOT_TICKS == 0
-            self._output.state(stamp_ns, fingers=ticks % GRIPPER_TICKS == 0, robot=is_due)
+            self._output.state(ticks, stamp_ns)
             if ticks % JUDGE_TICKS == 0:
                 self._episode_out.publish(self._episode.judge(to_time(stamp_ns)))
             if ticks % self._camera_ticks == 0:

@@ -92,7 +92,7 @@ class ArmCheck:
         self._high[2] = TORQUE_MAX_NM
         self._high[3] = _SLACK * TORQUE_RATE_NM_S * timestep_s
         self.set_collision(config.torque_nm, config.force_n)
-        self.look(np.zeros(JOINTS))
+        self.restart(0.5 * (limits.q_min + limits.q_max), np.zeros(JOINTS))
 
     def set_collision(self, torque_nm: tuple[float, ...], force_n: tuple[float, ...]) -> None:
         """Set the thresholds: (7,) [Nm] of the joints, (6,) [N], [Nm] at the hand."""
@@ -100,10 +100,11 @@ class ArmCheck:
         self._high[4] = np.array(torque_nm) + self._friction_nm
         self._low[2:] = -self._high[2:]
 
-    def restart(self, torque: FloatArray) -> None:
-        """Go on from a torque (7,) [Nm], nothing felt."""
+    def restart(self, q: FloatArray, torque: FloatArray) -> None:
+        """Go on at `q` (7,) [rad] from a torque (7,) [Nm], nothing felt."""
         self._torque = np.array(torque)
         self._felt[:] = 0.0
+        self._low[1], self._high[1] = self._limits.velocity_bounds(q)
 
     @property
     def external_nm(self) -> FloatArray:

@@ -52,7 +52,9 @@ class ArmController:
         self.mode, self.errors = RobotMode.IDLE, ()
         self._impedance.reset(q)
         self._stream.restart()
-        self._arm.restart(np.zeros(7))
+        self._arm.restart(q, np.zeros(7))
+        if self._causes:
+            self.brake(self._causes, q)
 
     @property
     def target(self) -> FloatArray:

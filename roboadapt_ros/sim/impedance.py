@@ -100,8 +100,8 @@ class GripperDrive:
 
     def __init__(self, config: GripperConfig, timestep_s: float):
         """Store the limits."""
-        self._config = config
-        self._step_m = 0.5 * config.max_speed_m_s * timestep_s
+        self._config, self._timestep_s = config, timestep_s
+        self.set_limits(None, None)
         self.is_stuck = False
         """Whether the fingers stay where they are, whatever is asked of them."""
         self.reset(config.max_width_m)
@@ -110,6 +110,12 @@ class GripperDrive:
         """Hold `width_m` from now on."""
         self.target_width_m = width_m
         self._reference_m = 0.5 * width_m
+
+    def set_limits(self, speed_m_s: float | None, force_n: float | None) -> None:
+        """Set the largest speed of the width [m/s] and force [N]; None: the configured one."""
+        speed = self._config.max_speed_m_s if speed_m_s is None else speed_m_s
+        self._force_n = self._config.max_force_n if force_n is None else force_n
+        self._step_m = 0.5 * speed * self._timestep_s
 
     def step(self, left_m: float, right_m: float, speed_m_s: float) -> float:
         """Return the force [N] on each finger for one time step.
@@ -124,4 +130,4 @@ class GripperDrive:
         self._reference_m += min(max(gap, -self._step_m), self._step_m)
         error = self._reference_m - 0.5 * (left_m + right_m)
         force = config.stiffness_n_m * error - config.damping_n_s_m * speed_m_s
-        return min(max(force, -config.max_force_n), config.max_force_n)
+        return min(max(force, -self._force_n), self._force_n)

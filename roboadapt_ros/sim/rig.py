@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.errors import SimError, UnknownNameError
-from roboadapt_ros.sim.arm_check import CollisionConfig
+from roboadapt_ros.sim.arm_check import CollisionConfig, hand_force
 from roboadapt_ros.sim.camera import CameraModel, Cameras
 from roboadapt_ros.sim.controller import ArmController
 from roboadapt_ros.sim.franka import FRANKA_ERRORS, RobotMode
@@ -148,8 +148,15 @@ class SimRig:
             )
         return found.q
 
-    def set_gripper_target(self, width_m: float) -> None:
+    def set_gripper_target(
+        self, width_m: float, *, speed_m_s: float | None = None, force_n: float | None = None
+    ) -> None:
         """Let the hand move to `width_m`, clipped to what it can open.
+
+        Args:
+            width_m: Distance between the fingers [m].
+            speed_m_s: Largest speed of the width [m/s]; None: the configured one.
+            force_n: Largest force of a finger [N]; None: the configured one.
 
         Raises:
             SimError: Not a finite number.
@@ -158,6 +165,7 @@ class SimRig:
             raise SimError(f'Gripper width must be a finite number [m], got {width_m!r}')
         limit = self.config.gripper.max_width_m
         self._gripper.target_width_m = min(max(float(width_m), 0.0), limit)
+        self._gripper.set_limits(speed_m_s, force_n)
 
     @property
     def mode(self) -> RobotMode:
@@ -212,6 +220,10 @@ class SimRig:
     def deactivate(self) -> None:
         """Take the arm from its controller: it holds, and ignores targets until `recover`."""
         self._arm.deactivate(self._data.qpos[:7])
+
+    def external_force(self) -> FloatArray:
+        """Return force [N] and torque [Nm] on the hand TCP (6,), base frame, as the arm feels."""
+        return hand_force(self.hand_jacobian(), self._arm.external_nm)
 
     def set_collision(self, torque_nm: tuple[float, ...], force_n: tuple[float, ...]) -> None:
         """Set the thresholds of a reflex: (7,) [Nm] of the joints, (6,) [N], [Nm] at the hand.

@@ -57,7 +57,7 @@ def test_the_speed_limit_of_an_fr3_falls_towards_the_end():
 
 
 def test_a_torque_beyond_the_range_counts_with_gravity(check):
-    check.restart(one(1, 60.0))
+    check.restart(Q_HOME, one(1, 60.0))
     assert check.step(Q_HOME, ZERO, one(1, 60.0), one(1, 20.0), ZERO) == ()
     assert check.step(Q_HOME, ZERO, one(1, 60.0), one(1, 30.0), ZERO) == ('tau_j_range_violation',)
 
@@ -85,7 +85,7 @@ def test_friction_is_not_felt(check):
 def test_a_force_at_the_hand_is_felt(check):
     jacobian = PandaKinematics().jacobian(Q_HOME)
     for force_n, errors in ((90.0, ()), (110.0, ('cartesian_reflex',))):
-        check.restart(ZERO)
+        check.restart(Q_HOME, ZERO)
         felt = jacobian.T @ np.array([force_n, 0.0, 0.0, 0.0, 0.0, 0.0])
         felt += np.sign(felt) * FRICTION_NM
         for _ in range(100):

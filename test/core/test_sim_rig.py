@@ -193,6 +193,8 @@ def test_a_robot_with_higher_thresholds_feels_less(rig):
 
 def test_the_limits_are_those_of_the_robot():
     fr3 = SimRig(RigConfig(robot='fr3'))
+    fr3.advance(0.1)
+    assert fr3.errors == (), 'an arm at rest is well'
     q = fr3.state().q
     q[5] = 0.3  # a Panda may, an FR3 may not
     fr3.set_joint_target(q)
@@ -237,6 +239,14 @@ def test_a_fault_that_lasts_must_go_before_recovering(rig):
     assert rig.mode == RobotMode.REFLEX, 'only recovering clears an error'
     rig.recover()
     assert (rig.mode, rig.errors) == (RobotMode.IDLE, ())
+
+
+def test_a_fault_that_lasts_outlives_a_new_scene(rig):
+    rig.set_faults(('joint_reflex',))
+    rig.reset(0)
+    assert rig.errors == ('joint_reflex',)
+    rig.set_faults(())
+    rig.recover()
 
 
 def test_a_stuck_gripper_stays_where_it_is(rig):

@@ -332,7 +332,8 @@ def test_a_killed_process_holds_the_arm_and_a_restart_resumes_after_arming(graph
     watch.rest()
 
 
-def test_a_killed_governor_leaves_the_arm_in_its_controllers_hold(graph, watch):
+def test_a_killed_governor_leaves_the_arm_in_a_hold_until_recovered(graph, watch):
+    """Targets that break off in motion are a motion generator that falls silent: a reflex."""
     watch.serve(LEFT)
     watch.arm_until_moving()
     graph.kill('governor', signal.SIGKILL)
@@ -341,6 +342,11 @@ def test_a_killed_governor_leaves_the_arm_in_its_controllers_hold(graph, watch):
     graph.restart('governor')
     time.sleep(0.5)
     assert not watch.is_moving()
+    with pytest.raises(RefusedError, match='communication_constraints_violation'):
+        graph.client.arm()
+    graph.client.recover()
+    time.sleep(0.3)
+    assert not watch.is_moving(), 'a recovery moves nothing'
     watch.arm_until_moving()
     watch.rest()
 

@@ -1,0 +1,173 @@
+"""What franka_ros2 offers beside a controller's topic, on a simulated arm: names, types, QoS.
+
+Publishes, relative to the rig's namespace:
+    joint_states (sensor_msgs/JointState): arm and fingers, 30 Hz, reliable.
+    franka_robot_state_broadcaster/{measured_joint_states, desired_joint_states,
+        external_joint_torques} (sensor_msgs/JointState), external_wrench_in_base_frame
+        (geometry_msgs/WrenchStamped): best effort, depth 1, at `robot_state_rate_hz`.
+    The robot's state, pose, joints and fingers: see `rig_output`.
+Serves, where the packages are installed:
+    franka_msgs: service_server/{set_full_collision_behavior, set_force_torque_collision_behavior,
+        set_load, set_tcp_frame, set_stiffness_frame, set_joint_stiffness,
+        set_cartesian_stiffness}, action_server/error_recovery; the hand: see `fake_hand`.
+    controller_manager_msgs: controller_manager/{list_controllers, switch_controller,
+        list_hardware_components, set_hardware_component_state}.
+Settings other than collision thresholds are taken and change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import threading
+from typing import Any
+
+from geometry_msgs.msg import WrenchStamped
+import numpy as np
+from rclpy.action import ActionServer
+from roboadapt_ros.errors import ConfigError, RoboAdaptError
+from roboadapt_ros.nodes.fake_controllers import FakeControllerManager
+from roboadapt_ros.nodes.fake_hand import FakeHand
+from roboadapt_ros.nodes.parameters import SimRigParameters
+from roboadapt_ros.ros.calls import interface_class
+from roboadapt_ros.ros.convert import to_time
+from roboadapt_ros.ros.franka_state import wrench
+from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.qos import STATE, STATE_OUT
+from roboadapt_ros.ros.rig_messages import joint_state
+from roboadapt_ros.sim.driver_state import DriverState
+from roboadapt_ros.sim.rig import SimRig
+from sensor_msgs.msg import JointState
+
+BROADCASTER = 'franka_robot_state_broadcaster'
+_SERVER = 'service_server'
+_TAKEN = (
+    ('SetLoad', 'set_load'),
+    ('SetTCPFrame', 'set_tcp_frame'),
+    ('SetStiffnessFrame', 'set_stiffness_frame'),
+    ('SetJointStiffness', 'set_joint_stiffness'),
+    ('SetCartesianStiffness', 'set_cartesian_stiffness'),
+)
+
+
+class FakeDriver:
+    """The driver's side of one simulated arm."""
+
+    def __init__(
+        self,
+        node: GraphNode[SimRigParameters],
+        config: SimRigParameters,
+        rig: SimRig,
+        lock: threading.Lock,
+    ):
+        """Create the publishers; `serve` offers the rest.
+
+        Args:
+            node: The node that serves.
+            config: Its parameters.
+            rig: The arm and hand; touched under the lock only.
+            lock: Held by the node's ticks.
+        """
+        self._node, self._config, self._rig, self._lock = node, config, rig, lock
+        self.state = DriverState(rig, config.controllers, config.hardware_component)
+        self._hand = FakeHand(node, config, rig, lock)
+        self._controllers = FakeControllerManager(node, self.state, config.joint_names, lock)
+        self._merged = node.publisher(JointState, 'merged_joint_states', STATE_OUT)
+        self._joints = {
+            leaf: node.publisher(JointState, f'{BROADCASTER}/{leaf}', STATE)
+            for leaf in ('measured_joint_states', 'desired_joint_states', 'external_joint_torques')
+        }
+        name = f'{BROADCASTER}/external_wrench_in_base_frame'
+        self._wrench = node.publisher(WrenchStamped, name, STATE)
+
+    def serve(self) -> None:
+        """Offer what the installed packages allow; say what is left out."""
+        for what, offer in (
+            ('services and error recovery', self._serve_robot),
+            ('franka_gripper', self._hand.serve),
+            ('controller_manager', self._controllers.serve),
+        ):
+            try:
+                offer()
+            except ConfigError as error:
+                self._node.get_logger().warning(f'Without {what}: {error}')
+
+    def publish_merged(self, stamp_ns: int) -> None:
+        """Publish arm and fingers in one message, as joint_state_publisher does."""
+        state, config = self._rig.state(), self._config
+        fingers = np.full(2, 0.5 * state.gripper_width_m)
+        names = (*config.joint_names, *config.gripper_joint_names)
+        q, rest = np.concatenate([state.q, fingers]), np.zeros(2)
+        dq, tau = np.concatenate([state.dq, rest]), np.concatenate([state.tau, rest])
+        self._merged.publish(joint_state(to_time(stamp_ns), names, q, dq, tau))
+
+    def publish(self, stamp_ns: int) -> None:
+        """Publish what the broadcaster offers for convenience."""
+        state, stamp, names = self._rig.state(), to_time(stamp_ns), self._config.joint_names
+        zeros = np.zeros(len(names))
+        for leaf, message in (
+            ('measured_joint_states', joint_state(stamp, names, state.q, state.dq, state.tau)),
+            ('desired_joint_states', joint_state(stamp, names, state.q_desired, zeros, zeros)),
+            (
+                'external_joint_torques',
+                joint_state(stamp, names, zeros, zeros, state.tau_external),
+            ),
+        ):
+            self._joints[leaf].publish(message)
+        force = self._rig.external_force()
+        self._wrench.publish(wrench(stamp, self._config.base_frame, force))
+
+    def _serve_robot(self) -> None:
+        """Offer settings and error recovery; raises `ConfigError` without franka_msgs."""
+        recovery = interface_class('franka_msgs/action/ErrorRecovery')
+        full = interface_class('franka_msgs/srv/SetFullCollisionBehavior')
+        nominal = interface_class('franka_msgs/srv/SetForceTorqueCollisionBehavior')
+        serve = self._node.serve
+        serve(full, f'{_SERVER}/set_full_collision_behavior', self._on_collision)
+        serve(nominal, f'{_SERVER}/set_force_torque_collision_behavior', self._on_collision)
+        for kind, leaf in _TAKEN:
+            serve(
+                interface_class(f'franka_msgs/srv/{kind}'), f'{_SERVER}/{leaf}', self._on_setting
+            )
+        server = ActionServer(
+            self._node, recovery, 'action_server/error_recovery', self._on_recovery(recovery)
+        )
+        self._node.destroy_with_active(lambda made: made.destroy(), server)
+
+    def _on_collision(self, request: Any, response: Any) -> Any:
+        def change() -> None:
+            torque = tuple(map(float, request.upper_torque_thresholds_nominal))
+            self._rig.set_collision(
+                torque, tuple(map(float, request.upper_force_thresholds_nominal))
+            )
+
+        return self._answer(response, change)
+
+    def _on_setting(self, _: Any, response: Any) -> Any:
+        return self._answer(response, lambda: None)
+
+    def _answer(self, response: Any, change: Callable[[], None]) -> Any:
+        """Change something where the robot is idle; it refuses otherwise."""
+        response.success = False
+        with self._lock:
+            if self.state.is_commanded:
+                response.error = 'the robot is not idle: a controller commands it'
+                return response
+            try:
+                change()
+                response.success = True
+            except RoboAdaptError as error:
+                response.error = str(error)
+        return response
+
+    def _on_recovery(self, kind: Any) -> Callable[[Any], Any]:
+        def execute(goal: Any) -> Any:
+            try:
+                with self._lock:
+                    self.state.recover()
+                goal.succeed()
+            except RoboAdaptError as error:
+                self._node.get_logger().warning(f'Not recovered: {error}')
+                goal.abort()
+            return kind.Result()
+
+        return execute
