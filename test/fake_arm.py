@@ -31,6 +31,9 @@ class FakeArm:
     service refuse; ``arm.answers = False`` leaves the services away.
     """
 
+    state_type: type = DiagnosticStatus
+    """Type of `robot_state`."""
+
     def __init__(self, connection: Connection):
         """Begin to publish."""
         self._node = connection._node
@@ -46,7 +49,7 @@ class FakeArm:
         self._made: list[tuple[Callable[[Any], Any], Any]] = []
         self._arm_out = self._publisher(JointState, 'joint_states', STATE_OUT)
         self._hand_out = self._publisher(JointState, 'gripper/joint_states', STATE_OUT)
-        self._robot_out = self._publisher(DiagnosticStatus, 'robot_state', STATUS)
+        self._robot_out = self._publisher(self.state_type, 'robot_state', STATUS)
         self._chunk_out = self._publisher(ActionChunk, 'sim2real/action_chunk', DATA)
         for kind, topic, keep, qos in (
             (JointState, 'target_joint', self._on_target, COMMAND),
@@ -108,16 +111,18 @@ class FakeArm:
 
     def _publish_slow(self) -> None:
         self._hand_out.publish(finger_state(to_time(self._now_ns()), FINGERS, 0.08))
+        self._robot_out.publish(self._report())
+
+    def _report(self) -> Any:
+        """Return the state of the robot as a message."""
         is_well = self.mode in (IDLE, MOVE) and not self.errors
-        self._robot_out.publish(
-            DiagnosticStatus(
-                level=DiagnosticStatus.OK if is_well else DiagnosticStatus.ERROR,
-                message=self.errors or 'mode',
-                values=[
-                    KeyValue(key='robot_mode', value=str(self.mode)),
-                    KeyValue(key='current_errors', value=self.errors),
-                ],
-            )
+        return DiagnosticStatus(
+            level=DiagnosticStatus.OK if is_well else DiagnosticStatus.ERROR,
+            message=self.errors or 'mode',
+            values=[
+                KeyValue(key='robot_mode', value=str(self.mode)),
+                KeyValue(key='current_errors', value=self.errors),
+            ],
         )
 
     def _publish_chunk(self) -> None:

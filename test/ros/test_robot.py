@@ -9,6 +9,7 @@ import pytest
 from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.control.robot_status import RobotMode
 from roboadapt_ros.errors import ConfigError, RefusedError, SpecError
+from roboadapt_ros.ros.calls import interface_class
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.gripper import GripperReader, GripperWriter
 from roboadapt_ros.ros.rig_messages import finger_state, joint_state
@@ -188,3 +189,16 @@ def test_a_franka_tells_mode_errors_success_rate_and_wrench():
 def test_a_message_package_that_is_not_installed_is_named():
     with pytest.raises(ConfigError, match=r'no_such_msgs/Thing.*installed'):
         message_class('no_such_msgs/Thing')
+
+
+@pytest.mark.parametrize(
+    ('name', 'words'),
+    [
+        ('controller_manager_msgs/srv/NoSuch', r'ros-\$ROS_DISTRO-controller-manager-msgs'),
+        ('no_such_msgs/action/Thing', r'ros-\$ROS_DISTRO-no-such-msgs'),
+        ('std_srvs/srv/Triger', 'std_srvs/srv/Triger'),
+    ],
+)
+def test_a_type_that_a_rig_file_asks_for_and_is_not_here_names_its_package(name, words):
+    with pytest.raises(ConfigError, match=words):
+        interface_class(name)
