@@ -30,9 +30,11 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
 from roboadapt_ros.bringup.environment import process_environment
+from roboadapt_ros.bringup.fake import fake_rig
 from roboadapt_ros.bringup.franka import DRIVER_ARGUMENTS, start_driver
 from roboadapt_ros.bringup.processes import PACKAGE, process_list, ProcessDescription
 from roboadapt_ros.bringup.rig import load_rig
+from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.priority import priority_environment
 
 from launch import LaunchContext, LaunchDescription
@@ -44,6 +46,12 @@ GRAPH_VARIABLES = (
     'FASTRTPS_DEFAULT_PROFILES_FILE',
 )
 """What `process_environment` adds for every process of the graph."""
+FAKE = (
+    'fake',
+    'false',
+    "true: simulate the robot, its driver and its cameras under the rig file's names",
+)
+"""Launch argument: name, default and description."""
 
 
 def describe_rig(default_rig: str, *, has_driver: bool = False) -> LaunchDescription:
@@ -73,7 +81,7 @@ def describe_rig(default_rig: str, *, has_driver: bool = False) -> LaunchDescrip
             ),
             *(
                 DeclareLaunchArgument(name, default_value=default, description=text)
-                for name, default, text in (DRIVER_ARGUMENTS if has_driver else ())
+                for name, default, text in ((*DRIVER_ARGUMENTS, FAKE) if has_driver else ())
             ),
             OpaqueFunction(function=_start_rig),
             *([OpaqueFunction(function=start_driver)] if has_driver else []),
@@ -83,18 +91,23 @@ def describe_rig(default_rig: str, *, has_driver: bool = False) -> LaunchDescrip
 
 def _start_rig(context: LaunchContext) -> list[Any]:
     """Return environment and nodes of the rig that the arguments name."""
-    rig, task, models_dir, record_to = (
+    name, task, models_dir, record_to = (
         LaunchConfiguration(name).perform(context)
         for name in ('rig', 'task', 'models_dir', 'record_to')
     )
+    lacks: tuple[str, ...] = ()
+    rig = load_rig(name)
+    if _is_fake(context):
+        rig, lacks = fake_rig(rig)
     processes = process_list(
-        load_rig(rig),
+        rig,
         models_dir=Path(models_dir) if models_dir else None,
         initial_task=task,
         record_to=Path(record_to) if record_to else None,
     )
     environment = process_environment()
-    actions: list[Any] = [
+    actions: list[Any] = [LogInfo(msg=f'Not installed: {lack}') for lack in lacks]
+    actions += [
         SetEnvironmentVariable(name, environment[name])
         for name in GRAPH_VARIABLES
         if name in environment
@@ -102,6 +115,21 @@ def _start_rig(context: LaunchContext) -> list[Any]:
     for process in processes:
         actions += node_actions(process)
     return actions
+
+
+def _is_fake(context: LaunchContext) -> bool:
+    """Return whether the robot is to be simulated.
+
+    Raises:
+        ConfigError: Neither yes nor no, or yes with the address of a robot.
+    """
+    given = context.launch_configurations
+    fake, robot_ip = given.get('fake', 'false'), given.get('robot_ip', '')
+    if fake not in ('true', 'false'):
+        raise ConfigError('fake', fake, 'must be true or false')
+    if fake == 'true' and robot_ip:
+        raise ConfigError('robot_ip', robot_ip, 'goes with a real robot: leave it out, or fake')
+    return fake == 'true'
 
 
 def node_actions(process: ProcessDescription) -> list[Any]:

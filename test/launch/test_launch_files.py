@@ -12,6 +12,7 @@ import fakes
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.utilities import perform_substitutions
 from launch_ros.actions import LifecycleNode, Node
+from roboadapt_ros.bringup.fake import fake_rig
 from roboadapt_ros.bringup.processes import NICENESS, process_list
 from roboadapt_ros.bringup.rig import load_rig
 from roboadapt_ros.errors import ConfigError
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / 'launch').glob('*.launch.py'))
 RIGS = {'sim.launch.py': 'sim', 'franka.launch.py': 'fr3_franka_ros2'}
 GRAPH = {'rig', 'task', 'models_dir', 'record_to'}
-DRIVER = {'robot_ip', 'load_gripper', 'controllers_yaml'}
+DRIVER = {'robot_ip', 'load_gripper', 'controllers_yaml', 'fake'}
 ARGUMENTS = {'sim.launch.py': GRAPH, 'franka.launch.py': GRAPH | DRIVER}
 
 
@@ -149,3 +150,23 @@ def test_an_address_for_another_arm_is_refused(models, franka_bringup):
     for rig, found in (('panda_jtc', 'panda'), ('sim', 'simulated')):
         with pytest.raises(ConfigError, match=f"robot_ip = '{found}'.*drives an fr3"):
             _included(models_dir=models, robot_ip='172.16.0.3', rig=rig)
+
+
+# ---- no robot ----
+
+
+def test_a_fake_robot_is_started_with_the_graph_of_the_real_rig_file(models):
+    nodes = [a for a in _visit(FRANKA, models_dir=models, fake='true') if _is_node(a)]
+    rig, _ = fake_rig(load_rig('fr3_franka_ros2'))
+    wanted = [p.executable for p in process_list(rig, models_dir=models)]
+    assert [node.node_executable for node in nodes] == wanted
+    assert wanted[0] == 'sim_rig_node'
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'named'),
+    [({'fake': 'yes'}, 'true or false'), ({'fake': 'true', 'robot_ip': '10.0.0.2'}, 'robot_ip')],
+)
+def test_a_fake_that_is_unclear_is_refused(models, arguments, named):
+    with pytest.raises(ConfigError, match=named):
+        _visit(FRANKA, models_dir=models, **arguments)
