@@ -14,7 +14,7 @@ from roboadapt_ros.bringup.connection import Connection
 from roboadapt_ros.control.kinematics import Q_HOME
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.ros.convert import to_chunk, to_time
-from roboadapt_ros.ros.qos import COMMAND, DATA, STATE_OUT, STATUS
+from roboadapt_ros.ros.qos import COMMAND, DATA, STATE_OUT, STATUS, TRACE
 from roboadapt_ros.ros.rig_messages import finger_state, joint_state
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
@@ -43,6 +43,7 @@ class FakeArm:
         self.recovers = True
         self.sends_chunks = False
         self.targets: list[tuple[int, np.ndarray]] = []
+        self.points: list[ActionChunk] = []
         self.calls: list[str] = []
         self.status: list[GateStatus] = []
         node = self._node
@@ -54,6 +55,7 @@ class FakeArm:
         for kind, topic, keep, qos in (
             (JointState, 'target_joint', self._on_target, COMMAND),
             (GateStatus, 'governor/status', self.status.append, STATUS),
+            (ActionChunk, 'governor/command', self.points.append, TRACE),
         ):
             made = node.create_subscription(kind, topic, keep, qos)
             self._made.append((node.destroy_subscription, made))

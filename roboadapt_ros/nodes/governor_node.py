@@ -126,7 +126,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
         """Listen, and start the clock."""
         config = self._config
         listen_state(self, self._buffer, STATE, self._on_arm_state)
-        listen_robot(self, config.robot_state_type, self._robot.observe)
+        self._look_at_robot = listen_robot(self, config.robot_state_type, self._robot.observe)
         self._described.activate()
         self.subscribe(ChunkMessage, 'sim2real/action_chunk', self._on_chunk, DATA)
         self._link.begin()
@@ -184,6 +184,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
 
     def _tick(self) -> None:
         self._tick_times.begin()
+        self._look_at_robot()
         now_ns = self.now_ns()
         command = self._governor.command(now_ns)
         self._tick_times.computed()

@@ -45,6 +45,8 @@ from roboadapt_ros.sim2real.gate import Gate, GateConfig, GateState
 STATUS_PERIOD_S = 0.1
 STATE_MAX_AGE_S = 0.1
 ROBOT_STATE_TIMEOUT_S = 1.0
+ROBOT_PERIOD_S = 0.05
+"""How often the robot's own state is looked at [s]; the governor does it in every tick."""
 GOVERNOR_STATES = tuple(state.value for state in GovernorState)
 NO_ROBOT_STATE = 'the rig file names an error state of the robot, and none comes'
 
@@ -87,7 +89,8 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
         """Listen, and serve `arm`; the gate is closed."""
         config = self._config
         listen_state(self, self._buffer, STATE, self._on_arm_state)
-        listen_robot(self, config.robot_state_type, self._on_robot)
+        look = listen_robot(self, config.robot_state_type, self._on_robot)
+        self.every(ROBOT_PERIOD_S, look)
         self.subscribe(GateStatus, 'governor/status', self._on_governor, STATUS)
         self.subscribe(ChunkMessage, 'policy/action_chunk', self._on_chunk, DATA)
         self.serve(Arm, 'sim2real/arm', self._on_arm)

@@ -9,6 +9,7 @@ from rclpy.qos import QoSProfile
 from roboadapt_ros.control.robot_status import RobotStatus
 from roboadapt_ros.errors import SpecError, UnknownNameError
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.polled import subscribe_polled
 from roboadapt_ros.ros.qos import STATE
 from roboadapt_ros.ros.robot import ArmSample, message_class, StateBuffer
 from roboadapt_ros.ros.robot_state import ROBOT_STATES
@@ -51,22 +52,27 @@ def listen_state(
 
 def listen_robot(
     node: GraphNode[Any], type_name: str, on_status: Callable[[RobotStatus], None]
-) -> None:
-    """Tell the robot's own state, while the node is active.
+) -> Callable[[], None]:
+    """Tell the robot's own state, while the node is active, whenever it is looked for.
 
     Args:
         node: The node.
         type_name: Message type of `robot_state`; '' = the rig has none.
         on_status: Told every report.
 
+    Returns:
+        Call it to look for a report: a Franka sends a thousand a second, far more than are needed.
+
     Raises:
         UnknownNameError: A type that can't be read.
         ConfigError: Its package is not installed.
     """
     if not type_name:
-        return
+        return lambda: None
     if type_name not in ROBOT_STATES:
         raise UnknownNameError('type of robot_state', type_name, ROBOT_STATES)
     status = ROBOT_STATES[type_name]
     kind = message_class(type_name)
-    node.subscribe(kind, 'robot_state', lambda message: on_status(status(message)), STATE)
+    return subscribe_polled(
+        node, kind, 'robot_state', lambda message: on_status(status(message)), STATE
+    )

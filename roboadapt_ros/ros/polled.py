@@ -1,0 +1,63 @@
+"""A subscription that wakes nobody: its newest message is taken when somebody looks.
+
+A driver publishes large messages a thousand times a second, of which a node of 100 Hz needs every
+tenth. Woken by each one and reading it, rclpy spends half a core on franka_msgs/FrankaRobotState.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.qos import QoSProfile
+from roboadapt_ros.ros.node import GraphNode
+
+
+class _NeverReady(CallbackGroup):
+    """Keeps what is in it out of the executor's wait set."""
+
+    def can_execute(self, entity: Any) -> bool:
+        return False
+
+    def beginning_execution(self, entity: Any) -> bool:
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        pass
+
+
+def subscribe_polled(
+    node: GraphNode[Any],
+    kind: type,
+    topic: str,
+    callback: Callable[[Any], None],
+    qos: QoSProfile,
+) -> Callable[[], None]:
+    """Subscribe for as long as the node is active, without being woken; for `activate`.
+
+    Args:
+        node: Whose subscription it is.
+        kind: Message class.
+        topic: Relative name.
+        callback: Told every message that is waiting when somebody looks.
+        qos: Its depth is how many can wait.
+
+    Returns:
+        Call it to look; nothing happens once the node is inactive.
+    """
+    made = node.create_subscription(kind, topic, callback, qos, callback_group=_NeverReady())
+    node.destroy_with_active(node.destroy_subscription, made)
+
+    def look() -> None:
+        if not node.is_active:
+            return
+        with made.handle:
+            # At most as many as can wait: a fast sender must not keep anybody here.
+            for _ in range(qos.depth):
+                taken = made.handle.take_message(made.msg_type, made.raw)
+                if taken is None:
+                    return
+                callback(taken[0])
+
+    return look
