@@ -1,25 +1,41 @@
-"""A tap in a stream of a running graph: messages pass, stop, come late, come twice, or as garbage.
+"""Taps in the streams of a running graph: messages pass, stop, come late, come twice, or spoilt.
 
-The producer is remapped to `<topic>_true`; the tap listens there and speaks on `<topic>`.
+Each producer is remapped to `<topic>_true`; a process of its own listens there and speaks on
+`<topic>`, so that neither the nodes nor the test know of it. It is told what to do by lines
+'<stream>=<fault>' on its standard input.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+import contextlib
 from dataclasses import dataclass, replace
 import enum
 import heapq
 import itertools
+import os
+from pathlib import Path
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticStatus
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
-from roboadapt_ros.bringup.connection import Connection
+from roboadapt_interfaces.msg import ActionChunk, Features, GateStatus
+from roboadapt_ros.bringup.environment import process_environment
 from roboadapt_ros.bringup.processes import ProcessDescription
+from roboadapt_ros.bringup.rig import load_rig
+from roboadapt_ros.ros.qos import DATA, IMAGE, STATE_OUT, STATUS
+from sensor_msgs.msg import Image, JointState
 
 SUFFIX = '_true'
+DELAY_S = 0.2
 
 
 class Fault(enum.Enum):
@@ -45,48 +61,55 @@ class Stream:
     """Makes a good message a bad one."""
 
 
-class Tap:
-    """Relays one stream, without decoding it except to spoil it."""
+def _bad_image(message: Image) -> Image:
+    message.data = message.data[: len(message.data) // 3]
+    return message
 
-    delay_s = 0.2
 
-    def __init__(self, connection: Connection, stream: Stream):
-        """Begin to relay."""
-        self.stream, self.fault = stream, Fault.NONE
-        node = connection._node
-        self._out = node.create_publisher(stream.kind, stream.topic, stream.qos)
-        node.create_subscription(
-            stream.kind, stream.topic + SUFFIX, self._take, stream.qos, raw=True
-        )
-        self._due: list[tuple[float, int, bytes]] = []
-        self._count = itertools.count()
-        self._wake = threading.Condition()
-        threading.Thread(target=self._send_late, daemon=True).start()
+def _bad_joints(message: JointState) -> JointState:
+    message.position = [float('nan')] * len(message.position)
+    return message
 
-    def _take(self, data: bytes) -> None:
-        fault = self.fault
-        if fault is Fault.GARBAGE:
-            self._out.publish(self.stream.garbage(deserialize_message(data, self.stream.kind)))
-        elif fault is Fault.DELAYED:
-            with self._wake:
-                heapq.heappush(
-                    self._due, (time.monotonic() + self.delay_s, next(self._count), data)
-                )
-                self._wake.notify()
-        elif fault is not Fault.FROZEN:
-            for _ in range(2 if fault is Fault.DUPLICATED else 1):
-                self._out.publish(data)
 
-    def _send_late(self) -> None:
-        while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self._due)
-                left_s = self._due[0][0] - time.monotonic()
-                data = heapq.heappop(self._due)[2] if left_s <= 0 else None
-            if data is not None:
-                self._out.publish(data)
-            else:
-                time.sleep(min(left_s, 0.005))
+def _bad_status(message: DiagnosticStatus) -> DiagnosticStatus:
+    message.level, message.message = b'\x2a', '\x07\x07'
+    return message
+
+
+def _bad_features(message: Features) -> Features:
+    message.features = [float('nan')] * len(message.features)
+    return message
+
+
+def _bad_chunk(message: ActionChunk) -> ActionChunk:
+    message.actions = [float('inf'), *message.actions[1:]]
+    return message
+
+
+def _bad_gate(message: GateStatus) -> GateStatus:
+    message.state = '\x07\x07'
+    return message
+
+
+def _streams() -> dict[str, Stream]:
+    rig = load_rig('sim')
+    arm, hand, (scene, wrist) = rig.arm, rig.gripper, rig.cameras
+    return {
+        'scene image': Stream(scene.image, Image, 'sim_rig', IMAGE, _bad_image),
+        'wrist image': Stream(wrist.image, Image, 'sim_rig', IMAGE, _bad_image),
+        'joint states': Stream(arm.joint_states, JointState, 'sim_rig', STATE_OUT, _bad_joints),
+        'gripper states': Stream(hand.joint_states, JointState, 'sim_rig', STATE_OUT, _bad_joints),
+        'robot state': Stream(arm.robot_state, DiagnosticStatus, 'sim_rig', STATUS, _bad_status),
+        'features': Stream('encoder/features', Features, 'encoder', DATA, _bad_features),
+        'policy chunks': Stream('policy/action_chunk', ActionChunk, 'policy', DATA, _bad_chunk),
+        'joint chunks': Stream('sim2real/action_chunk', ActionChunk, 'sim2real', DATA, _bad_chunk),
+        'governor status': Stream('governor/status', GateStatus, 'governor', STATUS, _bad_gate),
+        'arm targets': Stream(arm.output.topic, JointState, 'governor', STATUS, _bad_joints),
+    }
+
+
+STREAMS = _streams()
+"""Every stream of the simulated rig's graph, by what it carries."""
 
 
 def tapped(streams: Mapping[str, Stream]) -> Callable[[ProcessDescription], ProcessDescription]:
@@ -103,3 +126,79 @@ def tapped(streams: Mapping[str, Stream]) -> Callable[[ProcessDescription], Proc
         return replace(description, remappings=tuple(remappings.items()))
 
     return change
+
+
+class Taps:
+    """The process with a tap in every stream, as a context."""
+
+    def __init__(self, domain_id: int):
+        """Start it."""
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).resolve())],
+            stdin=subprocess.PIPE,
+            text=True,
+            env={**process_environment(domain_id), 'PYTHONPATH': os.pathsep.join(sys.path)},
+        )
+
+    def __enter__(self) -> Taps:
+        """Return the taps."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.wait(10.0)
+
+    def set(self, name: str, fault: Fault) -> None:
+        """Have a fault in a stream from now on."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f'{name}={fault.value}\n')
+        self._process.stdin.flush()
+
+
+class _Tap:
+    """Relays one stream, without decoding it except to spoil it."""
+
+    def __init__(self, node: Node, stream: Stream):
+        self.stream, self.fault = stream, Fault.NONE
+        self._out = node.create_publisher(stream.kind, stream.topic, stream.qos)
+        node.create_subscription(
+            stream.kind, stream.topic + SUFFIX, self._take, stream.qos, raw=True
+        )
+        self._late: list[tuple[float, int, bytes]] = []
+        self._count = itertools.count()
+
+    def _take(self, data: bytes) -> None:
+        fault = self.fault
+        if fault is Fault.GARBAGE:
+            self._out.publish(self.stream.garbage(deserialize_message(data, self.stream.kind)))
+        elif fault is Fault.DELAYED:
+            heapq.heappush(self._late, (time.monotonic() + DELAY_S, next(self._count), data))
+        elif fault is not Fault.FROZEN:
+            for _ in range(2 if fault is Fault.DUPLICATED else 1):
+                self._out.publish(data)
+
+    def send_late(self) -> None:
+        """Send what was kept long enough."""
+        while self._late and self._late[0][0] <= time.monotonic():
+            self._out.publish(heapq.heappop(self._late)[2])
+
+
+def _main() -> None:
+    rclpy.init()
+    node = Node('taps')
+    taps = {name: _Tap(node, stream) for name, stream in STREAMS.items()}
+
+    def listen() -> None:
+        for line in sys.stdin:
+            name, _, fault = line.strip().partition('=')
+            taps[name].fault = Fault(fault)
+
+    node.create_timer(0.005, lambda: [tap.send_late() for tap in taps.values()])
+    threading.Thread(target=listen, daemon=True).start()
+    with contextlib.suppress(ExternalShutdownException):
+        rclpy.spin(node)
+
+
+if __name__ == '__main__':
+    _main()
