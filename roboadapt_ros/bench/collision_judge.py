@@ -10,9 +10,13 @@ from roboadapt_ros.bench.motion_judge import hand_points, Stretch
 from roboadapt_ros.control.self_collision import PAIRS
 from roboadapt_ros.sim.collision import MeshDistance
 
-CLEAR_M = 0.06
-"""Meshes this much further apart than capsules may be leave capsules, which are up to 0.055 m
-nearer than meshes, clear of each other too [m]."""
+_WRIST = tuple(pair for pair in PAIRS if pair[0] == 'link5')
+CLEAR_M = {
+    _WRIST: 0.045,
+    tuple(pair for pair in PAIRS if pair not in _WRIST): 0.08,
+}
+"""How much nearer capsules may be than the meshes of these links [m]: links whose meshes are
+further apart than this, and what is asked for, began with their capsules clear of each other."""
 
 
 class MeshJudge:
@@ -37,6 +41,8 @@ class MeshJudge:
         folded = int(np.argmin(np.linalg.norm(tcp[:, :2], axis=1)))
         looks = {len(points) - 1, folded}
         self.looked += len(looks)
-        if min(self._distance.between(points[k], PAIRS) for k in looks) >= least_m:
-            return False
-        return self._distance.between(stretch.rest, PAIRS) >= least_m + CLEAR_M
+        return any(
+            min(self._distance.between(points[k], pairs) for k in looks) < least_m
+            and self._distance.between(stretch.rest, pairs) >= least_m + clear_m
+            for pairs, clear_m in CLEAR_M.items()
+        )

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import cache
 import multiprocessing
 import os
 import time
 
-from roboadapt_ros.bench.hostile_run import Batch, HostileRun, Tally
+from roboadapt_ros.bench.collision_judge import MeshJudge
+from roboadapt_ros.bench.hostile_run import HostileRun
 from roboadapt_ros.bench.result import BenchResult
+from roboadapt_ros.bench.tally import Batch, Tally
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.learning.progress import Progress, silent
 
@@ -111,8 +114,14 @@ def carry_out(order: tuple[Batch, ...]) -> Tally:
     """Run batches one after the other; in a process of its own."""
     total = Tally()
     for batch in order:
-        total.add(HostileRun(batch).run())
+        total.add(HostileRun(batch, collisions=_mesh_judge()).run())
     return total
+
+
+@cache
+def _mesh_judge() -> MeshJudge:
+    """Return the judge of this process."""
+    return MeshJudge()
 
 
 def tally_figures(tally: Tally, elapsed_s: float) -> dict[str, float]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from roboadapt_ros.bench.hostile_arm import FOLDED
 from roboadapt_ros.bench.hostile_bounds import draw_bad_envelope
 from roboadapt_ros.contract import ActionSpace, Envelope
 from roboadapt_ros.dataflow import ActionChunk, Identity, LatencyLedger
@@ -24,21 +25,6 @@ MS = 1_000_000
 TROUBLE_SHARE = 0.35
 """Part of the chunks that have something wrong with their form or their stamps."""
 _SIZES_RAD = (0.003, 0.03, 0.03, 0.1, 0.1, 0.2, 0.35, 0.39, 1.0, 3.0)
-
-
-FOLDED = (
-    (0.55, 0.54, -0.36, -2.83, 0.05, 1.70, 0.77),  # fingers, hand, links 5 to 7 and the base
-    (1.38, 0.51, 0.14, -2.88, -0.94, 1.74, 1.12),
-    (-0.16, 1.45, -0.02, -2.32, -1.40, 0.93, 0.37),
-    (-0.84, 1.08, 0.01, -2.91, 0.14, 1.40, 1.02),
-    (0.17, 0.99, -0.58, -2.90, 1.05, 0.61, -0.16),
-    (0.90, -0.84, -0.03, -2.95, -0.55, 1.00, 1.11),  # the same and the column
-    (0.87, -0.42, -0.47, -2.97, -1.04, 0.87, 0.37),
-    (0.23, 0.77, 0.03, -2.86, -1.33, 1.39, -0.04),
-    (-0.97, -0.32, 0.62, -2.84, 0.59, 0.71, 0.94),  # and the upper arm
-    (0.47, -0.59, 1.12, -2.92, -1.27, 2.15, 1.23),
-)
-"""Poses within the ends of both arms [rad] in which the arm would be in itself."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +44,18 @@ class View:
     """The last chunk that was sent."""
     envelope: Envelope | None = None
     """Bounds of the task that is served."""
+    goal: FloatArray | None = None
+    """(7,) where the task leads, chunk after chunk [rad]; None: anywhere."""
 
 
 # ---- the rows: where to ----
+
+
+def _led(view: View, goal: FloatArray, n: int) -> FloatArray:
+    """Return rows (n, 7) [rad] that lead straight to a goal, 0.35 rad each."""
+    reach = goal - view.q
+    count = np.arange(1, n + 1)[:, None]
+    return view.q + reach * np.minimum(1.0, 0.35 * count / max(float(np.abs(reach).max()), 1e-9))
 
 
 def _shape(rng: np.random.Generator, view: View, n: int) -> tuple[str, FloatArray]:
@@ -235,7 +230,11 @@ def hostile_chunk(rng: np.random.Generator, view: View) -> tuple[str, Fields]:
     raises, as it does where a message is read.
     """
     n = int(rng.choice([1, 2, 4, 8, 16, 40], p=[0.1, 0.1, 0.2, 0.4, 0.15, 0.05]))
+    is_led = view.goal is not None and rng.random() < 0.9
     name, rows = _shape(rng, view, n)
+    if view.goal is not None and is_led:
+        n = min(n, 2)
+        name, rows = 'led_into_itself', _led(view, view.goal, n)
     if rng.random() < 0.93:
         rows = np.clip(rows, view.low, view.high)
     width_m = float(rng.uniform(0.0, 0.08))
@@ -255,7 +254,7 @@ def hostile_chunk(rng: np.random.Generator, view: View) -> tuple[str, Fields]:
         'actions': np.column_stack([rows, np.full(n, width_m)]),
         'envelope': view.envelope,
     }
-    if rng.random() < TROUBLE_SHARE:
+    if rng.random() < TROUBLE_SHARE and not is_led:
         name = str(rng.choice(list(TROUBLES)))
         TROUBLES[name](rng, fields, view)
     return name, fields

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.bench.hostile import FOLDED
 
 FloatArray = npt.NDArray[np.float64]
 Measured = tuple[FloatArray, FloatArray, float, int]
@@ -12,6 +11,21 @@ Measured = tuple[FloatArray, FloatArray, float, int]
 MS = 1_000_000
 MANNERS = ('follows', 'lags', 'noisy', 'frozen', 'pushed', 'silent', 'late', 'early', 'odd')
 _SHARES = (0.5, 0.15, 0.15, 0.03, 0.04, 0.03, 0.04, 0.02, 0.04)
+
+
+FOLDED = (
+    (0.55, 0.54, -0.36, -2.83, 0.05, 1.70, 0.77),  # fingers, hand, links 5 to 7 and the base
+    (1.38, 0.51, 0.14, -2.88, -0.94, 1.74, 1.12),
+    (-0.16, 1.45, -0.02, -2.32, -1.40, 0.93, 0.37),
+    (-0.84, 1.08, 0.01, -2.91, 0.14, 1.40, 1.02),
+    (0.17, 0.99, -0.58, -2.90, 1.05, 0.61, -0.16),
+    (0.90, -0.84, -0.03, -2.95, -0.55, 1.00, 1.11),  # the same and the column
+    (0.87, -0.42, -0.47, -2.97, -1.04, 0.87, 0.37),
+    (0.23, 0.77, 0.03, -2.86, -1.33, 1.39, -0.04),
+    (-0.97, -0.32, 0.62, -2.84, 0.59, 0.71, 0.94),  # and the upper arm
+    (0.47, -0.59, 1.12, -2.92, -1.27, 2.15, 1.23),
+)
+"""Poses within the ends of both arms [rad] in which the arm would be in itself."""
 
 
 class HostileArm:

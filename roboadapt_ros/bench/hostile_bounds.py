@@ -23,7 +23,7 @@ _BAD_NUMBERS = (float('nan'), float('inf'), -float('inf'), 0.0, -0.5, 1e300, 1.0
 
 def draw_envelope(rng: np.random.Generator) -> Envelope | None:
     """Return a task's bounds: none, tighter than most rigs', or looser."""
-    if rng.random() < 0.4:
+    if rng.random() < 0.5:
         return None
     low, high = _BOXES[rng.choice(len(_BOXES), p=_BOX_SHARES)]
     speed = rng.choice([0.02, 0.1, 0.3, 5.0, np.inf])

@@ -7,18 +7,18 @@ from its seed and number alone. This module imports numpy and core parts only.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 import time
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.bench.hostile import hostile_chunk, View
-from roboadapt_ros.bench.hostile_arm import HostileArm
+from roboadapt_ros.bench.hostile_arm import FOLDED, HostileArm
 from roboadapt_ros.bench.hostile_bounds import demand_of, draw_envelope, draw_narrower, Narrower
 from roboadapt_ros.bench.motion_judge import Demand, MotionJudge, Promise, Stretch
+from roboadapt_ros.bench.tally import Batch, BINS_PER_MS, Tally
 from roboadapt_ros.contract import ActionSpace, Envelope
 from roboadapt_ros.control.admission import AdmissionConfig
 from roboadapt_ros.control.command import GovernorCommand, GovernorState
@@ -39,7 +39,6 @@ QUIET_TICKS = 400
 """Ticks without a chunk within which every governor must be silent."""
 SETTLE_TICKS = 15
 GOOD_TICKS = 10
-BINS_PER_MS = 100
 
 
 class CollisionJudge(Protocol):
@@ -74,58 +73,6 @@ class Governed(Protocol):
 
     def reset(self) -> None:
         """Leave a fault."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What is to be done, small enough to be sent to another process."""
-
-    seed: int
-    number: int
-    sequences: int
-
-
-@dataclass
-class Tally:
-    """What was found; tallies add up."""
-
-    sequences: int = 0
-    ticks: int = 0
-    points: int = 0
-    moving: int = 0
-    """Points away from the one before."""
-    accepted: int = 0
-    refused: int = 0
-    unresponsive: int = 0
-    """Ticks without a defined answer, and batches after which a good chunk was not followed."""
-    violations: Counter[str] = field(default_factory=Counter)
-    kinds: Counter[str] = field(default_factory=Counter)
-    causes: Counter[str] = field(default_factory=Counter)
-    used: dict[str, float] = field(default_factory=dict)
-    tick_times: Counter[int] = field(default_factory=Counter)
-    """Ticks by the processor time they took, in steps of 1 / BINS_PER_MS ms."""
-    first: str = ''
-    """Where the first trouble was, for a person who wants to see it again."""
-
-    def add(self, other: Tally) -> None:
-        """Take in another tally."""
-        for name in ('sequences', 'ticks', 'points', 'moving', 'accepted', 'refused'):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.unresponsive += other.unresponsive
-        for name in ('violations', 'kinds', 'causes', 'tick_times'):
-            getattr(self, name).update(getattr(other, name))
-        for name, part in other.used.items():
-            self.used[name] = max(self.used.get(name, 0.0), part)
-        self.first = self.first or other.first
-
-    def tick_ms(self, percent: float) -> float:
-        """Return the processor time of a tick that this part [%] stayed within [ms]."""
-        left = self.tick_times.total() * percent / 100.0
-        for step in sorted(self.tick_times):
-            left -= self.tick_times[step]
-            if left <= 0:
-                return (step + 1) / BINS_PER_MS
-        return 0.0
 
 
 def draw_config(rng: np.random.Generator) -> GovernorConfig:
@@ -171,6 +118,7 @@ class HostileRun:
         self._margin_rad = config.motion.position_margin_rad
         self._limits = robot_limits(self._robot)
         self._envelope: Envelope | None = None
+        self._goal: FloatArray | None = None
         self._demanded: tuple[Envelope | None, Narrower | None] = (None, None)
         self._arm = HostileArm(self._rng, self._limits.q_min, self._limits.q_max, Q_HOME)
         self._now_ns, self._generation = T0_NS, 1
@@ -200,12 +148,13 @@ class HostileRun:
     def _sequence(self, number: int) -> None:
         rng, tally = self._rng, self.tally
         self._number = number
-        if rng.random() < 0.2:
+        self._lead()
+        if self._goal is None and rng.random() < 0.2:
             self._arm.draw_manner()
         if rng.random() < 0.15:
             self._generation += 1
-            self._envelope = draw_envelope(rng)
-        spacing = int(rng.choice([1, 2, 3, 5]))
+            self._envelope = None if self._goal is not None else draw_envelope(rng)
+        spacing = int(rng.choice([1, 2, 3, 5])) if self._goal is None else 5
         self._event()
         for _ in range(int(rng.choice([1, 1, 2, 3]))):
             self._send()
@@ -214,6 +163,15 @@ class HostileRun:
         for _ in range(int(rng.choice([0, 0, 1, 4, 30], p=[0.35, 0.3, 0.2, 0.12, 0.03]))):
             self._tick(TICK_NS)
         tally.sequences += 1
+
+    def _lead(self) -> None:
+        """Now and then, lead the arm into itself over many sequences."""
+        if self._goal is not None and self._rng.random() < 0.03:
+            self._goal = None
+        elif self._goal is None and self._rng.random() < 0.008:
+            self._goal = np.array(FOLDED[self._rng.integers(len(FOLDED))])
+            self._envelope = None
+            self._arm.behave()
 
     def _event(self) -> None:
         """Now and then: a clock that jumps, a fault, a reset, an arm carried elsewhere."""
@@ -268,6 +226,7 @@ class HostileRun:
             generation=self._generation,
             last=self._last,
             envelope=self._envelope,
+            goal=self._goal,
         )
         kind, fields = hostile_chunk(self._rng, view)
         self.tally.kinds[kind] += 1

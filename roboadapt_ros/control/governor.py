@@ -65,7 +65,8 @@ class Governor:
         self._envelope: Envelope | None = None
         outside = (kinematics, SelfDistance(), config.self_collision.min_distance_m)
         self._path = PathGate(self._rig, *outside, config.admission)
-        self._follower = Follower(config.motion, MotionGuard(self._rig, *outside), self._dt_s)
+        guard = MotionGuard(self._rig, *outside, self._dt_s)
+        self._follower = Follower(config.motion, guard, self._dt_s)
         self._gripper = GripperLimiter(config.gripper, limits.gripper_width_max_m)
         self._watchdog = Watchdog(config.watchdog)
         self._stream = StreamGate(config.admission, self.names)

@@ -98,7 +98,7 @@ class SelfCollisionConfig:
 
     min_distance_m: float = 0.01
     """Least distance between the capsules of two links [m]; the links themselves are further
-    apart, by 7 mm or more. Usual poses with the hand straight down leave 0.015 m."""
+    apart, by 6 mm or more. Usual poses with the hand straight down leave 0.015 m."""
 
     def __post_init__(self) -> None:
         """Check the range."""

@@ -21,8 +21,8 @@ _POSITION_SLACK_RAD = 1e-9
 _WORKSPACE_SLACK_M = _DISTANCE_SLACK_M = 1e-6
 _CLOSE_M = 0.05
 """Distance from a side within which the way to the stop is looked at too."""
-_EARLY_S = (0.01, 0.02, 0.03)
-"""Times of the stop at which joints that accelerated are fastest [s]."""
+_EARLY_TICKS = (0.5, 1.0, 2.0, 3.0)
+"""Ticks of the stop within which joints that accelerated are fastest."""
 _PARTS = (0.2, 0.4, 0.6, 0.8)
 """Parts of the stop's time at which it is looked at."""
 _STRIDE_M = 0.04
@@ -45,6 +45,7 @@ class MotionGuard:
         kinematics: Kinematics,
         self_distance: SelfDistance,
         self_distance_min_m: float,
+        dt_s: float,
     ):
         """Store the bounds.
 
@@ -53,8 +54,9 @@ class MotionGuard:
             kinematics: The arm's geometry.
             self_distance: The arm's outside.
             self_distance_min_m: Least distance between two links [m].
+            dt_s: Time of one tick [s].
         """
-        self._kinematics = kinematics
+        self._kinematics, self._dt_s = kinematics, dt_s
         self._box_anchor = Anchor()
         self.keep(bounds)
         self._self_distance, self._self_distance_min_m = self_distance, self_distance_min_m
@@ -89,13 +91,13 @@ class MotionGuard:
                 return 'joint_speed'
             if (fastest > np.maximum(upward, now.dq)).any():
                 return 'joint_speed'
-        if self._is_hand_fast(step, np.maximum(fastest, -slowest)):
+        if self._is_hand_fast(now, step, np.maximum(fastest, -slowest)):
             return 'hand_speed'
         if self._leaves_workspace(now, step):
             return 'workspace'
         return 'self_collision' if self._nears_itself(now, step) else None
 
-    def _is_hand_fast(self, step: Step, peak: FloatArray) -> bool:
+    def _is_hand_fast(self, now: MotionState, step: Step, peak: FloatArray) -> bool:
         """Return whether the hand is too fast now or while stopping.
 
         A hand that is too fast because the bound has become tighter has to brake until it is
@@ -103,13 +105,15 @@ class MotionGuard:
         """
         most = self.bounds.hand_speed_max_m_s
         linear = self._kinematics.jacobian(step.state.q)[:3]
-        if _length(linear @ step.state.dq) > most:
+        mean = (step.state.q - now.q) / self._dt_s  # a short step speeds up and slows down again
+        if max(_length(linear @ step.state.dq), _length(linear @ mean)) > most:
             return True
         if _length(np.abs(linear) @ peak) <= most:
             return False
         # Joints that still accelerate, and joints that move the hand against each other and do
         # not stop at once, make it faster for a while.
-        times = [time for time in _EARLY_S if time < step.stop.duration]
+        early = (tick * self._dt_s for tick in _EARLY_TICKS)
+        times = [time for time in early if time < step.stop.duration]
         times += [part * step.stop.duration for part in _PARTS]
         return any(self._hand_speed(*step.at(time)) > most for time in times)
 

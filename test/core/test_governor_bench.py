@@ -1,16 +1,22 @@
 """Hostile streams and their judge: what is wrong is seen, and the governor does nothing wrong."""
 
+from dataclasses import replace
 import json
 
 import numpy as np
 import pytest
+from roboadapt_ros.bench.arm_tables import hand_points, TABLES
+from roboadapt_ros.bench.collision_judge import MeshJudge
 from roboadapt_ros.bench.governor import GovernorBenchConfig, run, torment
 from roboadapt_ros.bench.hostile import hostile_chunk, TROUBLES, View
-from roboadapt_ros.bench.hostile_run import Batch, HostileRun, make_governor, Tally
-from roboadapt_ros.bench.motion_judge import hand_points, MotionJudge, Promise, Stretch, TABLES
+from roboadapt_ros.bench.hostile_arm import FOLDED
+from roboadapt_ros.bench.hostile_run import HostileRun, make_governor
+from roboadapt_ros.bench.motion_judge import Demand, MotionJudge, Promise, Stretch
+from roboadapt_ros.bench.tally import Batch, Tally
 from roboadapt_ros.control.command import GovernorCommand, GovernorState
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.control.limits import robot_limits
+from roboadapt_ros.control.self_collision import SelfDistance
 from roboadapt_ros.errors import ConfigError
 
 TICK_S = 0.01
@@ -120,6 +126,46 @@ class TestJudge:
         np.testing.assert_allclose(hand_points(q)[0], expected, atol=1e-9)
 
 
+class TestDemands:
+    """What is demanded under way holds as soon as an arm can have braked."""
+
+    SPEED = TABLES['panda'].speed
+
+    def judged(self, points, speeds, at, **demand):
+        judge = MotionJudge(Promise(robot='panda'), TICK_S)
+        demanded = Demand(**{'speed': self.SPEED, **demand})
+        judge.judge(
+            Stretch(points[0], list(points), list(speeds), demands=[(0, None), (at, demanded)])
+        )
+        return {name for name, count in judge.counts.items() if count}
+
+    def test_an_arm_that_goes_on_as_fast_as_before_is_seen(self):
+        points, speeds = glide(0, 1.0, 2.0)
+        assert self.judged(points, speeds, 100, speed=0.3 * self.SPEED) == {'demanded_speed'}
+
+    def test_an_arm_that_was_braking_already_passes(self):
+        points, speeds = glide(0, 1.0, 2.0)
+        assert self.judged(points, speeds, 190, speed=0.3 * self.SPEED) == set()
+
+    def test_a_hand_that_goes_on_as_fast_as_before_is_seen(self):
+        points, speeds = glide(0, 1.0, 2.0)
+        assert self.judged(points, speeds, 100, hand_speed_m_s=0.1) == {'demanded_hand_speed'}
+
+    def test_going_further_out_of_a_box_is_seen_and_coming_in_is_not(self):
+        points, speeds = glide(1, 0.5, 2.0)  # forward and down
+        height = float(hand_points(points)[0][100, 2])
+        box = (-9.0, -9.0, height + 0.05)
+        assert self.judged(points, speeds, 50, box_low_m=box) == {'demanded_box'}
+        points, speeds = glide(1, -0.5, 2.0)
+        assert self.judged(points, speeds, 50, box_low_m=box) == set()
+
+    def test_going_further_beyond_a_narrower_end_is_seen(self):
+        points, speeds = glide(0, 0.5, 2.0)
+        high = np.full(7, 9.0)
+        high[0] = 0.2
+        assert self.judged(points, speeds, 50, high=high) == {'demanded_position'}
+
+
 class PassThrough:
     """What a graph without a governor would do: send the newest chunk on."""
 
@@ -140,6 +186,9 @@ class PassThrough:
             q = np.resize(np.real(self.chunk.actions).astype(float), 7)
         return GovernorCommand(q, np.zeros(7), 0.04, self.state, '', self.chunk)
 
+    def narrow(self, q_min, q_max, dq_max):
+        pass
+
     def fault(self, reason):
         pass
 
@@ -159,6 +208,41 @@ class TestHostileStreams:
     def test_without_a_governor_the_judge_finds_violations(self):
         tally = HostileRun(Batch(7, 0, 20), PassThrough).run()
         assert tally.violations.total() > 20 and 'seed 7, batch 0' in tally.first
+
+    @staticmethod
+    def found_without(spoil, numbers):
+        """Return what is found of governors that something was taken from."""
+
+        def build(config, robot):
+            governor = make_governor(config, robot)
+            spoil(governor)
+            return governor
+
+        judge, total = MeshJudge(), Tally()
+        for number in numbers:
+            total.add(HostileRun(Batch(7, number, 40), build, judge).run())
+        return set(+total.violations)
+
+    def test_a_governor_that_hears_no_envelope_is_found(self):
+        def spoil(governor):
+            accept = governor.accept
+            governor.accept = lambda chunk, now: accept(replace(chunk, envelope=None), now)
+
+        found = self.found_without(spoil, range(6))
+        assert {'demanded_speed', 'demanded_hand_speed', 'demanded_box'} <= found
+
+    def test_a_governor_that_hears_no_urdf_is_found(self):
+        def spoil(governor):
+            governor.narrow = lambda *limits: None
+
+        assert self.found_without(spoil, range(12)) & {'demanded_speed', 'demanded_position'}
+
+    def test_a_governor_that_does_not_know_its_own_outside_is_found(self):
+        def spoil(governor):
+            governor._path._self_distance_min_m = -9.0
+            governor._follower._guard._self_distance_min_m = -9.0
+
+        assert 'self_collision' in self.found_without(spoil, (12, 40, 44, 52))
 
     def test_a_governor_that_falls_silent_or_raises_is_unresponsive(self):
         def mute(config, robot):
@@ -189,6 +273,13 @@ class TestHostileStreams:
     def test_a_seed_brings_a_batch_back(self):
         one, other = (HostileRun(Batch(3, 5, 10)).run() for _ in range(2))
         assert (one.kinds, one.causes, one.used) == (other.kinds, other.causes, other.used)
+
+    def test_folded_poses_are_within_both_arms_ends_and_in_themselves(self):
+        distance = SelfDistance()
+        for pose in np.array(FOLDED):
+            for robot in TABLES:
+                assert (pose > TABLES[robot].low).all() and (pose < TABLES[robot].high).all()
+            assert distance.distance(pose) < -0.02
 
     def test_every_trouble_is_sent(self):
         limits, rng = robot_limits('panda'), np.random.default_rng(0)
