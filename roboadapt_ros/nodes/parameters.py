@@ -86,9 +86,7 @@ class SimRigParameters:
         'FrankaHardwareInterface', help='hardware component of a fake driver'
     )
     gripper_node: str = param('franka_gripper', help='name of the hand of a fake driver')
-    faults: str = param(
-        '', help="faults to have, with commas between; '' = none", dynamic=True
-    )
+    faults: str = param('', help="faults to have, with commas between; '' = none", dynamic=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,7 +101,6 @@ class GripperDrive:
     def __init__(self, config: GripperConfig, timestep_s: float):
         """Store the limits."""
         self._config, self._timestep_s = config, timestep_s
-        self.set_limits(None, None)
         self.is_stuck = False
         """Whether the fingers stay where they are, whatever is asked of them."""
         self.reset(config.max_width_m)
@@ -110,6 +109,7 @@ class GripperDrive:
         """Hold `width_m` from now on."""
         self.target_width_m = width_m
         self._reference_m = 0.5 * width_m
+        self.set_limits(None, None)
 
     def set_limits(self, speed_m_s: float | None, force_n: float | None) -> None:
         """Set the largest speed of the width [m/s] and force [N]; None: the configured one."""

@@ -13,29 +13,26 @@ import numpy.typing as npt
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.errors import SimError, UnknownNameError
 from roboadapt_ros.sim.arm_check import CollisionConfig, hand_force
-from roboadapt_ros.sim.camera import CameraModel, Cameras
 from roboadapt_ros.sim.controller import ArmController
 from roboadapt_ros.sim.franka import FRANKA_ERRORS, RobotMode
 from roboadapt_ros.sim.impedance import GripperDrive
-from roboadapt_ros.sim.objects import OBJECTS
 from roboadapt_ros.sim.rig_state import RigConfig, RigState
 from roboadapt_ros.sim.scene import sample_scene, SceneSample
-from roboadapt_ros.sim.stage import Stage
-from roboadapt_ros.sim.world import build_world, CAMERAS, TCP_SITE
+from roboadapt_ros.sim.table import Table
+from roboadapt_ros.sim.world import TCP_SITE
 
 __all__ = ['RigConfig', 'RigState', 'RobotMode', 'SimRig']  # what a caller needs
 
 FloatArray = npt.NDArray[np.float64]
 
 HAND_DOWN_XYZW = np.array([1.0, 0.0, 0.0, 0.0])
-OBJECT_NAMES = ('red', 'green', 'blue', 'mark')
 GRIPPER_STUCK = 'gripper_stuck'
 """Fault of the hand: it stays where it is, whatever it is told."""
 _LOOK_STEPS = 10
 """Steps between two looks at what need not be judged every millisecond."""
 
 
-class SimRig:
+class SimRig(Table):
     """A Panda on a table in MuJoCo.
 
     Example: a target every 0.01 s, ``rig.set_joint_target(q); rig.advance(0.01)``, moves the
@@ -45,18 +42,13 @@ class SimRig:
     def __init__(self, config: RigConfig | None = None, *, seed: int = 0):
         """Build the world and draw the first scene from `seed`."""
         self.config = config if config is not None else RigConfig()
-        size = (self.config.width, self.config.height)
-        self._model = build_world(width=size[0], height=size[1])
-        self._data = mujoco.MjData(self._model)
-        self._cameras = Cameras(self._model, self._data, names=CAMERAS, size=size)
+        super().__init__(self.config.width, self.config.height)
         self._kinematics = PandaKinematics()
         timestep = self._model.opt.timestep
         friction_nm = self._model.dof_frictionloss[:7]
         self._arm = ArmController(self.config, timestep, friction_nm)
         self._gripper = GripperDrive(self.config.gripper, timestep)
-        self._stage = Stage(self._model)
         self._tcp = self._model.site(TCP_SITE).id
-        self._body = {name: self._model.body(name).id for name in OBJECT_NAMES}
         self._rng = np.random.default_rng(seed)
         self._time_offset_s, self._steps = 0.0, 0
         self._jacobian, self._hand_velocity = np.zeros((6, self._model.nv)), np.zeros(6)
@@ -257,45 +249,6 @@ class SimRig:
         mujoco.mj_jacSite(self._model, self._data, linear, angular, self._tcp)
         return self._jacobian[:, :7]
 
-    def object_pose(self, name: str) -> tuple[FloatArray, FloatArray]:
-        """Return position (3,) [m] and quaternion (4,), xyzw, of 'red', 'green', 'blue', 'mark'.
-
-        Raises:
-            UnknownNameError: No such object.
-        """
-        body = self._find_body(name)
-        return self._data.xpos[body].copy(), np.roll(self._data.xquat[body], -1)
-
-    def object_speed_m_s(self, name: str) -> float:
-        """Return the speed of the centre of `name` [m/s]."""
-        first = self._model.body_dofadr[self._find_body(name)]
-        return float(np.linalg.norm(self._data.qvel[first : first + 3])) if first >= 0 else 0.0
-
-    def rest_height_m(self, name: str) -> float:
-        """Return the height of the centre of `name` when it lies on the table as placed [m]."""
-        self._find_body(name)
-        return next((item.rest_height_m for item in OBJECTS if item.name == name), 0.0)
-
-    @property
-    def camera_names(self) -> tuple[str, ...]:
-        """Names that `render` and `camera_model` take."""
-        return self._cameras.names
-
-    def camera_model(self, camera: str) -> CameraModel:
-        """Return intrinsics and present pose of `camera`."""
-        return self._cameras.read(camera)
-
-    def render(self, camera: str) -> npt.NDArray[np.uint8]:
-        """Return what `camera` sees now: (H, W, 3) uint8 RGB.
-
-        The first call makes the OpenGL context, so call from one thread only.
-        """
-        return self._cameras.render(camera)
-
-    def close(self) -> None:
-        """Free the OpenGL context; the rig can go on without, and `render` makes a new one."""
-        self._cameras.close()
-
     def _step(self) -> None:
         data = self._data
         # Gravity is compensated by the arm itself, so only the rest of the bias is left.
@@ -325,8 +278,3 @@ class SimRig:
         self._data.qpos[7:9] = 0.5 * width
         self._arm.reset(result.q)
         self._gripper.reset(width)
-
-    def _find_body(self, name: str) -> int:
-        if name not in self._body:
-            raise UnknownNameError('object', name, self._body)
-        return self._body[name]
