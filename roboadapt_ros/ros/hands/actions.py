@@ -8,6 +8,8 @@ franka_gripper's GripperCommand takes the position of one finger and answers wit
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+import math
 import time
 from typing import Any
 
@@ -29,6 +31,10 @@ from roboadapt_ros.sim2real.gripper import from_width
 from roboadapt_ros.sim2real.hand import Act, Hand, HandOrder, Outcome
 from std_srvs.srv import Trigger
 
+SETTLE_S = 0.5
+"""Time from finding a server to its first use [s]: one that has not found this node's ends yet
+carries an order out and loses the answer."""
+
 
 class ActionHand(HandPort):
     """Carries out the orders of a `Hand`, one at a time, without ever waiting."""
@@ -40,6 +46,8 @@ class ActionHand(HandPort):
         self.clients = Clients(node)
         self._hand = Hand(config.hand(), self.width_max_m)
         self._pending: dict[int, Pending] = {}
+        self._servers: dict[str, Callable[[], bool]] = {}
+        self._found_ns: dict[str, int] = {}
 
     @property
     def problem(self) -> str:
@@ -55,6 +63,8 @@ class ActionHand(HandPort):
         """Look for the servers; the state of the hand is unknown."""
         self._hand = Hand(self.config.hand(), self.width_max_m)
         self._pending.clear()
+        self._servers.clear()
+        self._found_ns.clear()
         self.connect()
 
     def tell(self, goal_m: float, width_m: float, now_ns: int) -> None:
@@ -86,6 +96,9 @@ class ActionHand(HandPort):
     def _turn(self, goal_m: float | None) -> None:
         """Take the answers that have come, and send what is due."""
         now_ns = time.monotonic_ns()
+        for name, is_there in self._servers.items():
+            if name not in self._found_ns and is_there():
+                self._found_ns[name] = now_ns
         for number, pending in list(self._pending.items()):
             outcome = pending.poll(now_ns)
             if outcome is not None:
@@ -101,19 +114,33 @@ class ActionHand(HandPort):
         else:
             self._pending[order.number] = begun
 
+    def look_for_action(self, kind: Any, name: str) -> None:
+        """Make a client and find its server; for `connect`."""
+        self._servers[name] = self.clients.action(kind, name).server_is_ready
+
+    def look_for_stop(self, name: str) -> None:
+        """Make a client of a Trigger and find its server; for `connect`."""
+        self._servers[name] = self.clients.service(Trigger, name).service_is_ready
+
     def act(self, kind: Any, name: str, goal: Any) -> Pending | str:
         """Begin an action whose server has to be there."""
-        client = self.clients.action(kind, name)
-        if not client.server_is_ready():
+        if not self._is_ready(name):
             return f'action {name} is not there'
-        return ActionCall(client, goal, name)
+        return ActionCall(self.clients.action(kind, name), goal, name)
 
     def stop_by(self, service: str) -> Pending | str:
         """Call a Trigger that stops the hand and has to be there."""
-        client = self.clients.service(Trigger, service)
-        if not client.service_is_ready():
+        if not self._is_ready(service):
             return f'service {service} is not there'
+        client = self.clients.service(Trigger, service)
         return ServiceCall(client, Trigger.Request(), trigger_outcome)
+
+    def _is_ready(self, name: str) -> bool:
+        """Return whether a server is there, and has been long enough."""
+        if not self._servers[name]():
+            self._found_ns.pop(name, None)
+            return False
+        return time.monotonic_ns() - self._found_ns.get(name, math.inf) >= SETTLE_S * 1e9
 
 
 class FrankaHand(ActionHand):
@@ -130,8 +157,8 @@ class FrankaHand(ActionHand):
     def connect(self) -> None:
         """Look for move, grasp and stop; homing is looked for when it is asked for."""
         for leaf in ('move', 'grasp'):
-            self.clients.action(self._kinds[leaf], f'{self.config.node}/{leaf}')
-        self.clients.service(Trigger, f'{self.config.node}/stop')
+            self.look_for_action(self._kinds[leaf], f'{self.config.node}/{leaf}')
+        self.look_for_stop(f'{self.config.node}/stop')
 
     def home(self) -> None:
         """Let the hand find its range; raises `RefusedError` while it is busy."""
@@ -167,9 +194,9 @@ class CommandHand(ActionHand):
 
     def connect(self) -> None:
         """Look for the action, and for the service that stops."""
-        self.clients.action(self._kind, self.config.action)
+        self.look_for_action(self._kind, self.config.action)
         if self.config.stop_service:
-            self.clients.service(Trigger, self.config.stop_service)
+            self.look_for_stop(self.config.stop_service)
 
     def home(self) -> None:
         """Refuse: there is no such action."""

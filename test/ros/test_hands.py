@@ -1,0 +1,402 @@
+"""Hands behind actions: with the real franka_msgs and control_msgs where they are installed.
+
+The decisions are tested in `core/test_hand.py`. Here goals reach servers that behave as
+franka_gripper does: every goal is accepted, none gives way to the next, stop ends the one that
+is going on, and a grasp that is repeated while the hand holds hangs.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+from rclpy.action import ActionServer, CancelResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from roboadapt_ros.errors import ConfigError, RefusedError
+from roboadapt_ros.ros.hands import actions
+from roboadapt_ros.ros.hands.actions import CommandHand, FrankaHand
+from roboadapt_ros.ros.hands.settings import GripperConfig
+from std_srvs.srv import Trigger
+
+OPEN_M, CLOSED_M = 0.08, 0.0
+needs_franka = pytest.mark.skipif(
+    importlib.util.find_spec('franka_msgs') is None, reason='franka_msgs is not installed'
+)
+needs_control = pytest.mark.skipif(
+    importlib.util.find_spec('control_msgs') is None, reason='control_msgs is not installed'
+)
+
+
+class FakeGripper:
+    """A server with franka_gripper's ways, on a node of its own.
+
+    Its fingers move at 0.4 m/s; `object_m` is how wide what they grasp is.
+    """
+
+    def __init__(self, node):
+        self.node, self.width_m, self.object_m = node, 0.04, 0.0
+        self.done, self.stops, self.together, self.is_stuck = [], 0, 0, False
+        self._stopped, self._is_holding = threading.Event(), False
+        self._group, self._going = ReentrantCallbackGroup(), 0
+        self._lock = threading.Lock()
+        self._made = [
+            node.create_service(
+                Trigger, 'franka_gripper/stop', self._on_stop, callback_group=self._group
+            )
+        ]
+
+    def serve(self, kind, name, execute):
+        self._made.append(
+            ActionServer(
+                self.node,
+                kind,
+                f'franka_gripper/{name}',
+                execute,
+                callback_group=self._group,
+                cancel_callback=lambda _: CancelResponse.ACCEPT,
+            )
+        )
+
+    def serve_franka(self):
+        kinds = importlib.import_module('franka_msgs.action')
+        self.serve(kinds.Move, 'move', lambda goal: self._franka(kinds.Move, goal, 'move'))
+        self.serve(kinds.Grasp, 'grasp', lambda goal: self._franka(kinds.Grasp, goal, 'grasp'))
+        self.serve(kinds.Homing, 'homing', lambda goal: self._franka(kinds.Homing, goal, 'homing'))
+        return self
+
+    def serve_command(self):
+        kind = importlib.import_module('control_msgs.action').GripperCommand
+        self.serve(kind, 'gripper_action', lambda goal: self._command(kind, goal))
+        return self
+
+    def close(self):
+        self._stopped.set()
+        for server in self._made[1:]:
+            server.destroy()
+        self.node.destroy_service(self._made[0])
+
+    def _franka(self, kind, handle, name):
+        goal = handle.request
+        width_m = OPEN_M if name == 'homing' else goal.width
+        is_good = self._go(name, width_m)
+        if name == 'grasp':
+            low, high = goal.width - goal.epsilon.inner, goal.width + goal.epsilon.outer
+            is_good = is_good and low < self.width_m < high
+        handle.succeed() if is_good else handle.abort()
+        return kind.Result(success=is_good)
+
+    def _command(self, kind, handle):
+        width_m = 2.0 * handle.request.command.position
+        if width_m > OPEN_M + 1e-9:
+            handle.abort()
+            return kind.Result()
+        name = 'grasp' if width_m < self.width_m else 'move'
+        is_good = self._go(name, width_m, lambda: handle.is_cancel_requested)
+        if handle.is_cancel_requested:
+            handle.canceled()
+        else:
+            handle.succeed() if is_good else handle.abort()
+        return kind.Result(position=self.width_m, reached_goal=is_good)
+
+    def _go(self, name, width_m, is_cancelled=lambda: False):
+        with self._lock:
+            self._going += 1
+            self.together = max(self.together, self._going)
+            if self._going == 1:
+                self._stopped.clear()
+        must_hang = name == 'grasp' and self._is_holding
+        try:
+            while not self._stopped.wait(0.005) and not is_cancelled():
+                if self.is_stuck or must_hang:
+                    continue
+                end_m = max(width_m, self.object_m) if name == 'grasp' else width_m
+                gap_m = end_m - self.width_m
+                self.width_m += max(min(gap_m, 0.002), -0.002)
+                if abs(gap_m) < 1e-6:
+                    self._is_holding = name == 'grasp'
+                    self.done.append((name, round(width_m, 6)))
+                    return True
+            return False
+        finally:
+            with self._lock:
+                self._going -= 1
+
+    def _on_stop(self, _, response):
+        self.stops += 1
+        self._is_holding = False
+        self._stopped.set()
+        time.sleep(0.02)
+        response.success = True
+        return response
+
+
+@pytest.fixture
+def rig(make_node):
+    """Return what makes a hand and its server, on nodes that are turned in threads."""
+    made = [make_node('governor'), make_node('gripper')]
+    executors = [MultiThreadedExecutor(4, context=node.context) for node in made]
+
+    def spin(executor):
+        with contextlib.suppress(ExternalShutdownException):
+            executor.spin()
+
+    threads = [threading.Thread(target=spin, args=(e,), daemon=True) for e in executors]
+    for node, executor, thread in zip(made, executors, threads, strict=True):
+        executor.add_node(node)
+        thread.start()
+    rig = Rig(*made)
+    yield rig
+    for executor in executors:
+        executor.shutdown()
+    for thread in threads:
+        thread.join(5.0)
+    rig.close()
+
+
+class Rig:
+    """Makes a hand and its server, and takes both away when no thread uses them any more."""
+
+    def __init__(self, hand_node, gripper_node):
+        self._nodes, self._made = (hand_node, gripper_node), []
+
+    def gripper(self):
+        made = FakeGripper(self._nodes[1])
+        self._made.append(made.close)
+        return made
+
+    def hand(self, kind, **settings):
+        made = kind(self._nodes[0], GripperConfig(**settings), OPEN_M)
+        made.begin()
+        self._made.append(made.end)
+        return made
+
+    def close(self):
+        for close in self._made:
+            close()
+
+
+def want(hand, width_m, until, timeout_s=15.0):
+    """Want a width, 100 times a second, until something holds; return whether it did."""
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        if width_m is None:
+            hand.quiet()
+        else:
+            hand.tell(width_m, width_m, 0)
+        if until():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@needs_franka
+def test_a_franka_hand_opens_grasps_and_opens_again(rig):
+    gripper = rig.gripper().serve_franka()
+    gripper.object_m = 0.03
+    hand = rig.hand(FrankaHand, driver='franka_actions')
+    assert want(hand, OPEN_M, lambda: gripper.done == [('move', OPEN_M)])
+    assert want(hand, CLOSED_M, lambda: gripper.done[-1] == ('grasp', CLOSED_M))
+    assert gripper.width_m == pytest.approx(0.03), 'it holds the object'
+    before = gripper.stops
+    want(hand, CLOSED_M, lambda: False, 1.5)
+    assert (len(gripper.done), gripper.stops) == (2, before), 'a grasp is not repeated'
+    assert want(hand, OPEN_M, lambda: gripper.done[-1] == ('move', OPEN_M))
+    assert gripper.stops == before + 1, 'stop comes before reopening'
+    assert want(hand, OPEN_M, lambda: not hand.problem)
+    assert gripper.together == 1
+    assert hand.counts['hand_move'] == 2
+
+
+@needs_franka
+def test_a_change_of_mind_stops_the_grasp_that_is_going_on(rig):
+    gripper = rig.gripper().serve_franka()
+    hand = rig.hand(FrankaHand, driver='franka_actions', dwell_s=0.2)
+    assert want(hand, OPEN_M, lambda: gripper.done)
+    gripper.is_stuck = True
+    want(hand, CLOSED_M, lambda: False, 0.5)
+    gripper.is_stuck = False
+    assert want(hand, OPEN_M, lambda: len(gripper.done) > 1)
+    assert ('grasp', CLOSED_M) not in gripper.done or gripper.done[-1] == ('move', OPEN_M)
+    assert gripper.together == 1
+
+
+@needs_franka
+def test_a_hand_that_is_stuck_is_stopped_and_reported(rig):
+    gripper = rig.gripper().serve_franka()
+    gripper.is_stuck = True
+    hand = rig.hand(FrankaHand, driver='franka_actions', timeout_s=0.5, attempts=2, dwell_s=0.1)
+    assert want(hand, OPEN_M, lambda: hand.counts.get('hand_given_up') == 1)
+    assert 'no result of move within' in hand.problem
+    assert gripper.stops == 3, 'one at the start, and one for each attempt'
+
+
+@needs_franka
+def test_a_hand_is_homed_on_request_only(rig):
+    gripper = rig.gripper().serve_franka()
+    hand = rig.hand(FrankaHand, driver='franka_actions')
+    hand.home()
+    assert want(hand, None, lambda: gripper.done == [('homing', OPEN_M)])
+
+
+@needs_franka
+def test_halting_stops_the_hand(rig):
+    gripper = rig.gripper().serve_franka()
+    hand = rig.hand(FrankaHand, driver='franka_actions')
+    assert want(hand, OPEN_M, lambda: gripper.done)
+    gripper.is_stuck = True
+    before = gripper.stops
+    want(hand, CLOSED_M, lambda: False, 0.3)
+    hand.halt()
+    assert want(hand, None, lambda: gripper.stops > before)
+
+
+@needs_franka
+def test_a_hand_that_comes_up_late_is_found(rig):
+    hand = rig.hand(FrankaHand, driver='franka_actions')
+    assert want(hand, OPEN_M, lambda: 'franka_gripper/stop is not there' in hand.problem)
+    gripper = rig.gripper().serve_franka()
+    assert want(hand, OPEN_M, lambda: gripper.done)
+    assert want(hand, OPEN_M, lambda: not hand.problem)
+
+
+@needs_control
+@pytest.mark.parametrize('stop_service', ['', 'franka_gripper/stop'])
+def test_a_gripper_command_is_the_position_of_one_finger(rig, stop_service):
+    gripper = rig.gripper().serve_command()
+    gripper.object_m = 0.02
+    hand = rig.hand(
+        CommandHand, driver='gripper_command', convention='finger_m', stop_service=stop_service
+    )
+    assert want(hand, OPEN_M, lambda: gripper.done == [('move', OPEN_M)])
+    assert want(hand, CLOSED_M, lambda: gripper.done[-1] == ('grasp', CLOSED_M))
+    assert want(hand, OPEN_M, lambda: gripper.done[-1] == ('move', OPEN_M))
+    assert gripper.together == 1
+
+
+@needs_control
+def test_without_a_stop_service_the_goal_is_cancelled(rig):
+    gripper = rig.gripper().serve_command()
+    hand = rig.hand(CommandHand, driver='gripper_command', convention='finger_m', dwell_s=0.2)
+    assert want(hand, OPEN_M, lambda: gripper.done)
+    gripper.is_stuck = True
+    want(hand, CLOSED_M, lambda: False, 0.5)
+    hand.tell(OPEN_M, OPEN_M, 0)
+    want(hand, OPEN_M, lambda: False, 0.2)
+    gripper.is_stuck = False
+    assert want(hand, OPEN_M, lambda: not hand.problem and gripper.width_m > 0.079)
+    assert gripper.stops == 0
+    assert gripper.together == 1
+
+
+# ---- without the types ----
+
+
+class Kind:
+    """Stands for an action type: goals are namespaces."""
+
+    @staticmethod
+    def Goal(**values):  # noqa: N802
+        nested = {'epsilon': SimpleNamespace(), 'command': SimpleNamespace()}
+        return SimpleNamespace(**nested, **values)
+
+
+class FakeClients:
+    """Servers that accept every goal and say at once that it succeeded."""
+
+    def __init__(self, _):
+        self.goals = []
+
+    def action(self, _, name):
+        return SimpleNamespace(
+            server_is_ready=lambda: True,
+            send_goal_async=lambda goal: self._take(name, goal),
+        )
+
+    def service(self, _, name):
+        answer = Trigger.Response(success=True)
+        return SimpleNamespace(
+            service_is_ready=lambda: True,
+            srv_name=name,
+            call_async=lambda request: self._take(name, request, answer),
+        )
+
+    def _take(self, name, goal, answer=None):
+        self.goals.append((name, goal))
+        ended = _future(SimpleNamespace(status=4))
+        handle = SimpleNamespace(accepted=True, get_result_async=lambda: ended)
+        return _future(handle if answer is None else answer)
+
+    def destroy(self):
+        pass
+
+
+def _future(value):
+    return SimpleNamespace(done=lambda: True, result=lambda: value)
+
+
+@pytest.fixture
+def typeless(monkeypatch):
+    monkeypatch.setattr(actions, 'interface_class', lambda name: Kind)
+    monkeypatch.setattr(actions, 'Clients', FakeClients)
+    monkeypatch.setattr(actions, 'SETTLE_S', 0.0)
+
+
+def goals(hand, *widths_m):
+    """Return what was sent while widths were wanted one after the other, for 20 ms each."""
+    hand.begin()
+    for width_m in widths_m:
+        for _ in range(4):
+            hand.tell(width_m, width_m, 0)
+            time.sleep(0.005)
+    return [(name.rpartition('/')[2], goal) for name, goal in hand.clients.goals]
+
+
+def test_goals_of_a_franka_hand_carry_speed_force_and_wide_tolerances(typeless):
+    config = GripperConfig(driver='franka_actions', node='fr3_gripper', force_n=30.0, dwell_s=0.0)
+    hand = FrankaHand(None, config, OPEN_M)
+    sent = goals(hand, OPEN_M, CLOSED_M, OPEN_M)
+    assert [name for name, _ in sent] == ['stop', 'move', 'grasp', 'stop', 'move']
+    assert all(name.startswith('fr3_gripper/') for name, _ in hand.clients.goals)
+    move, grasp = sent[1][1], sent[2][1]
+    assert (move.width, move.speed) == (OPEN_M, 0.1)
+    assert (grasp.width, grasp.speed, grasp.force) == (CLOSED_M, 0.1, 30.0)
+    assert (grasp.epsilon.inner, grasp.epsilon.outer) == (0.08, 0.08)
+
+
+def test_goals_of_a_gripper_command_follow_its_convention(typeless):
+    config = GripperConfig(
+        driver='gripper_command', convention='finger_m', open_width_m=0.078, dwell_s=0.0
+    )
+    sent = goals(CommandHand(None, config, OPEN_M), OPEN_M, CLOSED_M)
+    assert [round(goal.command.position, 6) for _, goal in sent] == [0.039, 0.0]
+    assert sent[1][1].command.max_effort == 20.0
+
+
+def test_a_gripper_command_can_not_be_homed(typeless):
+    hand = CommandHand(None, GripperConfig(driver='gripper_command'), OPEN_M)
+    with pytest.raises(RefusedError, match='use driver franka_actions'):
+        hand.home()
+
+
+def test_a_type_that_is_not_installed_is_named_with_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'franka_msgs.action', None)
+    with pytest.raises(ConfigError, match=r'franka_msgs/action/Move.*ros-\$ROS_DISTRO-franka'):
+        FrankaHand(None, GripperConfig(driver='franka_actions'), OPEN_M)
+
+
+# ---- settings ----
+
+
+def test_an_option_of_another_driver_is_refused_with_its_own():
+    with pytest.raises(ConfigError, match=r'gripper\.force_n.*franka_actions, gripper_command'):
+        GripperConfig(driver='topic', force_n=10.0)
+
+
+def test_thresholds_in_the_wrong_order_are_refused():
+    with pytest.raises(ConfigError, match=r'close_below_m.*below open_above_m'):
+        GripperConfig(driver='franka_actions', close_below_m=0.06)
