@@ -196,9 +196,8 @@ class Recovery:
             return self.state
         step, pending = self._waiting[0], self._pending
         assert pending is not None, 'a running recovery has begun a step'
-        spent_s = (now_ns - self._begun_ns) / 1e9
+        spent_s, timeout_s = (now_ns - self._begun_ns) / 1e9, self._config.timeout_s(step)
         outcome = pending.poll(now_ns)
-        timeout_s = self._config.timeout_s(step)
         # A clock that was set back must not keep a step for ever.
         if outcome is None and abs(spent_s) > timeout_s:
             outcome = Outcome(False, f'{pending.cancel()} (waited {timeout_s:g} s)')
