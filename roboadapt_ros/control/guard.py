@@ -17,8 +17,12 @@ from roboadapt_ros.control.workspace import Kinematics
 
 FloatArray = npt.NDArray[np.float64]
 
-_POSITION_SLACK_RAD = 1e-9
+_POSITION_SLACK_RAD = _SPEED_SLACK_RAD_S = 1e-9
 _WORKSPACE_SLACK_M = _DISTANCE_SLACK_M = 1e-6
+_LOOK_S, _LOOKS_MAX = 0.025, 12
+"""Time between two looks at the way to the stop [s], and how many there are at most."""
+_HAND_ACCELERATION_M_S2 = 10.0
+"""About the largest of the hand: what bends its way between two looks [m/s^2]."""
 _CLOSE_M = 0.05
 """Distance from a side within which the way to the stop is looked at too."""
 _EARLY_TICKS = (0.5, 1.0, 2.0, 3.0)
@@ -85,11 +89,14 @@ class MotionGuard:
         if limits.velocity_offset is not None:
             # Speeds only fall and the room only shrinks while stopping, so the peak speed
             # against the bound at the far end covers every moment between.
-            downward, _ = limits.velocity_bounds(step.q_low)
-            _, upward = limits.velocity_bounds(step.q_high)
-            if (slowest < np.minimum(downward, now.dq)).any():
+            # No exception for a joint that is too fast already: at a steady speed it would come
+            # nearer and nearer to its end. It brakes until it is not.
+            arm, most = self.bounds.arm, limits.dq_max + _SPEED_SLACK_RAD_S
+            downward, _ = arm.velocity_bounds(step.q_low)
+            _, upward = arm.velocity_bounds(step.q_high)
+            if (slowest < np.maximum(downward, -most)).any():
                 return 'joint_speed'
-            if (fastest > np.maximum(upward, now.dq)).any():
+            if (fastest > np.minimum(upward, most)).any():
                 return 'joint_speed'
         if self._is_hand_fast(now, step, np.maximum(fastest, -slowest)):
             return 'hand_speed'
@@ -129,8 +136,16 @@ class MotionGuard:
         if max(here, end) <= -_CLOSE_M:
             return False
         # The hand's way to the stop is curved. Outside, it has to lead inwards all along.
-        between = (self._excess(step.at(part * step.stop.duration)[0]) for part in _PARTS)
+        looks = min(int(step.stop.duration / _LOOK_S), _LOOKS_MAX)
+        spacing_s = step.stop.duration / (looks + 1)
+        curved_m = _HAND_ACCELERATION_M_S2 * spacing_s**2 / 8.0
+        times = (look * spacing_s for look in range(1, looks + 1))
+        between = (self._excess(step.at(time)[0]) for time in times)
         least = self._excess(now.q)
+        if least <= 0.0:
+            return max(here, end) > _WORKSPACE_SLACK_M or any(
+                amount > -curved_m for amount in between
+            )
         for amount in (here, *between, end):
             if amount > max(least, _WORKSPACE_SLACK_M):
                 return True

@@ -17,6 +17,8 @@ FloatArray = npt.NDArray[np.float64]
 
 _INSIDE_M = 0.0005
 """How far inside a displaced pose ends up [m]."""
+_TILT = 6
+"""Number of the cone, after the box's six sides."""
 
 
 class Kinematics(Protocol):
@@ -94,25 +96,36 @@ class Workspace:
             position: TCP (3,) [m], base frame.
             quat_xyzw: TCP rotation (4,), unit, base frame.
         """
-        tool = _tool_axis(quat_xyzw)
-        worst, at = -math.inf, ('x', 0.0, 0.0)
-        for axis, tcp, along, low, high in zip(
-            'xyz', position.tolist(), tool, self._lower, self._upper, strict=True
-        ):
-            tip = tcp + self._fingertip_m * along
-            for amount, value, bound in (
-                (low - min(tcp, tip), min(tcp, tip), low),
-                (max(tcp, tip) - high, max(tcp, tip), high),
+        tool, tcp = _tool_axis(quat_xyzw), position.tolist()
+        worst, at = -math.inf, 0
+        for axis in (0, 1, 2):
+            one = tcp[axis]
+            other = one + self._fingertip_m * tool[axis]
+            if one > other:
+                one, other = other, one
+            for side, amount in (
+                (2 * axis, self._lower[axis] - one),
+                (2 * axis + 1, other - self._upper[axis]),
             ):
-                if math.isnan(amount):
-                    return Excess(math.inf, f'{axis} is not a number')
                 if amount > worst:
-                    worst, at = amount, (axis, value, bound)
+                    worst, at = amount, side
+                elif amount != amount:  # not a number: no comparison would see it
+                    return Excess(math.inf, f'{"xyz"[axis]} is not a number')
+        tilt = 0.0
         if self._max_tilt_rad is not None:
             tilt = math.acos(min(max(-tool[2], -1.0), 1.0))
             if tilt - self._max_tilt_rad > max(worst, 0.0):
-                worst, at = tilt - self._max_tilt_rad, ('tilt', tilt, self._max_tilt_rad)
-        return Excess(worst, '' if worst <= 0.0 else '{} = {:.4f}, bound {:g}'.format(*at))
+                worst, at = tilt - self._max_tilt_rad, _TILT
+        return Excess(worst, '' if worst <= 0.0 else self._detail(at, worst, tilt))
+
+    def _detail(self, at: int, amount: float, tilt: float) -> str:
+        """Return what is beyond its bound."""
+        if at == _TILT:
+            return f'tilt = {tilt:.4f}, bound {self._max_tilt_rad:g}'
+        axis, is_upper = divmod(at, 2)
+        bound = (self._upper if is_upper else self._lower)[axis]
+        value = bound + amount if is_upper else bound - amount
+        return f'{"xyz"[axis]} = {value:.4f}, bound {bound:g}'
 
     def push(self, position: FloatArray, quat_xyzw: FloatArray) -> FloatArray:
         """Return the displacement (3,) [m] that brings TCP and fingertips inside the box.

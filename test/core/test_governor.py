@@ -207,7 +207,8 @@ class TestLimitsHold:
         assert worst < 1e-4, 'the hand would leave its box'
         if limits.velocity_offset is not None:
             dq = np.diff(points, axis=0) / 0.01
-            bounds = np.array([limits.velocity_bounds(q) for q in points[:-1]])
+            own = driver.governor.limits
+            bounds = np.array([own.velocity_bounds(q) for q in points[:-1]])
             assert (dq >= bounds[:, 0] - 1e-3).all() and (dq <= bounds[:, 1] + 1e-3).all()
 
     def test_a_target_beyond_the_margin_is_approached_to_the_margin(self, driver):
