@@ -20,6 +20,18 @@ def node_names(node: Node) -> frozenset[str]:
     return frozenset(_full(name, space) for name, space in node.get_node_names_and_namespaces())
 
 
+def service_names(node: Node) -> frozenset[str]:
+    """Return the full names of the services that some node serves; an action serves several."""
+    found: set[str] = set()
+    for name, space in node.get_node_names_and_namespaces():
+        try:
+            served = node.get_service_names_and_types_by_node(name, space)
+        except RuntimeError:  # rclpy's NodeNameNonExistentError: it has gone since
+            continue
+        found.update(service for service, _ in served)
+    return frozenset(found)
+
+
 def read_topics(node: Node, kept: Collection[str]) -> dict[str, Topic]:
     """Return every topic of the graph.
 

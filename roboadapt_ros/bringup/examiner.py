@@ -12,12 +12,12 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from roboadapt_interfaces.msg import ActionChunk, AdapterStatus
 from roboadapt_ros.bringup.connection import Connection
-from roboadapt_ros.bringup.endpoints import node_names, own_guid, read_topics
+from roboadapt_ros.bringup.endpoints import node_names, own_guid, read_topics, service_names
 from roboadapt_ros.bringup.observed import to_arm, to_controllers, to_first_action, to_picture
 from roboadapt_ros.bringup.processes import info_topic
 from roboadapt_ros.bringup.rig import RigConfig
 from roboadapt_ros.bringup.rig_facts import full_name, image_topic
-from roboadapt_ros.doctor.description import joint_limits
+from roboadapt_ros.doctor.description import joint_limits, link_names
 from roboadapt_ros.doctor.facts import (
     ArmState,
     Controller,
@@ -84,6 +84,7 @@ class Examiner(Connection):
             seconds=seconds,
             nodes=node_names(self._node),
             topics=topics,
+            services=service_names(self._node),
             streams=streams,
             pictures=self._pictures(),
             arm=self._arm(),
@@ -95,6 +96,7 @@ class Examiner(Connection):
             controllers_reason=reason,
             controllers_fix=fix,
             urdf_limits={} if description is None else joint_limits(description.data),
+            urdf_links=frozenset() if description is None else link_names(description.data),
             reports=dict(self._reports),
             own_guid=own_guid(self._node, rules[0].topic),
         )
@@ -190,15 +192,15 @@ class Examiner(Connection):
 
     def _controllers(self) -> tuple[tuple[Controller, ...] | None, str, str]:
         """Return the controllers; or None, why they are not known, and what would help."""
-        if self._rig.simulated:
-            return None, 'the simulated rig has no controllers', ''
+        if not self._rig.controller_manager:
+            return None, 'the rig file names no controller manager', ''
         try:
             service = importlib.import_module('controller_manager_msgs.srv').ListControllers
         except ImportError:
             fix = 'sudo apt install ros-$ROS_DISTRO-controller-manager-msgs, or look yourself: '
             fix += 'ros2 control list_controllers'
             return None, 'controller_manager_msgs is not installed', fix
-        name = self._name('controller_manager/list_controllers')
+        name = self._name(f'{self._rig.controller_manager}/list_controllers')
         try:
             answer = self.call(service, name, service.Request(), SERVICE_S)
         except BringupError:

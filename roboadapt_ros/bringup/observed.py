@@ -34,6 +34,7 @@ def to_arm(
         hand_m=None if hand is None else hand[0],
         hand_quat_xyzw=None if hand is None else hand[1],
         reported_hand_m=None if pose is None else read_pose(pose)[0],
+        reported_quat_xyzw=None if pose is None else read_pose(pose)[1],
         pose_frame='' if pose is None else pose.header.frame_id,
     )
 

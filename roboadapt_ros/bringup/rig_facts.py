@@ -10,6 +10,10 @@ from roboadapt_ros.bringup.rig import RigConfig
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.control.workspace import WorkspaceConfig
 from roboadapt_ros.doctor.facts import CameraFacts, RigFacts, StreamRule
+from roboadapt_ros.doctor.topics import ACTION_SUFFIX
+from roboadapt_ros.ros.hands.settings import FRANKA_ACTIONS, GRIPPER_COMMAND
+from roboadapt_ros.ros.hands.settings import TYPES as GRIPPER_TYPES
+from roboadapt_ros.ros.outputs.settings import TYPES as OUTPUT_TYPES
 
 ARM_HZ, ARM_AGE_S = 50.0, 0.1
 """Joint states: the rig file asks for this rate; the gate maps with none older."""
@@ -53,8 +57,15 @@ def rig_facts(rig: RigConfig, name: str, **models: Any) -> RigFacts:
         robot=rig.robot,
         joint_names=arm.joint_names,
         joint_states=full_name(rig, arm.joint_states),
-        target_joint=full_name(rig, arm.output.topic),
+        command=full_name(rig, arm.output.topic),
         gripper_command=full_name(rig, rig.gripper.command) if rig.gripper.command else '',
+        packages=_packages(rig),
+        services=tuple(full_name(rig, name) for name in _services(rig)),
+        controllers=arm.controllers,
+        base_frame=arm.base_frame,
+        ee_frame=arm.ee_frame,
+        pose_tolerance_m=arm.pose_tolerance_m,
+        pose_tolerance_rad=arm.pose_tolerance_rad,
         robot_state_type=arm.robot_state_type,
         cameras=tuple(
             CameraFacts(
@@ -76,13 +87,13 @@ def stream_rules(rig: RigConfig, contract: Contract | None) -> tuple[StreamRule,
         StreamRule(
             topic=full_name(rig, arm.joint_states),
             role='joint states of the arm',
-            minimum_hz=ARM_HZ,
+            minimum_hz=max(ARM_HZ, 0.5 * arm.joint_states_hz),
             max_age_s=ARM_AGE_S,
         ),
         StreamRule(
             topic=full_name(rig, gripper.joint_states),
             role='joint states of the hand',
-            minimum_hz=GRIPPER_HZ,
+            minimum_hz=max(GRIPPER_HZ, 0.5 * gripper.joint_states_hz),
             max_age_s=GRIPPER_AGE_S,
         ),
     ]
@@ -102,7 +113,6 @@ def stream_rules(rig: RigConfig, contract: Contract | None) -> tuple[StreamRule,
                 role='pose of the hand',
                 minimum_hz=POSE_HZ,
                 max_age_s=None,
-                is_optional=True,
             )
         )
     return (*rules, *_camera_rules(rig, contract))
@@ -117,12 +127,38 @@ def _camera_rules(rig: RigConfig, contract: Contract | None) -> list[StreamRule]
         StreamRule(
             topic=image_topic(rig, camera.image),
             role=f"camera '{camera.name}'",
-            minimum_hz=rate_hz,
+            minimum_hz=max(rate_hz, 0.5 * camera.rate_hz),
             max_age_s=max_age_s,
             is_camera=True,
         )
         for camera in rig.cameras
     ]
+
+
+def _packages(rig: RigConfig) -> tuple[str, ...]:
+    """Return the message packages of the drivers."""
+    output = rig.arm.output
+    types = [OUTPUT_TYPES[output.driver], *GRIPPER_TYPES[rig.gripper.driver]]
+    if output.driver.startswith('servo') and output.servo_release != 'humble':
+        types.append('moveit_msgs/srv/ServoCommandType')
+    found = {name.partition('/')[0] for name in types}
+    return tuple(sorted(found))
+
+
+def _services(rig: RigConfig) -> list[str]:
+    """Return what the drivers call, as the rig file names it."""
+    output, gripper = rig.arm.output, rig.gripper
+    found: list[str] = []
+    if output.driver.startswith('servo') and output.servo_release:
+        leaf = 'start_servo' if output.servo_release == 'humble' else 'switch_command_type'
+        found.append(f'{output.servo_node}/{leaf}')
+    if gripper.driver == FRANKA_ACTIONS:
+        found += [f'{gripper.node}/{leaf}{ACTION_SUFFIX}' for leaf in ('move', 'grasp')]
+        found.append(f'{gripper.node}/stop')
+    elif gripper.driver == GRIPPER_COMMAND:
+        found.append(gripper.action + ACTION_SUFFIX)
+        found += [gripper.stop_service] if gripper.stop_service else []
+    return found
 
 
 def _workspace(governor: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.doctor.facts import ArmState, Controller, GraphFacts, RigFacts, Topic
 from roboadapt_ros.doctor.finding import Finding, info, ok, Severity, skipped
+from roboadapt_ros.doctor.frames import check_frames
 
 NEAR_RAD = 0.1
 """A joint this near to its limit has no room for a task [rad]."""
-HAND_TOLERANCE_M = 0.005
 LIMIT_TOLERANCE = 1e-3
 
 
@@ -19,7 +21,8 @@ def check_control(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
     if graph.arm is None:
         reason = f'no joint state came on {rig.joint_states}'
         return [*findings, skipped('joints', rig.joint_states, reason)]
-    return [*findings, *_joints(rig, graph.arm), *_limits(rig, graph), *_frames(rig, graph.arm)]
+    findings += [*_joints(rig, graph.arm), *_limits(rig, graph)]
+    return [*findings, *check_frames(rig, graph.arm, graph.urdf_links)]
 
 
 def _robot(graph: GraphFacts) -> list[Finding]:
@@ -57,29 +60,46 @@ def _base(graph: GraphFacts) -> list[Finding]:
 
 
 def _controllers(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
-    """Judge the controller that listens to the targets."""
+    """Judge the controllers that the rig file names, or the one that listens to the targets."""
     if rig.simulated:
-        return [skipped('controller', rig.target_joint, 'the simulated rig has no controllers')]
+        return [skipped('controller', rig.command, 'the simulated rig has no controllers')]
     if graph.controllers is None:
         reason, fix = graph.controllers_reason, graph.controllers_fix
-        return [skipped('controller', rig.target_joint, reason, fix)]
-    topic = graph.topics.get(rig.target_joint, Topic(name=rig.target_joint))
+        return [skipped('controller', rig.command, reason, fix)]
+    known = {controller.name: controller for controller in graph.controllers}
+    missing = [name for name in rig.controllers if name not in known]
+    if missing:
+        return [_not_loaded(rig, missing, known)]
+    topic = graph.topics.get(rig.command, Topic(name=rig.command))
     listeners = {endpoint.node.rpartition('/')[2] for endpoint in topic.subscribers}
-    chosen = [c for c in graph.controllers if c.name in listeners]
+    chosen = [c for name, c in known.items() if name in (rig.controllers or listeners)]
     if not chosen:
         known = ', '.join(f'{c.name} ({c.state})' for c in graph.controllers) or 'none'
         return [
             Finding(
                 check='controller',
-                subject=rig.target_joint,
+                subject=rig.command,
                 severity=Severity.ERROR,
                 found=f'no controller listens; there are: {known}',
                 rule='the controller that takes the targets is loaded and active',
                 fix='ros2 control switch_controllers --activate NAME; its topic must be '
-                f'{rig.target_joint}, as in the rig file',
+                f'{rig.command}, as in the rig file',
             )
         ]
     return [_controller(rig, controller) for controller in chosen]
+
+
+def _not_loaded(rig: RigFacts, missing: list[str], known: Mapping[str, Controller]) -> Finding:
+    there = ', '.join(f'{c.name} ({c.state})' for c in known.values()) or 'none'
+    return Finding(
+        check='controller',
+        subject=', '.join(missing),
+        severity=Severity.ERROR,
+        found=f'not loaded; there are: {there}',
+        rule=f"rig '{rig.name}' moves the arm by it, and recovers and stops by it",
+        fix='ros2 control load_controller NAME --set-state active; or correct arm.controllers in '
+        'the rig file',
+    )
 
 
 def _controller(rig: RigFacts, controller: Controller) -> Finding:
@@ -107,7 +127,7 @@ def _controller(rig: RigFacts, controller: Controller) -> Finding:
             'joint_motion_generator_*_discontinuity; an impedance controller claims effort '
             '(https://github.com/frankarobotics/franka_ros2/issues/168)',
             fix='use a joint impedance controller (crisp_controllers, gello_software) and name '
-            'its topic in arm.target_joint of the rig file',
+            'its topic in arm.output of the rig file',
         )
     return ok('controller', controller.name, found)
 
@@ -188,49 +208,3 @@ def _description(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
             'away from the ends of these joints',
         )
     ]
-
-
-def _frames(rig: RigFacts, arm: ArmState) -> list[Finding]:
-    """Judge where the hand is, in whose frame."""
-    findings = []
-    if arm.hand_m is not None:
-        findings.append(_workspace(rig, arm.hand_m))
-    if arm.reported_hand_m is None:
-        reason = "the rig's pose of the hand was not seen"
-        return [*findings, skipped('frame', 'hand', reason, 'arm.current_pose in the rig file')]
-    if arm.hand_m is None:
-        return findings
-    distance_m = float(np.linalg.norm(arm.reported_hand_m - arm.hand_m))
-    found = f'{1e3 * distance_m:.1f} mm between current_pose ({arm.pose_frame}) and the joints'
-    if distance_m <= HAND_TOLERANCE_M:
-        return [*findings, ok('frame', 'hand', found)]
-    return [
-        *findings,
-        Finding(
-            check='frame',
-            subject='hand',
-            severity=Severity.WARNING,
-            found=found,
-            rule=f'within {1e3 * HAND_TOLERANCE_M:g} mm, both for the TCP of the Franka hand in '
-            "the arm's base frame",
-            fix='set the end effector to Franka Hand in Desk (or call '
-            'service_server/set_tcp_frame), and let current_pose be in the base frame',
-        ),
-    ]
-
-
-def _workspace(rig: RigFacts, hand_m: np.ndarray) -> Finding:
-    low, high = np.array(rig.workspace_m[0]), np.array(rig.workspace_m[1])
-    text = ', '.join(f'{value:.3f}' for value in hand_m)
-    found = f'the hand is at ({text}) m'
-    if ((hand_m >= low) & (hand_m <= high)).all():
-        return ok('workspace', 'governor', found)
-    return Finding(
-        check='workspace',
-        subject='governor',
-        severity=Severity.WARNING,
-        found=found,
-        rule=f'the governor keeps it between {rig.workspace_m[0]} and {rig.workspace_m[1]} m',
-        fix='move the hand into the box, or widen nodes.governor.workspace_low_m and '
-        'workspace_high_m in the rig file',
-    )

@@ -29,6 +29,8 @@ PACKAGES: dict[str, tuple[str, bool]] = {
 RIG_PACKAGES: dict[str, str] = {
     'franka_msgs': 'source the workspace that has franka_ros2 (it brings franka_msgs)',
     'controller_manager_msgs': 'sudo apt install ros-{distro}-controller-manager-msgs',
+    'control_msgs': 'sudo apt install ros-{distro}-control-msgs',
+    'moveit_msgs': 'sudo apt install ros-{distro}-moveit-msgs',
     'mujoco': 'pip install -r requirements.txt',
 }
 
@@ -36,8 +38,9 @@ RIG_PACKAGES: dict[str, str] = {
 def needed_packages(rig: RigFacts) -> dict[str, tuple[str, bool]]:
     """Return what a rig needs: package -> how to get it, and whether it can't do without."""
     wanted = dict(PACKAGES)
-    message_package = rig.robot_state_type.partition('/')[0]
-    if message_package:
+    for message_package in (*rig.packages, rig.robot_state_type.partition('/')[0]):
+        if not message_package:
+            continue
         fix = RIG_PACKAGES.get(message_package, f'source the workspace that has {message_package}')
         wanted.setdefault(message_package, (fix, True))
     if rig.simulated:

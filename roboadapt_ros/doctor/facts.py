@@ -36,14 +36,27 @@ class RigFacts:
     """Whose limits hold: panda or fr3."""
     joint_names: tuple[str, ...]
     joint_states: str
-    target_joint: str
+    command: str
+    """Topic the arm is moved by."""
     gripper_command: str
+    """Topic the hand is moved by; '' where that is done by actions."""
     robot_state_type: str
     cameras: tuple[CameraFacts, ...]
     nodes: tuple[str, ...]
     """Full names of this project's nodes on the rig."""
     workspace_m: tuple[tuple[float, ...], tuple[float, ...]]
     """Lower and upper corner of the box the governor keeps the hand in, base frame [m]."""
+    packages: tuple[str, ...] = ()
+    """Message packages that the drivers of the rig file need."""
+    services: tuple[str, ...] = ()
+    """Full names of the services the drivers call; an action is its '/_action/send_goal'."""
+    controllers: tuple[str, ...] = ()
+    """Controllers that move the arm; empty where the rig file names none."""
+    base_frame: str = 'base'
+    ee_frame: str = ''
+    pose_tolerance_m: float = 0.005
+    """Largest distance of current_pose from the kinematics that the governor takes [m]."""
+    pose_tolerance_rad: float = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +209,8 @@ class ArmState:
     """(4,) its rotation."""
     reported_hand_m: FloatArray | None = None
     """(3,) hand as `current_pose` has it [m]."""
+    reported_quat_xyzw: FloatArray | None = None
+    """(4,) its rotation there."""
     pose_frame: str = ''
     """Frame of `current_pose`."""
 
@@ -240,6 +255,8 @@ class GraphFacts:
     nodes: frozenset[str] = frozenset()
     """Full names of the nodes that are there."""
     topics: Mapping[str, Topic] = field(default_factory=dict)
+    services: frozenset[str] = frozenset()
+    """Full names of the services that a node serves."""
     streams: tuple[Stream, ...] = ()
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     """By camera."""
@@ -257,6 +274,8 @@ class GraphFacts:
     """What would make them known."""
     urdf_limits: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     """Joint -> lower, upper [rad] and speed [rad/s] of the robot description."""
+    urdf_links: frozenset[str] = frozenset()
+    """Links of the robot description."""
     reports: Mapping[str, Report] = field(default_factory=dict)
     """By node."""
     own_guid: bytes = b''

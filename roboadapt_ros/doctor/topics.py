@@ -8,6 +8,7 @@ from roboadapt_ros.doctor.facts import Endpoint, GraphFacts, RigFacts, Topic
 from roboadapt_ros.doctor.finding import Finding, info, ok, Severity
 
 QOS_RULE = 'https://docs.ros.org/en/jazzy/Concepts/Intermediate/About-Quality-of-Service-Settings'
+ACTION_SUFFIX = '/_action/send_goal'
 _LEVELS = {1: Severity.WARNING, 2: Severity.ERROR, 3: Severity.WARNING}
 
 
@@ -19,6 +20,7 @@ def check_topics(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
         *_qos(graph.topics.values()),
         *_types(graph.topics.values()),
         *_commands(rig, graph),
+        *_services(rig, graph),
     ]
 
 
@@ -106,7 +108,7 @@ def _types(topics: Iterable[Topic]) -> list[Finding]:
 def _commands(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
     """Judge the topics that move something: one speaker, somebody who listens."""
     findings = []
-    for name in (rig.target_joint, rig.gripper_command):
+    for name in filter(None, (rig.command, rig.gripper_command)):
         topic = graph.topics.get(name, Topic(name=name))
         speakers = [endpoint.node for endpoint in topic.publishers]
         if len(speakers) > 1:
@@ -147,6 +149,28 @@ def _listener(rig: RigFacts, name: str, topic: Topic) -> Finding:
         else 'activate the controller, or correct the name in the rig file: '
         'ros2 control list_controllers; ros2 topic list',
     )
+
+
+def _services(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
+    """Judge whether what the drivers call is there."""
+    findings = []
+    for name in rig.services:
+        subject = name.removesuffix(ACTION_SUFFIX)
+        kind = 'service' if subject == name else 'action'
+        if name in graph.services:
+            findings.append(ok('command_server', subject, f'the {kind} is there'))
+            continue
+        findings.append(
+            Finding(
+                check='command_server',
+                subject=subject,
+                severity=Severity.ERROR,
+                found=f'no node serves this {kind}',
+                rule='the rig file moves the hand, or switches the controller, by it',
+                fix=f'start its driver, or correct the name in the rig file: ros2 {kind} list',
+            )
+        )
+    return findings
 
 
 def _nodes(rig: RigFacts, graph: GraphFacts) -> list[Finding]:

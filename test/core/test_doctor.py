@@ -6,7 +6,7 @@ from pathlib import Path
 import doctor_facts as facts
 import numpy as np
 import pytest
-from roboadapt_ros.bringup.rig import load_rig
+from roboadapt_ros.bringup.rig import load_rig, rig_names
 from roboadapt_ros.bringup.rig_facts import FRAME_AGE_S, full_name, rig_facts, stream_rules
 from roboadapt_ros.doctor.colours import colours_look_swapped
 from roboadapt_ros.doctor.description import joint_limits
@@ -538,11 +538,52 @@ def test_what_is_no_description_has_no_limits(text):
     assert joint_limits(text) == {}
 
 
-def test_a_hand_that_is_elsewhere_than_the_joints_say_is_a_warning():
+def test_a_hand_that_is_elsewhere_than_the_joints_say_is_an_error():
     moved = facts.arm(reported_hand_m=np.add(facts.HAND_M, (0.0, 0.0, 0.1034)))
     found = _only('frame', graph=facts.graph(arm=moved))
+    assert found.severity is Severity.ERROR, 'the governor moves nothing'
     assert '103.4 mm' in found.found
     assert 'Desk' in found.fix
+
+
+def test_a_hand_that_is_turned_otherwise_than_the_joints_say_is_an_error():
+    turned = facts.arm(reported_quat_xyzw=np.array([np.cos(np.pi / 8), np.sin(np.pi / 8), 0, 0]))
+    assert '0.785 rad' in _only('frame', graph=facts.graph(arm=turned)).found
+
+
+def test_a_frame_that_the_robot_description_lacks_is_named():
+    rig = replace(facts.RIG, ee_frame='fr3_hand_tcp')
+    links = frozenset({'base', 'fr3_link0'})
+    found = _only('frame', rig=rig, graph=facts.graph(urdf_links=links))
+    assert 'no link fr3_hand_tcp' in found.found
+    fine = facts.graph(urdf_links=links | {'fr3_hand_tcp'})
+    assert {f.severity for f in _of('frame', rig=rig, graph=fine)} == {Severity.OK}
+
+
+def test_an_action_or_service_the_drivers_call_must_be_served():
+    services = ('/franka_gripper/grasp/_action/send_goal', '/franka_gripper/stop')
+    rig = replace(facts.RIG, gripper_command='', services=services)
+    (bad,) = _bad(rig=rig, graph=facts.graph(services=frozenset(services[1:])))
+    assert (bad.check, bad.subject) == ('command_server', '/franka_gripper/grasp')
+    assert 'ros2 action list' in bad.fix
+    assert _bad(rig=rig, graph=facts.graph(services=frozenset(services))) == []
+
+
+def test_the_controllers_of_the_rig_file_are_judged_by_name():
+    rig = replace(facts.RIG, controllers=('fr3_arm_controller',))
+    found = _only('controller', rig=rig)
+    assert found.subject == 'fr3_arm_controller'
+    assert 'there are: joint_impedance_controller (active)' in found.found
+    named = replace(facts.RIG, controllers=('joint_impedance_controller',))
+    assert _bad(rig=named) == []
+
+
+def test_message_packages_of_the_drivers_are_needed():
+    rig = rig_facts(load_rig('fr3_moveit_servo'), 'fr3_moveit_servo')
+    host = facts.host(installed=facts.without('moveit_msgs', 'franka_msgs'))
+    found = {f.subject: f for f in _bad(rig=rig, host=host) if f.check == 'packages'}
+    assert 'ros-$ROS_DISTRO-moveit-msgs' in found['moveit_msgs'].fix
+    assert set(found) == {'moveit_msgs', 'franka_msgs'}
 
 
 def test_a_hand_outside_the_governors_box_is_a_warning():
@@ -663,21 +704,24 @@ def test_the_projects_profiles_are_read_and_others_are_named(tmp_path):
     assert 'is not XML' in read_profile(tmp_path / 'half.xml').problem
 
 
-@pytest.mark.parametrize('name', ['sim', 'fr3_franka_ros2', 'fr3_crisp'])
+@pytest.mark.parametrize('name', rig_names())
 def test_every_rig_file_gives_facts(name):
     rig = load_rig(name)
     found = rig_facts(rig, name)
     assert found.joint_states.startswith('/')
     assert '/governor' in found.nodes
     rules = {rule.topic: rule for rule in stream_rules(rig, facts.TASK.contract)}
-    assert len(rules) == 6
-    assert rules[found.cameras[0].topic].minimum_hz == facts.TASK.contract.rate_hz
+    optional = bool(rig.arm.current_pose) + bool(rig.arm.robot_state)
+    assert len(rules) == 2 + optional + len(rig.cameras)
+    promised_hz = rig.cameras[0].rate_hz / 2
+    needed_hz = max(facts.TASK.contract.rate_hz, promised_hz)
+    assert rules[found.cameras[0].topic].minimum_hz == needed_hz
 
 
 def test_names_are_in_the_namespace_and_the_box_is_the_rigs():
     rig = replace(load_rig('fr3_crisp'), namespace='left', compressed=True)
     found = rig_facts(rig, 'left')
-    assert found.target_joint == '/left/target_joint'
+    assert found.command == '/left/target_joint'
     assert found.cameras[0].topic == '/left/cameras/scene/image_raw/compressed'
     assert found.workspace_m[0] == (0.25, -0.4, 0.01)
     assert full_name(rig, '/tf') == '/tf'

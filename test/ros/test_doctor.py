@@ -337,7 +337,7 @@ def test_without_a_graph_the_topics_are_missing_with_the_command_that_starts_it(
     assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
     rates = [f for f in found if f['check'] == 'rate' and f['severity'] == 'error']
-    assert len(rates) == 5
+    assert len(rates) == 6, 'arm, hand, robot state, pose, two cameras'
     assert {f['fix'] for f in rates} == {'roboadapt up --rig sim'}
     assert next(f for f in found if f['check'] == 'nodes')['severity'] == 'warning'
 
