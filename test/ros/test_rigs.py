@@ -1,13 +1,30 @@
 """Every rig file, and the processes that follow from it."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from roboadapt_ros.bringup.processes import process_list
-from roboadapt_ros.bringup.rig import load_rig, rig_names
+from roboadapt_ros.bringup.rig import (
+    ArmNames,
+    ArmOutput,
+    CameraNames,
+    GripperNames,
+    load_rig,
+    rig_names,
+    RigConfig,
+)
 from roboadapt_ros.config import from_mapping
-from roboadapt_ros.errors import ConfigError, UnknownKeyError, UnknownNameError
+from roboadapt_ros.errors import (
+    ConfigError,
+    RoboAdaptError,
+    UnknownKeyError,
+    UnknownNameError,
+)
 from roboadapt_ros.nodes import parameters
+from roboadapt_ros.ros.hands.settings import OPTIONS as GRIPPER_OPTIONS
+from roboadapt_ros.ros.outputs.settings import OPTIONS as OUTPUT_OPTIONS
+from roboadapt_ros.ros.outputs.settings import TOPICS
 import yaml
 
 PARAMETERS = {
@@ -123,3 +140,93 @@ def test_a_wrong_number_of_joints_is_named(tmp_path):
 def test_a_models_folder_without_a_backbone_is_named(tmp_path):
     with pytest.raises(ConfigError, match=f'backbone_id.*none.*{tmp_path}'):
         process_list(load_rig('sim'), models_dir=tmp_path)
+
+
+# ---- sections ----
+
+
+def test_every_key_is_in_the_manual():
+    text = (CONFIG.parent / 'docs' / 'rig_files.md').read_text(encoding='utf-8')
+    for section in (RigConfig, CameraNames, ArmNames, ArmOutput, GripperNames):
+        for key in fields(section):
+            assert f'`{key.name}`' in text, f'{key.name} of {section.__name__}'
+    for driver in (*OUTPUT_OPTIONS, *GRIPPER_OPTIONS):
+        assert f'`{driver}`' in text, driver
+    for name in rig_names():
+        assert f'| `{name}` |' in text, name
+
+
+def test_the_example_of_the_manual_is_a_rig(tmp_path):
+    text = (CONFIG.parent / 'docs' / 'rig_files.md').read_text(encoding='utf-8')
+    path = tmp_path / 'example.yaml'
+    path.write_text(text.split('```yaml')[1].split('```')[0], encoding='utf-8')
+    rig = load_rig(str(path))
+    assert rig.arm.joint_names[0] == 'left_fr3_joint1'
+
+
+def test_every_driver_is_in_a_rig_file_or_its_options_are_tried_elsewhere():
+    rigs = [load_rig(name) for name in rig_names()]
+    assert {'joint_impedance', 'joint_trajectory', 'servo_twist'} <= {
+        rig.arm.output.driver for rig in rigs
+    }
+    assert {rig.gripper.driver for rig in rigs} == set(GRIPPER_OPTIONS)
+
+
+@pytest.mark.parametrize('name', rig_names())
+def test_what_moves_the_arm_is_the_rig_files_topic_and_driver(name, models):
+    rig, governor = load_rig(name), _processes(name, models)['governor']
+    output = rig.arm.output
+    own = TOPICS[output.driver]
+    assert dict(governor.remappings).get(own, own) == output.topic
+    assert governor.parameters['output']['driver'] == output.driver
+    assert governor.parameters['gripper']['driver'] == rig.gripper.driver
+
+
+def test_options_of_the_rig_file_reach_the_governor(models):
+    governor = _processes('fr3_jtc', models)['governor'].parameters
+    assert governor['output'] == {
+        'driver': 'joint_trajectory', 'rate_hz': 50.0, 'horizon_s': 0.06
+    }  # fmt: skip
+    assert governor['lookahead_s'] == governor['output']['horizon_s'], 'the lag is made up for'
+    assert governor['check_pose']
+
+
+def test_the_recorder_records_what_is_sent_to_the_arm(models, tmp_path):
+    recorder = _processes('fr3_moveit_servo', models, record_to=tmp_path)['recorder']
+    assert recorder.parameters['target_type'] == 'geometry_msgs/TwistStamped'
+    assert ('target', 'servo_node/delta_twist_cmds') in recorder.remappings
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'output': {'driver': 'joint_impedance'}}, r'output\.topic'),
+        ({'output': {'driver': 'joint_pose', 'topic': 'x'}}, r'Unknown arm\.output\.driver'),
+        ({'output': {'topic': 'x', 'rate': 50.0}}, r"'rate'. Did you mean 'rate_hz'"),
+        ({'output': {'topic': 'x', 'rate_hz': 5000.0}}, r'rate_hz = 5000\.0: must be within'),
+        ({'output': {'topic': 'x', 'horizon_s': 0.1}}, r'is an option of joint_trajectory'),
+        ({'output': {'topic': 'x', 'joint_order': ['a']}}, r'joint_order.*must hold panda_joint1'),
+        ({'joint_names': ['a'] * 7}, r'either joint_prefix or joint_names'),
+        ({'pose_tolerance_m': 0.0}, r'pose_tolerance_m'),
+    ],
+)
+def test_what_is_wrong_with_the_arm_is_named(tmp_path, change, message):
+    path = _changed(tmp_path, lambda m: m['arm'].update(change))
+    with pytest.raises(RoboAdaptError, match=message):
+        load_rig(path)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'driver': 'franka_actions'}, r'gripper\.command'),
+        ({'command': ''}, r'gripper\.command'),
+        ({'convention': 'open'}, r"convention 'open'.*one_open"),
+        ({'command_type': 'std_msgs/Float'}, r"Did you mean 'std_msgs/Float"),
+        ({'dwell_s': 1.0}, r'is an option of franka_actions, gripper_command'),
+    ],
+)
+def test_what_is_wrong_with_the_hand_is_named(tmp_path, change, message):
+    path = _changed(tmp_path, lambda m: m['gripper'].update(change))
+    with pytest.raises(RoboAdaptError, match=message):
+        load_rig(path)
