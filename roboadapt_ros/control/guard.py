@@ -17,7 +17,8 @@ from roboadapt_ros.control.workspace import Kinematics
 
 FloatArray = npt.NDArray[np.float64]
 
-_POSITION_SLACK_RAD = _SPEED_SLACK_RAD_S = 1e-9
+_POSITION_SLACK_RAD = 1e-9
+_SPEED_SLACK_RAD_S = 1e-7
 _WORKSPACE_SLACK_M = _DISTANCE_SLACK_M = 1e-6
 _LOOK_S, _LOOKS_MAX = 0.025, 12
 """Time between two looks at the way to the stop [s], and how many there are at most."""
@@ -86,17 +87,19 @@ class MotionGuard:
         if (step.q_low < low).any() or (step.q_high > high).any():
             return 'position'
         slowest, fastest = step.peak_speeds(limits.dddq_max)
+        # No exception for a joint that is too fast already, because its bounds have become
+        # tighter or its end nearer: it brakes until it is not.
+        most = limits.dq_max + _SPEED_SLACK_RAD_S
+        if (slowest < -most).any() or (fastest > most).any():
+            return 'joint_speed'
         if limits.velocity_offset is not None:
             # Speeds only fall and the room only shrinks while stopping, so the peak speed
             # against the bound at the far end covers every moment between.
-            # No exception for a joint that is too fast already: at a steady speed it would come
-            # nearer and nearer to its end. It brakes until it is not.
-            arm, most = self.bounds.arm, limits.dq_max + _SPEED_SLACK_RAD_S
-            downward, _ = arm.velocity_bounds(step.q_low)
-            _, upward = arm.velocity_bounds(step.q_high)
-            if (slowest < np.maximum(downward, -most)).any():
+            downward, _ = self.bounds.arm.velocity_bounds(step.q_low)
+            _, upward = self.bounds.arm.velocity_bounds(step.q_high)
+            if (slowest < downward - _SPEED_SLACK_RAD_S).any():
                 return 'joint_speed'
-            if (fastest > np.minimum(upward, most)).any():
+            if (fastest > upward + _SPEED_SLACK_RAD_S).any():
                 return 'joint_speed'
         if self._is_hand_fast(now, step, np.maximum(fastest, -slowest)):
             return 'hand_speed'

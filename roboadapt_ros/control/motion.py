@@ -182,6 +182,8 @@ class JointMotion:
         most = _ACCELERATION_SHARE * limits.ddq_max
         ddq = np.minimum(np.maximum(target.ddq, -most), most)
         speed = _SPEED_SHARE * limits.dq_max - ddq**2 / (2.0 * limits.dddq_max)
+        # A target that is met within a tick is left at its acceleration for the rest of it.
+        speed = np.maximum(speed - np.abs(ddq) * self.dt_s, 0.0)
         # A target that moves towards an end must be able to brake before it.
         upward = np.minimum(speed, np.sqrt(most * (limits.q_max - q)))
         downward = np.minimum(speed, np.sqrt(most * (q - limits.q_min)))
