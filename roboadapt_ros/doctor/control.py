@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from roboadapt_ros.control.limits import robot_limits
@@ -74,13 +74,12 @@ def _controllers(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
     listeners = {endpoint.node.rpartition('/')[2] for endpoint in topic.subscribers}
     chosen = [c for name, c in known.items() if name in (rig.controllers or listeners)]
     if not chosen:
-        known = ', '.join(f'{c.name} ({c.state})' for c in graph.controllers) or 'none'
         return [
             Finding(
                 check='controller',
                 subject=rig.command,
                 severity=Severity.ERROR,
-                found=f'no controller listens; there are: {known}',
+                found=f'no controller listens; there are: {_states(graph.controllers)}',
                 rule='the controller that takes the targets is loaded and active',
                 fix='ros2 control switch_controllers --activate NAME; its topic must be '
                 f'{rig.command}, as in the rig file',
@@ -89,13 +88,16 @@ def _controllers(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
     return [_controller(rig, controller) for controller in chosen]
 
 
+def _states(controllers: Iterable[Controller]) -> str:
+    return ', '.join(f'{c.name} ({c.state})' for c in controllers) or 'none'
+
+
 def _not_loaded(rig: RigFacts, missing: list[str], known: Mapping[str, Controller]) -> Finding:
-    there = ', '.join(f'{c.name} ({c.state})' for c in known.values()) or 'none'
     return Finding(
         check='controller',
         subject=', '.join(missing),
         severity=Severity.ERROR,
-        found=f'not loaded; there are: {there}',
+        found=f'not loaded; there are: {_states(known.values())}',
         rule=f"rig '{rig.name}' moves the arm by it, and recovers and stops by it",
         fix='ros2 control load_controller NAME --set-state active; or correct arm.controllers in '
         'the rig file',

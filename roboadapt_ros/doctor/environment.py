@@ -29,6 +29,9 @@ PACKAGES: dict[str, tuple[str, bool]] = {
 RIG_PACKAGES: dict[str, str] = {
     'franka_msgs': 'source the workspace that has franka_ros2 (it brings franka_msgs)',
     'controller_manager_msgs': 'sudo apt install ros-{distro}-controller-manager-msgs',
+    'geometry_msgs': 'sudo apt install ros-{distro}-geometry-msgs',
+    'std_msgs': 'sudo apt install ros-{distro}-std-msgs',
+    'trajectory_msgs': 'sudo apt install ros-{distro}-trajectory-msgs',
     'control_msgs': 'sudo apt install ros-{distro}-control-msgs',
     'moveit_msgs': 'sudo apt install ros-{distro}-moveit-msgs',
     'mujoco': 'pip install -r requirements.txt',
