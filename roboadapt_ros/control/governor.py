@@ -17,7 +17,7 @@ from roboadapt_ros.control.bounds import Bounds
 from roboadapt_ros.control.command import GovernorCommand, GovernorState
 from roboadapt_ros.control.follower import Follower
 from roboadapt_ros.control.governor_config import GovernorConfig
-from roboadapt_ros.control.gripper import GripperLimiter
+from roboadapt_ros.control.gripper import GripperLimiter, JamWatch
 from roboadapt_ros.control.guard import MotionGuard
 from roboadapt_ros.control.limits import RobotLimits
 from roboadapt_ros.control.measured import Measured, MeasuredState
@@ -68,6 +68,7 @@ class Governor:
         guard = MotionGuard(self._rig, *outside, self._dt_s)
         self._follower = Follower(config.motion, guard, self._dt_s)
         self._gripper = GripperLimiter(config.gripper, limits.gripper_width_max_m)
+        self._jam = JamWatch(config.gripper)
         self._watchdog = Watchdog(config.watchdog)
         self._stream = StreamGate(config.admission, self.names)
         self._measured = MeasuredState(limits, config.state_timeout_s)
@@ -257,6 +258,17 @@ class Governor:
                     self._counts[cause] += 1
                     self._enter(GovernorState.HOLD, trouble)
                     return
+            self._watch_hand(now_ns)
+
+    def _watch_hand(self, now_ns: int) -> None:
+        """Stop for good where the hand does not let go of what it holds."""
+        newest = self._measured.newest
+        if newest is None:
+            return
+        jam = self._jam.observe(self._gripper.goal_m, newest.gripper_width_m, now_ns)
+        if jam is not None:
+            self._counts['gripper_jam'] += 1
+            self.fault(jam)
 
     def _tracking_error(self) -> str | None:
         """Return how far the arm is from its command, where that is too far."""
@@ -281,6 +293,7 @@ class Governor:
         """Forget the stream, so that a restarted sender may count from the beginning."""
         self._watchdog.reset()
         self._stream.reset()
+        self._jam.reset()
         self._follower.halt()
         self._enter(GovernorState.IDLE, reason)
 

@@ -24,14 +24,20 @@ class GripperLimitConfig:
     """Largest speed of the commanded width [m/s]; the hand itself reaches about 0.1..0.4."""
     snap_m: float = 0.003
     """A target within this of an end goes to the end [m]."""
+    jam_s: float = 3.0
+    """Time in which fingers that should open must have moved [s]: a Franka hand takes up to one
+    second to begin."""
+    jam_m: float = 0.01
+    """How far short of the wanted width fingers may stay [m]."""
 
     def __post_init__(self) -> None:
         """Check the signs."""
         for name in ('hysteresis_m', 'dwell_s', 'snap_m'):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f'gripper.{name}', getattr(self, name), 'must be zero or more')
-        if not self.speed_m_s > 0:
-            raise ConfigError('gripper.speed_m_s', self.speed_m_s, 'must be positive')
+        for name in ('speed_m_s', 'jam_s', 'jam_m'):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f'gripper.{name}', getattr(self, name), 'must be positive')
 
 
 class GripperLimiter:
@@ -95,3 +101,49 @@ class GripperLimiter:
         if width_m >= self._width_max_m - self._config.snap_m:
             return self._width_max_m
         return width_m
+
+
+class JamWatch:
+    """Notices fingers that do not open.
+
+    Fingers that do not close are held apart by what they grasp, which is their purpose; so only
+    opening is watched.
+
+    Example, fingers at 0.02 m with 0.08 m wanted: 3 s without a move of 1 mm are a jam.
+    """
+
+    _PROGRESS_M = 0.001
+
+    def __init__(self, config: GripperLimitConfig):
+        """Store the bounds; nothing is wanted yet."""
+        self._config = config
+        self._from_m, self._since_ns = 0.0, 0
+        self._is_waiting = False
+
+    def reset(self) -> None:
+        """Forget what was seen."""
+        self._is_waiting = False
+
+    def observe(self, goal_m: float, width_m: float, now_ns: int) -> str | None:
+        """Take what is wanted and measured.
+
+        Args:
+            goal_m: Width the command is on its way to [m].
+            width_m: Measured width [m].
+            now_ns: Time now [ns].
+
+        Returns:
+            What is wrong with the hand, or None.
+        """
+        if goal_m - width_m <= self._config.jam_m:
+            self._is_waiting = False
+            return None
+        has_moved = abs(width_m - self._from_m) > self._PROGRESS_M
+        if not self._is_waiting or has_moved or now_ns < self._since_ns:
+            self._is_waiting, self._from_m, self._since_ns = True, width_m, now_ns
+        if now_ns - self._since_ns < self._config.jam_s * 1e9:
+            return None
+        return (
+            f'the fingers do not open: {width_m:.3f} m for {self._config.jam_s:g} s, '
+            f'{goal_m:.3f} m wanted'
+        )
