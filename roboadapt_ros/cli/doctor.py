@@ -74,9 +74,9 @@ def _findings(
 ) -> list[Finding]:
     from roboadapt_ros.bringup.environment import process_environment
     from roboadapt_ros.bringup.rig_facts import rig_facts
-    from roboadapt_ros.doctor.environment import needed_packages
     from roboadapt_ros.doctor.examine import examine
     from roboadapt_ros.doctor.host import read_host
+    from roboadapt_ros.doctor.packages import needed_packages
 
     os.environ.update(rig.environment)  # the doctor joins the graph as the rig's nodes do
     environment = process_environment(options.domain)

@@ -32,11 +32,11 @@ from roboadapt_ros.bringup.rig import load_rig
 from roboadapt_ros.bringup.rig_facts import rig_facts, stream_rules
 from roboadapt_ros.bringup.supervisor import Graph
 from roboadapt_ros.doctor.contract import TaskFacts
-from roboadapt_ros.doctor.environment import needed_packages
 from roboadapt_ros.doctor.examine import examine
 from roboadapt_ros.doctor.facts import Controller
 from roboadapt_ros.doctor.finding import Severity
 from roboadapt_ros.doctor.host import read_host
+from roboadapt_ros.doctor.packages import needed_packages
 from roboadapt_ros.doctor.topics import mismatch
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.images import from_rgb
