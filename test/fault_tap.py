@@ -29,6 +29,7 @@ from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from roboadapt_interfaces.msg import ActionChunk, Features, GateStatus
 from roboadapt_ros.bringup.environment import process_environment
+from roboadapt_ros.bringup.process import prepare
 from roboadapt_ros.bringup.processes import ProcessDescription
 from roboadapt_ros.bringup.rig import load_rig
 from roboadapt_ros.ros.qos import DATA, IMAGE, STATE_OUT, STATUS
@@ -185,6 +186,7 @@ class _Tap:
 
 
 def _main() -> None:
+    prepare(-10)  # as urgent as the rig and the governor, between which it stands
     rclpy.init()
     node = Node('taps')
     taps = {name: _Tap(node, stream) for name, stream in STREAMS.items()}

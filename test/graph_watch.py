@@ -33,8 +33,8 @@ def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -
 class GraphWatch:
     """Keeps what a graph publishes."""
 
-    def __init__(self, client: GraphClient):
-        """Start listening."""
+    def __init__(self, client: GraphClient, joint_states: str = 'franka/joint_states'):
+        """Start listening; `joint_states` is the topic that shows whether the arm moves."""
         self._lock = threading.Lock()
         self.client = client
         self.features: list[Features] = []
@@ -54,7 +54,7 @@ class GraphWatch:
             (GateStatus, 'governor/status', self.governor.append, STATUS),
             (GateStatus, 'sim2real/status', self.gate.append, STATUS),
             (EpisodeStatus, 'sim_rig/episode_status', self._on_episode, STATUS),
-            (JointState, 'franka/joint_states', self._on_joints, STATE_HISTORY),
+            (JointState, joint_states, self._on_joints, STATE_HISTORY),
             (DiagnosticArray, '/diagnostics', self._on_diagnostics, STATUS),
         ):
             client.watch(kind, topic, keep, qos)

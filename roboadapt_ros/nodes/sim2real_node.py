@@ -48,6 +48,7 @@ ROBOT_STATE_TIMEOUT_S = 1.0
 ROBOT_PERIOD_S = 0.05
 """How often the robot's own state is looked at [s]; the governor does it in every tick."""
 GOVERNOR_STATES = tuple(state.value for state in GovernorState)
+LET_GO = (GovernorState.IDLE.value, GovernorState.RAMP_DOWN.value)
 NO_ROBOT_STATE = 'the rig file names an error state of the robot, and none comes'
 
 
@@ -118,7 +119,8 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
         fault = message.reason if message.state == GovernorState.FAULT.value else None
         if message.state not in GOVERNOR_STATES:
             fault = f'its state {message.state!r} is none of {", ".join(GOVERNOR_STATES)}'
-        self._gate.observe_governor(self.now_ns(), fault)
+        idle = message.reason if message.state in LET_GO else None
+        self._gate.observe_governor(self.now_ns(), fault, idle)
         self._report_change()
 
     def _on_chunk(self, message: ChunkMessage) -> None:

@@ -36,6 +36,8 @@ class GateConfig:
     """Longest time without a robot state [s]."""
     governor_timeout_s: float = 0.5
     """Longest time without a status of the governor [s]; it comes at 10 Hz or more."""
+    follow_timeout_s: float = 3.0
+    """Longest time from arming until the governor follows [s]."""
     max_observation_age_s: float = 0.5
     """Oldest exposure a chunk may answer to [s]; a task's contract may ask for less."""
     future_tolerance_s: float = 0.02
@@ -49,6 +51,7 @@ class GateConfig:
             'chunk_timeout_s',
             'robot_timeout_s',
             'governor_timeout_s',
+            'follow_timeout_s',
             'max_observation_age_s',
             'future_tolerance_s',
         ):
@@ -60,8 +63,9 @@ class Gate:
     """Decides whether chunks pass.
 
     Example: `admit` is False from the start; with a healthy robot, a governor and a fresh chunk,
-    `arm` opens it. A robot error makes it FAULT, 0.5 s without a good chunk makes it DRY_RUN;
-    either way it takes another `arm`, which is refused as long as the cause is there.
+    `arm` opens it. A robot error makes it FAULT; 0.5 s without a good chunk, or a governor that
+    has let go of the arm, makes it DRY_RUN. Either way it takes another `arm`, which is refused
+    as long as the cause is there: an arm that was released never goes on by itself.
     """
 
     def __init__(self, config: GateConfig):
@@ -79,6 +83,8 @@ class Gate:
         self._chunk_ns: int | None = None
         self._robot_problem: str | None = None
         self._governor_problem: str | None = None
+        self._governor_idle: str | None = None
+        self._armed_ns, self._has_followed = 0, False
         self._last_refusal = ''
 
     @property
@@ -96,14 +102,19 @@ class Gate:
         self._robot_ns, self._robot_problem = now_ns, problem
         self.tick(now_ns)
 
-    def observe_governor(self, now_ns: int, fault: str | None = None) -> None:
+    def observe_governor(
+        self, now_ns: int, fault: str | None = None, idle: str | None = None
+    ) -> None:
         """Note a status of the governor.
 
         Args:
             now_ns: When it came [ns].
             fault: Why it is in fault, or None.
+            idle: Why it follows no chunk and has let go of the arm, or None.
         """
         self._governor_ns, self._governor_problem = now_ns, fault
+        self._governor_idle = idle
+        self._has_followed = self._has_followed or (fault is None and idle is None)
         self.tick(now_ns)
 
     def admit(self, chunk: ActionChunk, now_ns: int, max_age_s: float | None = None) -> bool:
@@ -155,6 +166,7 @@ class Gate:
         ):
             if trouble is not None:
                 raise RefusedError(cause, f'not armed: {trouble}; {remedy}, then arm again')
+        self._armed_ns, self._has_followed = now_ns, False
         self._enter(GateState.ARMED, 'armed by request')
 
     def disarm(self, reason: str) -> None:
@@ -177,7 +189,7 @@ class Gate:
             if broken is not None:
                 self._enter(GateState.FAULT, broken)
             else:
-                trouble = self._chunk_trouble(now_ns)
+                trouble = self._chunk_trouble(now_ns) or self._release(now_ns)
                 if trouble is not None:
                     self._enter(GateState.DRY_RUN, f'{trouble}; arm again')
         return self.state
@@ -193,6 +205,16 @@ class Gate:
         return _late('governor status', self._governor_ns, now_ns, timeout_s) or (
             self._governor_problem
         )
+
+    def _release(self, now_ns: int) -> str | None:
+        """Return that the governor has let go of the arm, or never took it; else None."""
+        if not self.config.needs_governor or self._governor_idle is None:
+            return None
+        if self._has_followed:
+            return f'the governor has let go of the arm ({self._governor_idle})'
+        if now_ns - self._armed_ns > self.config.follow_timeout_s * 1e9:
+            return f'the governor has not followed for {self.config.follow_timeout_s:g} s'
+        return None
 
     def _chunk_trouble(self, now_ns: int) -> str | None:
         late = _late('good chunk', self._chunk_ns, now_ns, self.config.chunk_timeout_s)

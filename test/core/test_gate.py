@@ -17,7 +17,7 @@ class Bench:
         self.gate = Gate(GateConfig())
         self.now_ns = T0_NS
         self.robot = self.governor = self.policy = True
-        self.robot_problem = self.governor_fault = None
+        self.robot_problem = self.governor_fault = self.governor_idle = None
         self.passed = []
 
     def run(self, seconds):
@@ -27,7 +27,7 @@ class Bench:
             if self.robot:
                 self.gate.observe_robot(self.now_ns, self.robot_problem)
             if self.governor:
-                self.gate.observe_governor(self.now_ns, self.governor_fault)
+                self.gate.observe_governor(self.now_ns, self.governor_fault, self.governor_idle)
             if self.policy:
                 self.passed.append(self.gate.admit(still_chunk(self.now_ns), self.now_ns))
             self.gate.tick(self.now_ns)
@@ -121,6 +121,26 @@ def test_a_robot_error_closes_at_once(armed):
 def test_a_governor_fault_closes_at_once(armed):
     armed.gate.observe_governor(armed.now_ns, 'workspace')
     assert armed.gate.state is GateState.FAULT
+
+
+def test_a_governor_that_lets_go_closes_the_gate_until_it_is_armed_anew(armed):
+    """Chunks that were lost behind the gate must not move the arm when they come again."""
+    armed.governor_idle = 'released: chunks stopped'
+    assert armed.run(0.1) is GateState.DRY_RUN
+    assert 'let go of the arm (released: chunks stopped); arm again' in armed.gate.reason
+    armed.governor_idle = None
+    assert armed.run(1.0) is GateState.DRY_RUN
+    armed.gate.arm(armed.now_ns)
+    assert armed.run(1.0) is GateState.ARMED
+
+
+def test_a_governor_that_never_follows_closes_the_gate(bench):
+    bench.governor_idle = 'no chunk yet'
+    bench.run(0.5)
+    bench.gate.arm(bench.now_ns)
+    assert bench.run(2.5) is GateState.ARMED, 'it may take a moment to begin'
+    assert bench.run(1.0) is GateState.DRY_RUN
+    assert 'not followed for 3 s' in bench.gate.reason
 
 
 def test_stale_chunks_do_not_pass_and_close_the_gate(armed):

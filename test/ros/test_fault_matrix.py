@@ -150,7 +150,7 @@ class Bench:
             lambda: self._not_moving_on(begun_ns), f'{row.what} to be noticed', within_s + 5.0
         )
         row.noticed_s = (from_time(news.stamp) - begun_ns) / 1e9
-        row.found = f'{news.node}: {news.reason}'
+        row.found = f'{news.node}: {news.reason.partition("; the last chunk")[0]}'
         row.state = news.state
         wait_for(lambda: not self.watch.is_moving(), 'the arm to stand', STILL_S + BUSY_S)
         row.still_s = (time.time_ns() - begun_ns) / 1e9
@@ -160,7 +160,8 @@ class Bench:
     def _not_moving_on(self, begun_ns: int) -> GateStatus | None:
         """Return the first report since a time of a governor or a gate that let go."""
         watch = self.watch
-        news = [s for s in list(watch.governor) if s.state not in ('tracking',)]
+        stopped = ('hold', 'ramp_down', 'idle', 'fault')
+        news = [s for s in list(watch.governor) if s.state in stopped]
         news += [s for s in list(watch.gate) if s.state != 'armed']
         since = [s for s in news if from_time(s.stamp) >= begun_ns]
         return min(since, key=lambda s: from_time(s.stamp)) if since else None
@@ -213,7 +214,7 @@ def bench(models, tmp_path_factory):
         change=tapped(STREAMS),
     )
     with Taps(domain) as taps, running:
-        made = Bench(running, GraphWatch(running.client), taps)
+        made = Bench(running, GraphWatch(running.client, RIG.arm.joint_states + SUFFIX), taps)
         yield made
     table = os.environ.get('ROBOADAPT_FAULT_TABLE')
     if table:
