@@ -40,7 +40,7 @@ class HostileArm:
     ):
         """Put it somewhere between its ends (7,) [rad], at rest."""
         self._rng, self._low, self._high, self._home = rng, low, high, home
-        self.manner = 'follows'
+        self.manner, self.width_m = 'follows', 0.04
         self.told: FloatArray | None = None
         """(7,) what it last said of its position, where that was well formed [rad]."""
         self.carry()
@@ -77,9 +77,11 @@ class HostileArm:
         """Follow and tell the truth from now on."""
         self.manner = 'follows'
 
-    def follow(self, q: FloatArray, dq: FloatArray) -> None:
-        """Take a point (7,) [rad] and its speeds [rad/s]."""
+    def follow(self, q: FloatArray, dq: FloatArray, width_m: float) -> None:
+        """Take a point (7,) [rad], its speeds [rad/s] and the fingers' distance [m]."""
         self.commanded = q
+        if self.manner != 'frozen':
+            self.width_m = width_m
         if self.manner == 'frozen':
             self.dq = np.zeros(7)
         elif self.manner in ('lags', 'pushed'):
@@ -102,8 +104,8 @@ class HostileArm:
         elif self.manner == 'early':
             stamp_ns += int(rng.choice([1, 15, 90, 110, 60_000])) * MS
         self.told = q
-        return q, dq, 0.04, stamp_ns
+        return q, dq, self.width_m, stamp_ns
 
     def _odd(self, now_ns: int) -> Measured:
         odd = (np.full(7, np.nan), self.q[:6], self.q[:, None], np.degrees(self.q), self.q * 1e300)
-        return odd[self._rng.integers(len(odd))], self.dq, 0.04, now_ns
+        return odd[self._rng.integers(len(odd))], self.dq, self.width_m, now_ns

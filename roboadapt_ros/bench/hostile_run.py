@@ -281,7 +281,7 @@ class HostileRun:
         tally.moving += int((command.q != self._arm.commanded).any())
         self._stretch.q.append(command.q)
         self._stretch.dq.append(command.dq)
-        self._arm.follow(command.q, command.dq)
+        self._arm.follow(command.q, command.dq, command.gripper_width_m or 0.0)
 
     def _rest(self, first: FloatArray) -> FloatArray:
         """Return where motion began: the last point that was sent, or the arm as it was told."""
@@ -324,6 +324,8 @@ class HostileRun:
         for _ in range(QUIET_TICKS):
             if self._tick(TICK_NS).q is None:
                 break
+        if self.governor.state is GovernorState.FAULT:  # a hand that froze is one
+            self._reset()
         self._arm.go_home()
         for _ in range(SETTLE_TICKS):  # a state stamped a little ahead outlives its successors
             self._tick(TICK_NS)

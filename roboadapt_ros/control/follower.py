@@ -122,8 +122,15 @@ class Follower:
         if self._curve is None:
             self._motion.brake()
             return None
-        step = self._motion.propose(self._curve.sample(time_ns))
+        target = self._curve.sample(time_ns)
+        step = self._motion.propose(target)
         cause = 'plan' if step is None else self._guard.objection(self.state, step)
+        if step is not None and cause == 'hand_speed':
+            # Braking and letting go in turn would shake the arm: plan again, slower.
+            slower = self._motion.propose(target, self._guard.slower(step))
+            if slower is not None and self._guard.objection(self.state, slower) is None:
+                self.counts['slowed_hand_speed'] += 1
+                step, cause = slower, None
         if step is not None and cause is None:
             self._motion.take(step)
             return None

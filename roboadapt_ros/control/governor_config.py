@@ -17,6 +17,9 @@ from roboadapt_ros.control.workspace import Workspace, WorkspaceConfig
 from roboadapt_ros.errors import ConfigError
 
 _MARGIN_MIN_RAD = 1e-6
+_HAND_SHARE = 0.95
+"""Part of the arm's own hand speed used at most: on the way to a stop the guard looks at it a few
+times only, and between these it can be a little faster."""
 MIN_DISTANCE_MAX_M = 0.03
 """Largest distance that may be asked for [m]: what stays further apart is not
 measured (`self_collision.PAIRS`)."""
@@ -35,7 +38,7 @@ class FollowerConfig:
     position_margin_rad: float = 0.05
     """Distance kept from the joint limits [rad]; 1e-6 or more, so that rounding passes none."""
     hand_speed_max_m_s: float = 0.7
-    """Largest speed of the hand [m/s]; never above the arm's own."""
+    """Largest speed of the hand [m/s]; never above 0.95 of the arm's own."""
     blend_s: float = 0.15
     """Time over which one chunk passes over into the next [s]; near the policy's period."""
     start_ramp_s: float = 0.5
@@ -86,7 +89,7 @@ class FollowerConfig:
                 acceleration=self.acceleration_scale,
                 jerk=self.jerk_scale,
             ).with_margin(self.position_margin_rad),
-            hand_speed_max_m_s=min(self.hand_speed_max_m_s, arm.ee_speed_max),
+            hand_speed_max_m_s=min(self.hand_speed_max_m_s, _HAND_SHARE * arm.ee_speed_max),
             box=box,
             workspace=Workspace(box),
         )

@@ -26,6 +26,10 @@ _HAND_ACCELERATION_M_S2 = 10.0
 """About the largest of the hand: what bends its way between two looks [m/s^2]."""
 _CLOSE_M = 0.05
 """Distance from a side within which the way to the stop is looked at too."""
+_CALM = 0.97
+"""Part of the hand's speed limit aimed at where a step would pass it."""
+_CRAWL_RAD_S = 1e-3
+"""Speed that each joint is left, so that one at rest can begin to move [rad/s]."""
 _EARLY_TICKS = (0.5, 1.0, 2.0, 3.0)
 """Ticks of the stop within which joints that accelerated are fastest."""
 _PARTS = (0.2, 0.4, 0.6, 0.8)
@@ -62,6 +66,7 @@ class MotionGuard:
             dt_s: Time of one tick [s].
         """
         self._kinematics, self._dt_s = kinematics, dt_s
+        self._hand_speed_m_s = 0.0
         self._box_anchor = Anchor()
         self.keep(bounds)
         self._self_distance, self._self_distance_min_m = self_distance, self_distance_min_m
@@ -101,34 +106,45 @@ class MotionGuard:
                 return 'joint_speed'
             if (fastest > upward + _SPEED_SLACK_RAD_S).any():
                 return 'joint_speed'
-        if self._is_hand_fast(now, step, np.maximum(fastest, -slowest)):
+        self._hand_speed_m_s = self._hand_speed(now, step)
+        if self._hand_speed_m_s > self.bounds.hand_speed_max_m_s:
             return 'hand_speed'
         if self._leaves_workspace(now, step):
             return 'workspace'
         return 'self_collision' if self._nears_itself(now, step) else None
 
-    def _is_hand_fast(self, now: MotionState, step: Step, peak: FloatArray) -> bool:
-        """Return whether the hand is too fast now or while stopping.
+    def slower(self, step: Step) -> FloatArray:
+        """Return joint speeds (7,) [rad/s] with which the hand would not be too fast.
+
+        Args:
+            step: The step that was judged last, whose hand is.
+        """
+        share = _CALM * self.bounds.hand_speed_max_m_s / self._hand_speed_m_s
+        peak = step.peak_velocity(self.bounds.limits.dddq_max)
+        return np.minimum(
+            np.maximum(share * np.abs(peak), _CRAWL_RAD_S), self.bounds.limits.dq_max
+        )
+
+    def _hand_speed(self, now: MotionState, step: Step) -> float:
+        """Return the speed of the hand where it is too fast now, else its largest until the stop.
 
         A hand that is too fast because the bound has become tighter has to brake until it is
         not: there is no exception for one that is.
         """
-        most = self.bounds.hand_speed_max_m_s
         linear = self._kinematics.jacobian(step.state.q)[:3]
+        peak = step.peak_velocity(self.bounds.limits.dddq_max)
         mean = (step.state.q - now.q) / self._dt_s  # a short step speeds up and slows down again
-        if max(_length(linear @ step.state.dq), _length(linear @ mean)) > most:
-            return True
-        if _length(np.abs(linear) @ peak) <= most:
-            return False
-        # Joints that still accelerate, and joints that move the hand against each other and do
-        # not stop at once, make it faster for a while.
+        fastest = max(_length(linear @ dq) for dq in (step.state.dq, mean, peak))
+        most = self.bounds.hand_speed_max_m_s
+        if fastest > most or _length(np.abs(linear) @ np.abs(peak)) <= most:
+            return fastest
+        # Joints that move the hand against each other and do not stop at once make it faster.
         early = (tick * self._dt_s for tick in _EARLY_TICKS)
         times = [time for time in early if time < step.stop.duration]
         times += [part * step.stop.duration for part in _PARTS]
-        return any(self._hand_speed(*step.at(time)) > most for time in times)
-
-    def _hand_speed(self, q: FloatArray, dq: FloatArray) -> float:
-        return _length(self._kinematics.jacobian(q)[:3] @ dq)
+        for q, dq in map(step.at, times):
+            fastest = max(fastest, _length(self._kinematics.jacobian(q)[:3] @ dq))
+        return fastest
 
     def _leaves_workspace(self, now: MotionState, step: Step) -> bool:
         if self._box_anchor.least(step.q_low, step.q_high) > 0.0:

@@ -64,6 +64,11 @@ class Step(NamedTuple):
         low, high = np.minimum(self.state.dq, peak), np.maximum(self.state.dq, peak)
         return np.minimum(low, 0.0), np.maximum(high, 0.0)
 
+    def peak_velocity(self, jerk: FloatArray) -> FloatArray:
+        """Return the velocities (7,) while stopping that are largest either way [rad/s]."""
+        slowest, fastest = self.peak_speeds(jerk)
+        return np.where(fastest >= -slowest, fastest, slowest)
+
 
 class JointMotion:
     """The commanded state and how it moves on.
@@ -101,24 +106,26 @@ class JointMotion:
         """Whether the commanded speed and acceleration are zero."""
         return not self.state.dq.any() and not self.state.ddq.any()
 
-    def propose(self, target: Target) -> Step | None:
+    def propose(self, target: Target, dq_max: FloatArray | None = None) -> Step | None:
         """Plan one tick towards a target without taking it.
 
         Args:
             target: Where to be at the coming tick; brought inside the limits.
+            dq_max: Largest speeds (7,) [rad/s] of this plan, within the limits; default theirs.
 
         Returns:
             The next state with its stop, or None where Ruckig finds no plan.
         """
-        q, dq, ddq = self._inside(target)
-        limits, plan = self.limits, self._towards
+        most = self.limits.dq_max if dq_max is None else dq_max
+        q, dq, ddq = self._inside(target, most)
+        plan = self._towards
         # In a frame that moves with the target: a plan to a point that will have moved on would
         # turn back whenever the arm is a little ahead.
         plan.current_position = self.state.q - (q - dq * self.dt_s)
         plan.current_velocity = self.state.dq - dq
         plan.current_acceleration = self.state.ddq
         plan.target_acceleration = ddq
-        plan.max_velocity, plan.min_velocity = limits.dq_max - dq, -limits.dq_max - dq
+        plan.max_velocity, plan.min_velocity = most - dq, -most - dq
         try:
             if self._planner.calculate(plan, self._path) < 0:
                 return None
@@ -175,13 +182,13 @@ class JointMotion:
         distance = time * (speed + time * (-braking / 2.0 + time * jerk / 6.0))
         return np.where((surplus > 0.0) & (braking > 0.0), q + way * distance, q)
 
-    def _inside(self, target: Target) -> Target:
+    def _inside(self, target: Target, dq_max: FloatArray) -> Target:
         """Return a target within positions, speeds and accelerations, and able to stop."""
         limits = self.limits
         q = np.minimum(np.maximum(target.q, limits.q_min), limits.q_max)
         most = _ACCELERATION_SHARE * limits.ddq_max
         ddq = np.minimum(np.maximum(target.ddq, -most), most)
-        speed = _SPEED_SHARE * limits.dq_max - ddq**2 / (2.0 * limits.dddq_max)
+        speed = _SPEED_SHARE * dq_max - ddq**2 / (2.0 * limits.dddq_max)
         # A target that is met within a tick is left at its acceleration for the rest of it.
         speed = np.maximum(speed - np.abs(ddq) * self.dt_s, 0.0)
         # A target that moves towards an end must be able to brake before it.
