@@ -1,5 +1,7 @@
 """The bridge: a task's chunk becomes the rig's joints, or is refused with a cause."""
 
+from dataclasses import replace
+
 from control_fakes import PERIOD_S, rebuilt, still_chunk, T0_NS
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from roboadapt_ros.contract import (
     ActionSpace,
     CameraContract,
     Contract,
+    Envelope,
     GripperConvention,
     Reference,
     Rotation,
@@ -106,6 +109,15 @@ class TestPoses:
         mapped = make_bridge().map(chunk, make_state())
         for name in ('stamp_ns', 'identity', 'ledger', 'period_s', 'start_ns'):
             assert getattr(mapped, name) == getattr(chunk, name)
+
+    def test_the_tasks_bounds_come_along_in_the_rigs_frame_whatever_the_policy_said(self):
+        task = Envelope(velocity_scale=0.3, low_m=(0.2, None, 0.05))
+        bridge = make_bridge(
+            replace(make_contract(), envelope=task), base_offset_m=(0.0, 0.0, -0.1)
+        )
+        mapped = bridge.map(pose_chunk(line((0.4, 0, 0.3), (0.45, 0, 0.3))), make_state())
+        assert mapped.envelope.velocity_scale == 0.3
+        assert mapped.envelope.low_m == (0.2, None, pytest.approx(-0.05))
 
     def test_successive_chunks_agree_where_they_overlap(self):
         def wave(t):

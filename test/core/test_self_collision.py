@@ -14,7 +14,9 @@ from roboadapt_ros.control.governor import GovernorConfig
 from roboadapt_ros.control.governor_config import SelfCollisionConfig
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.control.limits import robot_limits
+from roboadapt_ros.control.motion import JointMotion
 from roboadapt_ros.control.self_collision import PairDistances, PAIRS, SelfDistance
+from roboadapt_ros.control.spline import Target
 from roboadapt_ros.control.workspace import WorkspaceConfig
 from roboadapt_ros.errors import ConfigError, RefusedError, SpecError
 from roboadapt_ros.sim.capsule_fit import Capsule, divided, link_triangles
@@ -139,13 +141,17 @@ class TestPoses:
             rig.reset(0)
             task, expert, kinematics = make_task(name), make_expert(name), PandaKinematics()
             task.start(rig)
-            q, last, outcome = rig.state().q, rig.state().ee_position, task.outcome(rig)
+            motion = JointMotion(robot_limits('panda').scaled(acceleration=0.9, jerk=0.2), 0.01)
+            motion.reset(rig.target)
+            q, last, outcome = rig.target, rig.state().ee_position, task.outcome(rig)
             while not (outcome.success or outcome.failed):
                 row = expert.plan(rig, 2, 0.1)[0]
                 rig.set_gripper_target(row[7])
                 for part in np.linspace(0.1, 1.0, 10):
+                    before = q
                     q = kinematics.inverse(last + part * (row[:3] - last), row[3:7], q).q
-                    rig.set_joint_target(q)
+                    motion.take(motion.propose(Target(q, (q - before) / 0.01, np.zeros(7))))
+                    rig.set_joint_target(motion.state.q)
                     rig.advance(0.01)
                 assert distance.distance(q) > LEAST_M + 0.01
                 last, outcome = row[:3], task.outcome(rig)

@@ -1,12 +1,15 @@
 """Messages to the core's values and back, through ROS's own serialisation."""
 
 import array
+from dataclasses import replace
+import math
 import time
 
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
-from roboadapt_ros.contract import ActionSpace
+from roboadapt_interfaces import msg as interfaces
+from roboadapt_ros.contract import ActionSpace, Envelope
 from roboadapt_ros.dataflow import ActionChunk, Features, Identity, LatencyLedger
 from roboadapt_ros.errors import SpecError
 from roboadapt_ros.ros import convert
@@ -69,6 +72,36 @@ def test_chunks_survive_bit_for_bit():
 def test_a_nan_survives_so_that_the_governor_can_refuse_it():
     back = convert.from_chunk(_sent(convert.to_chunk(_chunk(np.full((2, 3), np.nan)))))
     assert np.isnan(back.actions).all()
+
+
+@pytest.mark.parametrize(
+    'envelope',
+    [
+        None,
+        Envelope(),
+        Envelope(velocity_scale=0.3, hand_speed_max_m_s=0.2, low_m=(None, -0.1, 0.0)),
+        Envelope(high_m=(0.5, None, 0.4)),
+    ],
+)
+def test_a_tasks_bounds_survive_with_their_open_sides(envelope):
+    chunk = replace(_chunk(np.zeros((1, 3))), envelope=envelope)
+    assert convert.from_chunk(_sent(convert.to_chunk(chunk))).envelope == envelope
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        {},  # a message that nobody filled is all zeros
+        {'velocity_scale': math.nan, 'hand_speed_max_m_s': 1.0},
+        {'velocity_scale': 1.0, 'hand_speed_max_m_s': -math.inf},
+        {'velocity_scale': 1.0, 'hand_speed_max_m_s': 1.0, 'low_m': [math.inf, 0.0, 0.0]},
+        {'velocity_scale': 1.0, 'hand_speed_max_m_s': 1.0, 'high_m': [-math.inf] * 3},
+    ],
+)
+def test_bounds_without_sense_survive_so_that_the_governor_can_refuse_them(change):
+    message = convert.to_chunk(_chunk(np.zeros((1, 3))))
+    message.envelope = [interfaces.Envelope(**change)]
+    assert convert.from_chunk(_sent(message)).envelope.problem()
 
 
 def test_too_few_actions_are_named_with_the_rule():
