@@ -78,7 +78,7 @@ class Examiner(Connection):
         topics = read_topics(self._node, [rule.topic for rule in rules])
         controllers, reason, fix = self._controllers()
         status = self._newest(self._name('encoder/status'))
-        description = self._newest(self._name('robot_description'))
+        description = self._newest(self._name(self._rig.arm.robot_description))
         return GraphFacts(
             domain=os.environ.get('ROS_DOMAIN_ID') or '0',
             seconds=seconds,
@@ -122,7 +122,7 @@ class Examiner(Connection):
             self._probe(CameraInfo, info_topic(camera), IMAGE)
         self._probe(ActionChunk, 'policy/action_chunk', STATE_HISTORY)
         self._probe(AdapterStatus, 'encoder/status', STATE_HISTORY)
-        self._probe(String, 'robot_description', _LATCHED)
+        self._probe(String, arm.robot_description, _LATCHED)
         self.watch(DiagnosticArray, '/diagnostics', self._on_diagnostics, STATE_HISTORY)
 
     def _probe(self, kind: type, topic: str, qos: QoSProfile) -> None:

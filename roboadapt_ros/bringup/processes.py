@@ -125,6 +125,7 @@ class _Builder:
         command = (('gripper/command', gripper.command),) if gripper.command else ()
         self._motion = (self._target, *command)
         self._pose = (('current_pose', arm.current_pose),) if arm.current_pose else ()
+        self._described = (('robot_description', arm.robot_description),)
 
     def sim_rig(self) -> ProcessDescription:
         remaps = (*self._state, *self._motion, *self._error, *self._pose)
@@ -142,7 +143,7 @@ class _Builder:
 
     def governor(self) -> ProcessDescription:
         arm = self._rig.arm
-        remaps = (*self._state, *self._motion, *self._error, *self._pose)
+        remaps = (*self._state, *self._motion, *self._error, *self._pose, *self._described)
         if not self._rig.bridge:
             remaps += (('sim2real/action_chunk', 'policy/action_chunk'),)
         parameters = {

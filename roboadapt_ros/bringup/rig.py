@@ -61,6 +61,8 @@ class ArmNames:
     """Frame the arm stands in: of current_pose, and of the poses and twists that are sent."""
     ee_frame: str = ''
     """Frame of the hand's tool centre point; '' = not checked against robot_description."""
+    robot_description: str = 'robot_description'
+    """Topic of its URDF, std_msgs/String, latched: where its limits are narrower, they hold."""
     robot_state: str = ''
     """Topic of the robot's own error state; '' where there is none."""
     robot_state_type: str = ''

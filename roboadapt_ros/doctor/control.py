@@ -205,8 +205,8 @@ def _description(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
             subject='robot_description',
             severity=Severity.WARNING,
             found='; '.join(narrower),
-            rule="the governor's limits lie within the robot's own",
-            fix='check `robot` in the rig file; lower governor.velocity_scale, and keep tasks '
-            'away from the ends of these joints',
+            rule='the description allows what the table of the arm does',
+            fix='check `robot` in the rig file; where the description is right, keep tasks away '
+            'from the ends of these joints: the governor keeps the narrower limits',
         )
     ]
