@@ -131,5 +131,7 @@ class GraphWatch:
     def rest(self) -> None:
         """Close the gate and wait until the governor has released the arm."""
         self.client.disarm()
+        time.sleep(0.2)  # a chunk that passed the gate just before may be on its way
+        self.governor.clear()
         wait_for(lambda: self.governor_state() == 'idle', 'the governor to be idle')
         wait_for(lambda: not self.is_moving(), 'the arm to be at rest')
