@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.contract import ActionSpace
+from roboadapt_ros.contract import ActionSpace, Envelope
 from roboadapt_ros.control.governor import Governor, GovernorCommand, GovernorConfig
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.control.limits import robot_limits, RobotLimits
@@ -28,7 +28,12 @@ def home_but(joint: int, by_rad: float) -> FloatArray:
 
 
 def make_chunk(
-    rows: FloatArray, stamp_ns: int, *, generation: int = 1, width_m: float = 0.04
+    rows: FloatArray,
+    stamp_ns: int,
+    *,
+    generation: int = 1,
+    width_m: float = 0.04,
+    envelope: Envelope | None = None,
 ) -> ActionChunk:
     """Return a joint chunk of rows (n, 7) [rad] that starts at its exposure."""
     actions = np.column_stack([rows, np.full(len(rows), width_m)])
@@ -43,6 +48,7 @@ def make_chunk(
         period_s=PERIOD_S,
         start_ns=stamp_ns,
         actions=actions,
+        envelope=envelope,
     )
 
 

@@ -27,6 +27,7 @@ from roboadapt_ros.control.workspace import Workspace, WorkspaceConfig
 from roboadapt_ros.errors import ConfigError, RefusedError
 
 MS = 1_000_000
+SIDES = [f'{axis}_{end}_m' for axis in 'xyz' for end in ('min', 'max')]
 SLACK = 1.0 + 1e-6  # rounding of positions, divided by the tick to the third power
 
 
@@ -452,6 +453,23 @@ class TestSilence:
         driver.governor.accept(still_chunk(driver.now_ns, generation=1), driver.now_ns)
         assert driver.tick().state is GovernorState.TRACKING
 
+    def test_a_camera_that_freezes_is_heard_although_the_policy_talks_on(self, moving):
+        # The oldest exposure names a chunk, so one frozen camera of two is enough.
+        frozen, rows = moving.now_ns, np.tile(moving.q, (40, 1))
+        moving.governor.accept(make_chunk(rows, frozen), moving.now_ns)
+        causes = []
+        for _ in range(12):
+            moving.tick(10)
+            chunk = rebuilt(make_chunk(rows, moving.now_ns), stamp_ns=frozen)
+            causes.append(refused(moving, chunk))
+        assert causes[0] == 'reordered' and causes[-1] == 'stale'
+        assert moving.states[-100] == 'hold' and moving.quiet
+
+    def test_a_camera_that_lags_half_a_second_moves_nothing(self, driver):
+        lagging = rebuilt(still_chunk(driver.now_ns), stamp_ns=driver.now_ns - 501 * MS)
+        assert refused(driver, lagging) == 'stale'
+        assert driver.tick().q is None
+
     def test_silence_of_the_joint_states_holds(self, moving):
         moving.measuring = False
         moving.tick(5)
@@ -560,6 +578,45 @@ class TestMotionPlanning:
                 assert (speeds[:5] <= fastest + 1e-6).all() and (
                     speeds[:5] >= slowest - 1e-6
                 ).all()
+
+    def test_a_step_carries_no_joint_beyond_its_speed(self):
+        # A target met within a tick is left at its acceleration: 2 % beyond, at reduced speeds.
+        motion = JointMotion(robot_limits('panda').scaled(velocity=0.1, jerk=0.2), 0.01)
+        limits, rest = motion.limits, np.zeros(7)
+        for pull in np.linspace(1.0, 9.0, 33):
+            motion.reset(Q_HOME)
+            for t in 0.01 * np.arange(1, 40):
+                way = np.full(7, pull)
+                step = motion.propose(Target(Q_HOME + way * t**2 / 2.0, way * t, rest + pull))
+                peak = np.abs(step.peak_velocity(limits.dddq_max))
+                assert (peak <= limits.dq_max + 1e-6).all()
+                motion.take(step)
+
+    @pytest.mark.parametrize('joint', [0, 1, 2, 3])
+    def test_an_fr3_at_a_steady_speed_slows_down_before_its_end(self, joint):
+        # At a steady speed no step is faster than the one before, and the end comes nearer.
+        config = GovernorConfig()
+        config = replace(
+            config,
+            motion=replace(config.motion, hand_speed_max_m_s=3.0),
+            workspace=WorkspaceConfig(**dict.fromkeys(SIDES)),
+            admission=replace(config.admission, max_jump_rad=1.0),
+        )
+        driver = Driver(config, 'fr3')
+        driver.tick()
+        limits = driver.governor.limits
+        for goal in (limits.q_min[joint] + 0.06, limits.q_max[joint] - 0.06):
+            for _ in range(40):
+                row = driver.q.copy()
+                row[joint] += np.clip(goal - row[joint], -0.9, 0.9)
+                with contextlib.suppress(RefusedError):
+                    driver.governor.accept(still_chunk(driver.now_ns, row), driver.now_ns)
+                driver.tick(10)
+        points = np.array(driver.points)
+        speeds = np.diff(points, axis=0) / 0.01
+        assert np.abs(speeds[:, joint]).max() > 0.7 * limits.dq_max[joint], 'it was fast'
+        bounds = np.array([limits.velocity_bounds(q) for q in points[1:]])
+        assert (speeds <= bounds[:, 1] + 1e-6).all() and (speeds >= bounds[:, 0] - 1e-6).all()
 
     def test_nothing_that_is_not_a_number_is_planned_to(self):
         motion = JointMotion(robot_limits('panda'), 0.01)
