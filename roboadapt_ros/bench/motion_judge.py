@@ -150,8 +150,9 @@ class MotionJudge:
         """In the box, or no further outside than at the start; never faster than the arm may."""
         tcp, tip = hand_points(q)
         low, high = np.array(self._promise.box_low_m), np.array(self._promise.box_high_m)
-        beyond = np.maximum(low - np.minimum(tcp, tip), np.maximum(tcp, tip) - high).max(axis=1)
-        self.counts['workspace'] += int((beyond > max(BOX_SLACK_M, beyond[0] + 1e-6)).sum())
+        beyond = np.hstack([low - np.minimum(tcp, tip), np.maximum(tcp, tip) - high])
+        most = np.maximum(beyond[0] + 1e-6, BOX_SLACK_M)
+        self.counts['workspace'] += int((beyond > most).any(axis=1).sum())
         speed = np.linalg.norm(np.diff(tcp, axis=0), axis=1) / self._period_s
         self._note('hand_speed', speed[:, None] / self._table.hand_speed_m_s)
 
@@ -185,8 +186,8 @@ class MotionJudge:
         self._no_further('demanded_position', outside, POSITION_SLACK_RAD)
         tcp, tip = hand_points(track)
         low, high = np.array(demand.box_low_m), np.array(demand.box_high_m)
-        beyond = np.maximum(low - np.minimum(tcp, tip), np.maximum(tcp, tip) - high)
-        self._no_further('demanded_box', beyond.max(axis=1, keepdims=True), BOX_SLACK_M)
+        beyond = np.hstack([low - np.minimum(tcp, tip), np.maximum(tcp, tip) - high])
+        self._no_further('demanded_box', beyond, BOX_SLACK_M)
         hand = np.linalg.norm(np.diff(tcp, axis=0), axis=1) / dt
         used = hand / demand.hand_speed_m_s
         self.used['demanded_hand_speed'] = max(

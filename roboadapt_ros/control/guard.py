@@ -154,22 +154,25 @@ class MotionGuard:
             self._box_anchor.note(step.state.q, -here)
         if max(here, end) <= -_CLOSE_M:
             return False
-        # The hand's way to the stop is curved. Outside, it has to lead inwards all along.
+        # The hand's way to the stop is curved. Beyond a side, it has to lead inwards all along:
+        # side by side, for a hand that comes in through one may not leave through another.
         looks = min(int(step.stop.duration / _LOOK_S), _LOOKS_MAX)
         spacing_s = step.stop.duration / (looks + 1)
-        curved_m = _HAND_ACCELERATION_M_S2 * spacing_s**2 / 8.0
         times = (look * spacing_s for look in range(1, looks + 1))
-        between = (self._excess(step.at(time)[0]) for time in times)
-        least = self._excess(now.q)
-        if least <= 0.0:
-            return max(here, end) > _WORKSPACE_SLACK_M or any(
-                amount > -curved_m for amount in between
-            )
-        for amount in (here, *between, end):
-            if amount > max(least, _WORKSPACE_SLACK_M):
+        way = [step.state.q, *(step.at(time)[0] for time in times), step.q_end]
+        curved_m = _HAND_ACCELERATION_M_S2 * spacing_s**2 / 8.0
+        least = self._amounts(now.q)
+        for place, q in enumerate(way):
+            is_between = 0 < place < len(way) - 1
+            inside = -curved_m if is_between else _WORKSPACE_SLACK_M
+            amounts = self._amounts(q)
+            if any(amount > max(low, inside) for amount, low in zip(amounts, least, strict=True)):
                 return True
-            least = min(least, amount)
+            least = [min(pair) for pair in zip(amounts, least, strict=True)]
         return False
+
+    def _amounts(self, q: FloatArray) -> list[float]:
+        return self.bounds.workspace.amounts(*self._kinematics.forward(q))
 
     def _excess(self, q: FloatArray) -> float:
         return self.bounds.workspace.excess(*self._kinematics.forward(q)).amount

@@ -118,6 +118,23 @@ class Workspace:
                 worst, at = tilt - self._max_tilt_rad, _TILT
         return Excess(worst, '' if worst <= 0.0 else self._detail(at, worst, tilt))
 
+    def amounts(self, position: FloatArray, quat_xyzw: FloatArray) -> list[float]:
+        """Return how far a pose is beyond each side and the cone; negative inside.
+
+        Args:
+            position: TCP (3,) [m], base frame.
+            quat_xyzw: TCP rotation (4,), unit, base frame.
+        """
+        tool, found = _tool_axis(quat_xyzw), []
+        for tcp, along, low, high in zip(
+            position.tolist(), tool, self._lower, self._upper, strict=True
+        ):
+            tip = tcp + self._fingertip_m * along
+            found += [low - min(tcp, tip), max(tcp, tip) - high]
+        if self._max_tilt_rad is not None:
+            found.append(math.acos(min(max(-tool[2], -1.0), 1.0)) - self._max_tilt_rad)
+        return found
+
     def _detail(self, at: int, amount: float, tilt: float) -> str:
         """Return what is beyond its bound."""
         if at == _TILT:

@@ -389,6 +389,20 @@ class TestWorkspace:
         excess = space.excess(np.array([0.4, 0, 0.3]), tilted)
         assert excess.amount == pytest.approx(0.1) and 'tilt' in excess.detail
 
+    def test_a_hand_that_comes_in_through_one_side_does_not_leave_through_another(self):
+        box = WorkspaceConfig(x_max_m=0.25, z_max_m=0.5)  # home is at x = 0.307, z = 0.487 m
+        driver = Driver(GovernorConfig(workspace=box))
+        driver.governor._path._inside = list  # what the guard does without the gate before it
+        driver.tick()
+        goal = PandaKinematics().inverse(np.array([0.27, 0.0, 0.54]), self.DOWN, Q_HOME).q
+        for _ in range(20):
+            row = driver.q + np.clip(goal - driver.q, -0.3, 0.3)
+            driver.governor.accept(still_chunk(driver.now_ns, row), driver.now_ns)
+            driver.tick(10)
+        hands = np.array([PandaKinematics().forward(q)[0] for q in driver.points])
+        assert hands[:, 2].max() < 0.5 + 1e-4, 'it was 0.04 m out, and further out at the front'
+        assert (np.diff(hands[:, 0]) < 1e-5).all() and hands[-1, 0] < 0.305
+
     def test_a_chunk_that_is_outside_already_is_refused(self):
         driver = Driver(GovernorConfig(workspace=WorkspaceConfig(z_max_m=0.4)))
         driver.tick()
