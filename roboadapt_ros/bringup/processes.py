@@ -94,8 +94,7 @@ def process_list(
     processes = [builder.camera(camera) for camera in rig.cameras if camera.driver]
     if rig.simulated:
         processes.insert(0, builder.sim_rig())
-    processes += [builder.governor()]
-    processes += [builder.sim2real()] if rig.bridge else []
+    processes += [builder.governor(), builder.sim2real()]
     processes += [builder.policy(), builder.encoder(initial_task)]
     if record_to is not None:
         processes.insert(0, builder.recorder(record_to))
@@ -144,8 +143,6 @@ class _Builder:
     def governor(self) -> ProcessDescription:
         arm = self._rig.arm
         remaps = (*self._state, *self._motion, *self._error, *self._pose, *self._described)
-        if not self._rig.bridge:
-            remaps += (('sim2real/action_chunk', 'policy/action_chunk'),)
         parameters = {
             'robot': self._rig.robot,
             'robot_state_type': arm.robot_state_type,

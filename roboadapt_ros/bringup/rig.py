@@ -157,8 +157,6 @@ class RigConfig:
     """Whether the graph has a simulated rig in it."""
     compressed: bool = False
     """Whether images are listened to as CompressedImage."""
-    bridge: bool = True
-    """False: the governor listens to the policy directly, for tasks learned on this rig."""
     backbone_id: str = ''
     """Backbone to serve; '' = the only one in the models folder."""
     tasks: tuple[str, ...] = ()

@@ -89,8 +89,7 @@ def _robot(rig: RigFacts, task: TaskFacts) -> Finding:
         severity=Severity.WARNING,
         found=f'learned on {learned}, the rig is {rig.robot}',
         rule='poses are carried over by the bridge; joint ranges differ most in joint 6',
-        fix='keep `bridge: true` in the rig file and watch the dry run: ros2 topic echo '
-        '/sim2real/status',
+        fix='watch the dry run: ros2 topic echo /sim2real/status',
     )
 
 

@@ -1,8 +1,7 @@
 """The governor as a node: chunks in, safe joint targets out, 100 times a second.
 
 Subscribes:
-    sim2real/action_chunk (roboadapt_interfaces/ActionChunk): joint chunks of the rig. Where an
-        adapter needs no bridge this is remapped to policy/action_chunk.
+    sim2real/action_chunk (roboadapt_interfaces/ActionChunk): joint chunks of the rig.
     joint_states, gripper/joint_states (sensor_msgs/JointState): measured arm and fingers.
     robot_state (type by parameter): the robot's own mode, errors, success rate and wrench.
     robot_description (std_msgs/String, latched): URDF; where its limits are narrower, they hold.

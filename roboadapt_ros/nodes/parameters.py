@@ -180,6 +180,18 @@ class Sim2RealParameters:
     robot_timeout_s: float = param(
         0.25, help='longest time without a joint state', unit='s', minimum=0.02
     )
+    joint_scale: tuple[float, ...] = param(
+        (1.0,) * 7, help="the rig's joint positions per radian of the model, with the sign"
+    )
+    joint_offset: tuple[float, ...] = param(
+        (0.0,) * 7, help="the rig's joint positions at the model's zero"
+    )
+    base_offset_m: tuple[float, ...] = param(
+        (0.0, 0.0, 0.0), help="the tasks' base seen from the rig's base", unit='m'
+    )
+    base_yaw_rad: float = param(
+        0.0, help="turn of the tasks' base about the rig's vertical axis", unit='rad'
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,6 +52,18 @@ LET_GO = (GovernorState.IDLE.value, GovernorState.RAMP_DOWN.value)
 NO_ROBOT_STATE = 'the rig file names an error state of the robot, and none comes'
 
 
+def bridge_config(parameters: Sim2RealParameters) -> BridgeConfig:
+    """Return the rig's side of the mapping."""
+    return BridgeConfig(
+        robot=parameters.robot,
+        joint_names=parameters.joint_names,
+        joint_scale=parameters.joint_scale,
+        joint_offset=parameters.joint_offset,
+        base_offset_m=parameters.base_offset_m,
+        base_yaw_rad=parameters.base_yaw_rad,
+    )
+
+
 class Sim2RealNode(GraphNode[Sim2RealParameters]):
     """Drives a `Bridge` per task and one `Gate`; see the module for topics and failures."""
 
@@ -63,8 +75,7 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
         """Read every task's contract and build the bridges."""
         self._config = config
         kinematics = PandaKinematics(limits=robot_limits(config.robot))
-        rig = BridgeConfig(robot=config.robot, joint_names=config.joint_names)
-        self._bridges = TaskBridges(Path(config.models_dir), rig, kinematics)
+        self._bridges = TaskBridges(Path(config.models_dir), bridge_config(config), kinematics)
         for task in self._bridges.library.names():
             try:
                 self._bridges.load(task)
@@ -118,7 +129,8 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
     def _on_governor(self, message: GateStatus) -> None:
         fault = message.reason if message.state == GovernorState.FAULT.value else None
         if message.state not in GOVERNOR_STATES:
-            fault = f'its state {message.state!r} is none of {", ".join(GOVERNOR_STATES)}'
+            known = ', '.join(GOVERNOR_STATES)
+            fault = f'the state {message.state!r} of the governor is none of {known}'
         idle = message.reason if message.state in LET_GO else None
         self._gate.observe_governor(self.now_ns(), fault, idle)
         self._report_change()

@@ -63,6 +63,8 @@ class BridgeConfig:
             value = getattr(self, name)
             if len(value) != JOINTS:
                 raise ConfigError(f'bridge.{name}', value, f'must have {JOINTS} entries')
+        if len(self.base_offset_m) != 3:
+            raise ConfigError('bridge.base_offset_m', self.base_offset_m, 'must be x, y and z [m]')
         robot_limits(self.robot)
         if len(set(self.joint_names)) != JOINTS:
             raise ConfigError('bridge.joint_names', self.joint_names, 'names must differ')

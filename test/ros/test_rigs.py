@@ -22,6 +22,8 @@ from roboadapt_ros.errors import (
     UnknownNameError,
 )
 from roboadapt_ros.nodes import parameters
+from roboadapt_ros.nodes.parameters import Sim2RealParameters
+from roboadapt_ros.nodes.sim2real_node import bridge_config
 from roboadapt_ros.ros.hands.settings import OPTIONS as GRIPPER_OPTIONS
 from roboadapt_ros.ros.outputs.settings import OPTIONS as OUTPUT_OPTIONS
 from roboadapt_ros.ros.outputs.settings import TOPICS
@@ -85,13 +87,23 @@ def test_both_ends_of_a_stream_are_remapped_to_one_topic(models):
         )
 
 
-def test_without_the_bridge_the_governor_listens_to_the_policy(models):
-    rig = load_rig('sim')
-    direct = type(rig)(**{**vars(rig), 'bridge': False})
-    processes = {p.name: p for p in process_list(direct, models_dir=models)}
-    assert 'sim2real' not in processes
-    remaps = dict(processes['governor'].remappings)
-    assert remaps['sim2real/action_chunk'] == 'policy/action_chunk'
+def test_no_rig_goes_round_the_gate(models):
+    """Every chunk passes sim2real, which starts closed: nothing moves before an explicit arm."""
+    for name in rig_names():
+        assert 'sim2real' in _processes(name, models)
+
+
+def test_a_rigs_own_joints_and_base_reach_the_bridge():
+    rig = Sim2RealParameters(
+        models_dir='',
+        robot='fr3',
+        joint_names=tuple('abcdefg'),
+        gripper_joint_names=('l', 'r'),
+        joint_scale=(-1.0,) + (1.0,) * 6,
+        base_offset_m=(0.1, 0.0, 0.0),
+    )
+    config = bridge_config(rig)
+    assert config.joint_scale[0] == -1.0 and config.base_offset_m[0] == 0.1
 
 
 def test_a_namespace_is_in_front_of_every_node(models):

@@ -217,7 +217,7 @@ def test_a_moving_arm_is_not_recovered(connection, arm):
 
 def test_a_soft_stop_brakes_within_the_limits_and_a_reset_goes_on(connection, arm):
     _move(arm)
-    arm.points.clear()
+    del arm.points[:-10]  # the stop is judged from the motion before it on
     answer = _trigger(connection, 'soft_stop')
     assert answer.success
     assert "'roboadapt arm' goes on" in answer.message
