@@ -6,7 +6,7 @@ BIN := .venv/bin
 CHECKED := roboadapt_ros test tools launch setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers demo test test-core test-models test-ros check lint type format lock clean
+.PHONY: help setup peers demo test test-core test-models test-ros faults check lint type format lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ test-models: setup  ## Tests that build, convert, export and fuzz models: minute
 
 test-ros: setup  ## Tests of nodes and whole graphs
 	$(BIN)/python -m pytest test/ros $(wildcard test/launch)
+
+faults: setup  ## Break each process and stream of a moving graph; print what came of it (minutes)
+	ROBOADAPT_FAULT_TABLE=.build/faults.md $(BIN)/python -m pytest -q test/ros/test_fault_matrix.py
+	@cat .build/faults.md
 
 check: lint type  ## lint and type
 

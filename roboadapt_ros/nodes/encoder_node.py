@@ -2,7 +2,7 @@
 
 Subscribes:
     cameras/<name>/image_raw (sensor_msgs/Image, or sensor_msgs/CompressedImage by parameter)
-        for every name of the parameter `cameras`.
+        for every name of the parameter `cameras`; on a node beside this one, `encoder_frames`.
 Publishes:
     encoder/features (roboadapt_interfaces/Features): one per complete set of frames.
     encoder/shadow_features (roboadapt_interfaces/Features): of every candidate that rides along,
@@ -47,6 +47,7 @@ from roboadapt_ros.ros.diagnostics import Health, Level
 from roboadapt_ros.ros.encoding import EncodeWorker
 from roboadapt_ros.ros.frames import Frame, FramePairer, FrameSet, StampRule
 from roboadapt_ros.ros.images import to_rgb
+from roboadapt_ros.ros.listener import Listener
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.qos import DATA, IMAGE, LATCHED
 from roboadapt_ros.ros.run import run
@@ -104,9 +105,12 @@ class EncoderNode(GraphNode[EncoderParameters]):
             services.activate(config.initial_task)
         self._worker = services.worker = EncodeWorker(self._encode, self._on_failed)
         kind, leaf = (CompressedImage, '/compressed') if config.compressed else (Image, '')
+        frames = Listener(self, 'frames', self._on_failed)
         for name in config.cameras:
             topic = f'cameras/{name}/image_raw{leaf}'
-            self.subscribe(kind, topic, partial(self._on_image, name), IMAGE)
+            frames.subscribe(kind, topic, partial(self._on_image, name), IMAGE)
+        frames.start()
+        self.destroy_with_active(Listener.stop, frames)
         self.serve(SwitchAdapter, 'encoder/switch_adapter', services.switch, self._switching)
         self.serve(StageAdapter, 'encoder/stage_adapter', services.stage, self._staging)
         self.serve(ListAdapters, 'encoder/list_adapters', services.list_all, self._staging)
