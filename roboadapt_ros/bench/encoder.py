@@ -19,6 +19,8 @@ from roboadapt_ros.bench.models import random_backbone, random_tensors, RandomBa
 from roboadapt_ros.bench.result import BenchResult
 from roboadapt_ros.bench.timing import interleave
 from roboadapt_ros.encoder.engine import Engine, EngineKind
+from roboadapt_ros.encoder.graphs import GraphStore
+from roboadapt_ros.encoder.places import BARE, Places
 from roboadapt_ros.encoder.select import load_engine
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.learning.progress import Progress, silent
@@ -122,6 +124,7 @@ def _onnx(
     if family != QUANTISED:
         return figures
     progress(0, 0, f'exporting {base.manifest.id} in 8 bits')
+    _export_int8(base, config.threads)
     int8 = load_engine(base.path, EngineKind.ONNX_INT8, threads=config.threads)
     image = base.images(1)
     timings = interleave(
@@ -134,6 +137,17 @@ def _onnx(
         'int8_speedup': timings.ratio('float', 'int8'),
         'int8_feature_error': float(error),
     }
+
+
+def _export_int8(base: RandomBackbone, threads: int) -> None:
+    """Export the graphs the 8-bit engine runs, with their error measured as it asks for."""
+    from roboadapt_ros.encoder.export import export_int8
+    from roboadapt_ros.encoder.torch_engine import TorchEngine
+
+    engine = TorchEngine(base.path, threads=threads)
+    with GraphStore(base.path, base.manifest).exporting() as folder:
+        for places in (BARE, Places.of(base.default_layout)):
+            export_int8(base.path, engine, places, folder)
 
 
 def _adapted(engine: Engine, base: RandomBackbone) -> npt.NDArray[np.float32]:

@@ -21,9 +21,9 @@ _OLD_PROFILE_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 _SMALL_PROFILE = 'fastdds_small.xml'
 _DISTROS_WITH_OLD_NAME = ('humble', 'iron', 'jazzy')
 
-# Ten processes with the 32 MiB segments of fastdds.xml, and room for others' files.
+# Ten processes with the 16 MiB segments of fastdds.xml, and room for others' files.
 _SHARED_MEMORY = Path('/dev/shm')
-_LARGE_SEGMENTS_BYTES = 512 * 2**20
+_LARGE_SEGMENTS_BYTES = 256 * 2**20
 
 # Above 101 the ports of a domain reach Linux's ephemeral range (32768 and up).
 _DOMAINS = range(1, 102)
@@ -54,7 +54,7 @@ def process_environment(domain_id: int | None = None, *, profile: bool = True) -
 
 
 def without_images() -> dict[str, str]:
-    """Return the variables of a process that sends no images: 28 MiB less of shared memory.
+    """Return the variables of a process that sends no images: 12 MiB less of shared memory.
 
     A segment is the sender's; what a process receives lies in those of others.
     """
