@@ -15,6 +15,7 @@ from roboadapt_ros.bench.result import BenchResult
 from roboadapt_ros.bench.timing import interleave, Timings
 from roboadapt_ros.errors import BringupError, ConfigError
 from roboadapt_ros.evaluation.bench_plot import save_plot
+from roboadapt_ros.learning.progress import silent
 
 TINY = {'image_size': 64, 'threads': 1}
 NAMES = {'vit': 'test_vit', 'resnet': 'test_resnet', 'nfnet': 'test_nfnet'}
@@ -86,6 +87,15 @@ def test_every_family_has_its_figures() -> None:
         for count in (1, 8):
             assert figures[f'{family}_batch{count}_ratio'] > 0
     assert _finite(figures)
+
+
+def test_onnx_runtime_and_8_bits_have_their_figures() -> None:
+    """The 8-bit engine refuses graphs whose error nobody measured: the bench must measure it."""
+    config = encoder.EncoderConfig(vit=NAMES['vit'], **TINY, rounds=1)
+    figures = encoder._family(config, 'vit', silent)
+    assert figures['onnx_parity_vit'] < 1e-4
+    assert 0.0 < figures['int8_feature_error'] < 0.2
+    assert figures['int8_speedup'] > 0.0
 
 
 def test_a_batch_has_its_figures_and_says_how_to_get_the_peers(no_peers) -> None:
