@@ -698,7 +698,7 @@ def test_this_host_can_be_read():
 
 def test_the_projects_profiles_are_read_and_others_are_named(tmp_path):
     found = read_profile(ROOT / 'config' / 'fastdds.xml')
-    assert (found.segment_bytes, found.message_bytes) == (2**25, 2**24)
+    assert (found.segment_bytes, found.message_bytes) == (2**24, 2**23)
     assert 'cannot be read' in read_profile(tmp_path / 'none.xml').problem
     (tmp_path / 'half.xml').write_text('<dds>')
     assert 'is not XML' in read_profile(tmp_path / 'half.xml').problem
