@@ -45,6 +45,7 @@ class WatchedLoop(ClosedLoop):
         """Go on after an error of the robot: nothing is commanded until the next chunk."""
         self._governor.reset()
         self._bridge.reset()
+        self._motion.restart()  # the next motion begins where the arm is
 
     def _send(self, q: FloatArray) -> None:
         self.points += 1

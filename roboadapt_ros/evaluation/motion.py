@@ -76,6 +76,10 @@ class LimitMonitor:
         self.used: dict[str, float] = {}
         """Largest part of each limit that was used, by quantity (1.0 = at the limit)."""
 
+    def restart(self) -> None:
+        """Take the next point for the first of another motion."""
+        self._points.clear()
+
     def command(self, stamp_ns: int, q: Joints, sequence: int = 0) -> None:
         """Judge one commanded point.
 

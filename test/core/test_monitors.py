@@ -122,6 +122,15 @@ def test_a_sender_that_starts_anew_counts_from_one_again():
     assert judge.counts['lost'] == 0
 
 
+def test_after_a_restart_the_next_point_begins_another_motion():
+    """A robot that was recovered goes on from where it is, not from where it was sent."""
+    judge = _judge()
+    judge.command(10_000_000, REST)
+    judge.restart()
+    judge.command(20_000_000, REST + 0.3)
+    assert judge.violations == []
+
+
 def test_positions_beyond_the_end_and_nan_are_violations():
     judge = _judge()
     beyond = REST.copy()
