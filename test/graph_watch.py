@@ -106,7 +106,8 @@ class GraphWatch:
     def arm_until_moving(self) -> None:
         """Open the gate as soon as it can be, and wait for motion.
 
-        A busy machine may be so slow that the gate closes again; it is opened again then.
+        A busy machine may be so slow that the gate closes again, or that the simulated robot
+        stops for the points it missed; it is opened again then, and the robot recovered.
         """
         refusal = ''
 
@@ -117,6 +118,8 @@ class GraphWatch:
                     self.client.arm()
                 except RefusedError as error:
                     refusal = str(error)
+                    if "'roboadapt recover'" in refusal:
+                        self.client.recover()
                 time.sleep(0.1)
             return self.is_moving()
 
