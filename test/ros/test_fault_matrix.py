@@ -137,8 +137,10 @@ class Bench:
         fault()
         if within_s is None:
             time.sleep(WATCHED_S)
-            assert self.watch.governor_state() == 'tracking', f'{what} stopped the arm'
-            assert self.watch.is_moving()
+            follows = 'the governor to follow, at once or after a hold that is ridden out'
+            wait_for(lambda: self.watch.governor_state() == 'tracking', follows, 1.0)
+            wait_for(self.watch.is_moving, 'the arm to go on', 1.0)
+            assert self.watch.gate_state() == 'armed', f'{what} stopped the arm'
             row.found, row.state = 'harmless, or dropped by its stamp', 'goes on within limits'
         else:
             self.stops(row, begun_ns, within_s)
