@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import numpy as np
 import numpy.typing as npt
 
@@ -11,8 +9,6 @@ FloatArray = npt.NDArray[np.float64]
 Measured = tuple[FloatArray, FloatArray, float, int]
 
 MS = 1_000_000
-TOLD_STATES = 30
-"""States of the last 0.3 s: one whose stamp is ahead by 0.11 s outlives its successors so long."""
 MANNERS = ('follows', 'lags', 'noisy', 'frozen', 'pushed', 'silent', 'late', 'early', 'odd')
 _SHARES = (0.5, 0.15, 0.15, 0.03, 0.04, 0.03, 0.04, 0.02, 0.04)
 
@@ -46,8 +42,6 @@ class HostileArm:
         self._rng, self._low, self._high, self._home = rng, low, high, home
         self.manner, self.width_m = 'follows', 0.04
         self.told: FloatArray | None = None
-        self.told_lately: deque[FloatArray] = deque(maxlen=TOLD_STATES)
-        """What it said in the last 0.1 s and a little before."""
         """(7,) what it last said of its position, where that was well formed [rad]."""
         self.carry()
         self.commanded = self.q
@@ -110,7 +104,6 @@ class HostileArm:
         elif self.manner == 'early':
             stamp_ns += int(rng.choice([1, 15, 90, 110, 60_000])) * MS
         self.told = q
-        self.told_lately.append(q)
         return q, dq, self.width_m, stamp_ns
 
     def _odd(self, now_ns: int) -> Measured:

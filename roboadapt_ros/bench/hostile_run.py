@@ -124,7 +124,7 @@ class HostileRun:
         self._now_ns, self._generation = T0_NS, 1
         self._last: ActionChunk | None = None
         self._stretch: Stretch | None = None
-        self._told: tuple[FloatArray, ...] = ()
+        self._told: FloatArray | None = None
         self.tally = Tally()
         if self._rng.random() < 0.2:
             self._narrow()
@@ -247,7 +247,7 @@ class HostileRun:
     def _offer(self, chunk: ActionChunk) -> None:
         self.governor.accept(chunk, self._now_ns)
         if self._stretch is None:
-            self._told = tuple(self._arm.told_lately)
+            self._told = self._arm.told
         if chunk.envelope != self._demanded[0]:
             self._demand(chunk.envelope, self._demanded[1])
 
@@ -284,11 +284,8 @@ class HostileRun:
         self._arm.follow(command.q, command.dq, command.gripper_width_m or 0.0)
 
     def _rest(self, first: FloatArray) -> FloatArray:
-        """Return where motion began: the last point that was sent, or the arm as it was told.
-
-        Not always as it was told last: a state whose stamp is ahead outlives its successors.
-        """
-        origins = [self._arm.commanded, *self._told]
+        """Return where motion began: the last point that was sent, or the arm as it was told."""
+        origins = [o for o in (self._arm.commanded, self._told) if o is not None]
         return min(origins, key=lambda origin: float(np.abs(first - origin).max()))
 
     def _close_stretch(self) -> None:
