@@ -245,5 +245,5 @@ class Connection:
         except ExternalShutdownException:
             return
         except Exception:
-            if self._context is not None:
+            if self._context is not None:  # else `close` has taken ROS away under it
                 raise

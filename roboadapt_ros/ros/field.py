@@ -5,6 +5,7 @@ This module must not import rclpy: rig files are read without it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
@@ -63,6 +64,30 @@ def check_fields(settings: Any, section: str) -> None:
                 raise UnknownNameError(f'{section}.{field.name}', str(item), choices)
             if (low is not None and not item >= low) or (high is not None and not item <= high):
                 raise ConfigError(f'{section}.{field.name}', item, bounds_text(field))
+
+
+def check_options(settings: Any, section: str, options: Mapping[str, tuple[str, ...]]) -> None:
+    """Hold that what was set is an option of the driver that was chosen.
+
+    Args:
+        settings: As `check_fields`, with a field `driver`.
+        section: Where it stands, for the message.
+        options: Driver -> options it takes.
+
+    Raises:
+        ConfigError: An option of another driver.
+    """
+    allowed = options[settings.driver]
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if field.name not in allowed and value != field.default:
+            drivers = [name for name, taken in options.items() if field.name in taken]
+            raise ConfigError(
+                f'{section}.{field.name}',
+                value,
+                f'is an option of {", ".join(drivers)}; {settings.driver} takes '
+                f'{", ".join(allowed)}',
+            )
 
 
 def bounds_text(field: dataclasses.Field[Any]) -> str:

@@ -5,11 +5,10 @@ This module must not import rclpy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from roboadapt_ros.contract import GripperConvention
-from roboadapt_ros.errors import ConfigError
-from roboadapt_ros.ros.field import check_fields, param
+from roboadapt_ros.ros.field import check_fields, check_options, param
 from roboadapt_ros.sim2real.hand import HandConfig, HandMode
 
 TOPIC = 'topic'
@@ -138,17 +137,7 @@ class GripperConfig:
             ConfigError: Out of bounds, or an option of another driver.
         """
         check_fields(self, 'gripper')
-        allowed = OPTIONS[self.driver]
-        for field in fields(GripperConfig):
-            value = getattr(self, field.name)
-            if field.name not in allowed and value != field.default:
-                drivers = [name for name, options in OPTIONS.items() if field.name in options]
-                raise ConfigError(
-                    f'gripper.{field.name}',
-                    value,
-                    f'is an option of {", ".join(drivers)}; {self.driver} takes '
-                    f'{", ".join(allowed)}',
-                )
+        check_options(self, 'gripper', OPTIONS)
         self.hand()
 
     def hand(self) -> HandConfig:

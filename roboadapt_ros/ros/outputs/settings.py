@@ -5,10 +5,9 @@ This module must not import rclpy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from roboadapt_ros.errors import ConfigError
-from roboadapt_ros.ros.field import check_fields, param
+from roboadapt_ros.ros.field import check_fields, check_options, param
 
 JOINT_IMPEDANCE = 'joint_impedance'
 JOINT_TRAJECTORY = 'joint_trajectory'
@@ -123,14 +122,4 @@ class OutputConfig:
             ConfigError: Out of bounds, or an option of another driver.
         """
         check_fields(self, 'arm.output')
-        allowed = OPTIONS[self.driver]
-        for field in fields(OutputConfig):
-            value = getattr(self, field.name)
-            if field.name not in allowed and value != field.default:
-                drivers = [name for name, options in OPTIONS.items() if field.name in options]
-                raise ConfigError(
-                    f'arm.output.{field.name}',
-                    value,
-                    f'is an option of {", ".join(drivers)}; {self.driver} takes '
-                    f'{", ".join(allowed)}',
-                )
+        check_options(self, 'arm.output', OPTIONS)
