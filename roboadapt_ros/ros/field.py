@@ -80,8 +80,9 @@ def check_options(settings: Any, section: str, options: Mapping[str, tuple[str, 
     allowed = options[settings.driver]
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        if field.name not in allowed and value != field.default:
-            drivers = [name for name, taken in options.items() if field.name in taken]
+        drivers = [name for name, taken in options.items() if field.name in taken]
+        # What no driver lists is not an option but a name that a rig file adds.
+        if drivers and field.name not in allowed and value != field.default:
             raise ConfigError(
                 f'{section}.{field.name}',
                 value,
