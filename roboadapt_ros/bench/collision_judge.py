@@ -43,6 +43,6 @@ class MeshJudge:
         self.looked += len(looks)
         return any(
             min(self._distance.between(points[k], pairs) for k in looks) < least_m
-            and self._distance.between(stretch.rest, pairs) >= least_m + clear_m
+            and self._distance.between(stretch.rests[0], pairs) >= least_m + clear_m
             for pairs, clear_m in CLEAR_M.items()
         )

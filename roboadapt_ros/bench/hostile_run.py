@@ -8,7 +8,6 @@ from its seed and number alone. This module imports numpy and core parts only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 import time
 from typing import Protocol
 
@@ -16,17 +15,15 @@ import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.bench.hostile import hostile_chunk, View
 from roboadapt_ros.bench.hostile_arm import FOLDED, HostileArm
-from roboadapt_ros.bench.hostile_bounds import demand_of, draw_envelope, draw_narrower, Narrower
-from roboadapt_ros.bench.motion_judge import Demand, MotionJudge, Promise, Stretch
+from roboadapt_ros.bench.hostile_bounds import draw_envelope, draw_narrower
+from roboadapt_ros.bench.hostile_config import draw_config
+from roboadapt_ros.bench.hostile_witness import CollisionJudge, Witness
 from roboadapt_ros.bench.tally import Batch, BINS_PER_MS, Tally
 from roboadapt_ros.contract import ActionSpace, Envelope
-from roboadapt_ros.control.admission import AdmissionConfig
 from roboadapt_ros.control.command import GovernorCommand, GovernorState
 from roboadapt_ros.control.governor import Governor, GovernorConfig
-from roboadapt_ros.control.governor_config import FollowerConfig
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.control.limits import robot_limits
-from roboadapt_ros.control.workspace import WorkspaceConfig
 from roboadapt_ros.dataflow import ActionChunk, Identity, LatencyLedger
 from roboadapt_ros.errors import RefusedError, SpecError
 
@@ -39,13 +36,6 @@ QUIET_TICKS = 400
 """Ticks without a chunk within which every governor must be silent."""
 SETTLE_TICKS = 15
 GOOD_TICKS = 10
-
-
-class CollisionJudge(Protocol):
-    """Who looks whether the arm comes too near to itself: see `collision_judge`."""
-
-    def touches(self, stretch: Stretch, least_m: float) -> bool:
-        """Return whether it does in a stretch, somewhere nearer than a distance [m]."""
 
 
 class Governed(Protocol):
@@ -75,24 +65,6 @@ class Governed(Protocol):
         """Leave a fault."""
 
 
-def draw_config(rng: np.random.Generator) -> GovernorConfig:
-    """Return a governor's settings: the arm's full limits, the defaults, or a careful rig's."""
-    scales = ((1.0, 1.0, 1.0), (0.8, 0.9, 0.2), (0.8, 0.9, 0.2), (0.25, 0.25, 0.05))
-    velocity, acceleration, jerk = scales[rng.integers(len(scales))]
-    return GovernorConfig(
-        lookahead_s=float(rng.choice([0.0, 0.0, 0.1, 0.3])),
-        motion=FollowerConfig(
-            velocity_scale=velocity,
-            acceleration_scale=acceleration,
-            jerk_scale=jerk,
-            position_margin_rad=float(rng.choice([1e-6, 0.05, 0.05])),
-            hand_speed_max_m_s=float(rng.choice([0.25, 0.7, 3.0])),
-        ),
-        admission=AdmissionConfig(max_jump_rad=float(rng.choice([0.4, 0.4, 3.0]))),
-        workspace=WorkspaceConfig() if rng.random() < 0.7 else _open_space(),
-    )
-
-
 def make_governor(config: GovernorConfig, robot: str) -> Governor:
     """Return the real one."""
     return Governor(config, robot_limits(robot), PandaKinematics())
@@ -112,19 +84,13 @@ class HostileRun:
         self._robot = ('panda', 'fr3')[batch.number % 2]
         config = draw_config(self._rng)
         self.governor = build(config, self._robot)
-        self._judge = MotionJudge(_promise(config, self._robot), TICK_S)
-        self._collisions = collisions
-        self._self_distance_min_m = config.self_collision.min_distance_m
-        self._margin_rad = config.motion.position_margin_rad
         self._limits = robot_limits(self._robot)
         self._envelope: Envelope | None = None
         self._goal: FloatArray | None = None
-        self._demanded: tuple[Envelope | None, Narrower | None] = (None, None)
         self._arm = HostileArm(self._rng, self._limits.q_min, self._limits.q_max, Q_HOME)
+        self._witness = Witness(config, self._robot, self._arm, collisions)
         self._now_ns, self._generation = T0_NS, 1
         self._last: ActionChunk | None = None
-        self._stretch: Stretch | None = None
-        self._told: FloatArray | None = None
         self.tally = Tally()
         if self._rng.random() < 0.2:
             self._narrow()
@@ -138,9 +104,9 @@ class HostileRun:
         except Exception as error:  # noqa: BLE001 - whatever escapes would end the node
             self.tally.unresponsive += 1
             self._remember(f'{type(error).__name__}: {error}')
-        self._close_stretch()
-        self.tally.violations += self._judge.counts
-        self.tally.used = self._judge.used
+        self._note(self._witness.close())
+        self.tally.violations += self._witness.judge.counts
+        self.tally.used = self._witness.judge.used
         return self.tally
 
     # ---- a sequence ----
@@ -186,7 +152,7 @@ class HostileRun:
         elif draw < 0.025:
             self.governor.fault('hostile')
             self.tally.kinds['fault'] += 1
-        elif draw < 0.05 and self._stretch is None:
+        elif draw < 0.05 and not self._witness.is_moving:
             self._arm.carry()
             self.tally.kinds['carried'] += 1
         elif draw > 0.999:
@@ -197,23 +163,7 @@ class HostileRun:
         narrower = draw_narrower(self._rng, self._limits.q_min, self._limits.q_max)
         self.governor.narrow(*narrower)
         self.tally.kinds['narrowed'] += 1
-        envelope, before = self._demanded
-        if before is not None:
-            narrower = (
-                np.maximum(before[0], narrower[0]),
-                np.minimum(before[1], narrower[1]),
-                np.minimum(before[2], narrower[2]),
-            )
-        self._demand(envelope, narrower)
-
-    def _demand(self, envelope: Envelope | None, narrower: Narrower | None) -> None:
-        """Tell the judge what is demanded from the next point on."""
-        self._demanded = envelope, narrower
-        if self._stretch is not None:
-            self._stretch.demands.append((len(self._stretch.q), self._demand_now()))
-
-    def _demand_now(self) -> Demand | None:
-        return demand_of(*self._demanded, self._limits.dq_max, self._margin_rad)
+        self._witness.narrow(narrower)
 
     def _send(self) -> None:
         view = View(
@@ -246,10 +196,7 @@ class HostileRun:
 
     def _offer(self, chunk: ActionChunk) -> None:
         self.governor.accept(chunk, self._now_ns)
-        if self._stretch is None:
-            self._told = self._arm.told
-        if chunk.envelope != self._demanded[0]:
-            self._demand(chunk.envelope, self._demanded[1])
+        self._witness.envelop(chunk.envelope)
 
     def _tick(self, after_ns: int) -> GovernorCommand:
         """Let a tick pass: state in, point out."""
@@ -258,6 +205,7 @@ class HostileRun:
         measured = self._arm.measure(self._now_ns)
         if measured is not None:
             self.governor.observe(*measured)
+            self._witness.hear()
         start_ns = time.thread_time_ns()
         command = self.governor.command(self._now_ns)
         spent_ns = time.thread_time_ns() - start_ns
@@ -272,34 +220,16 @@ class HostileRun:
             if command.state not in (GovernorState.IDLE, GovernorState.FAULT):
                 tally.unresponsive += 1
                 self._remember(f'no point in {command.state.value}')
-            self._close_stretch()
+            self._note(self._witness.close())
             return
-        if self._stretch is None:
-            demands = [(0, self._demand_now())]
-            self._stretch = Stretch(rest=self._rest(command.q), demands=demands)
         tally.points += 1
         tally.moving += int((command.q != self._arm.commanded).any())
-        self._stretch.q.append(command.q)
-        self._stretch.dq.append(command.dq)
+        self._witness.see(command.q, command.dq)
         self._arm.follow(command.q, command.dq, command.gripper_width_m or 0.0)
 
-    def _rest(self, first: FloatArray) -> FloatArray:
-        """Return where motion began: the last point that was sent, or the arm as it was told."""
-        origins = [o for o in (self._arm.commanded, self._told) if o is not None]
-        return min(origins, key=lambda origin: float(np.abs(first - origin).max()))
-
-    def _close_stretch(self) -> None:
-        if self._stretch is None:
-            return
-        stretch, self._stretch = self._stretch, None
-        found = self._judge.judge(stretch)
-        if self._collisions is not None and self._collisions.touches(
-            stretch, self._self_distance_min_m
-        ):
-            self._judge.counts['self_collision'] += 1
-            found += 1
+    def _note(self, found: str) -> None:
         if found:
-            self._remember(f'{dict(+self._judge.counts)}')
+            self._remember(found)
 
     def _remember(self, what: str) -> None:
         batch = self._batch
@@ -358,24 +288,3 @@ class HostileRun:
             start_ns=now_ns,
             actions=np.tile(np.append(Q_HOME + 0.02, 0.04), (8, 1)),
         )
-
-
-def _open_space() -> WorkspaceConfig:
-    sides = [f'{axis}_{end}_m' for axis in 'xyz' for end in ('min', 'max')]
-    return WorkspaceConfig(**dict.fromkeys(sides))
-
-
-def _promise(config: GovernorConfig, robot: str) -> Promise:
-    motion, box = config.motion, config.workspace
-    low = [getattr(box, f'{axis}_min_m') for axis in 'xyz']
-    high = [getattr(box, f'{axis}_max_m') for axis in 'xyz']
-    promise = Promise(
-        robot=robot,
-        velocity_scale=motion.velocity_scale,
-        acceleration_scale=motion.acceleration_scale,
-        jerk_scale=motion.jerk_scale,
-        margin_rad=motion.position_margin_rad,
-    )
-    if None in (*low, *high):
-        return promise
-    return replace(promise, box_low_m=tuple(low), box_high_m=tuple(high))

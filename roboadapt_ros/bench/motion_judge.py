@@ -47,8 +47,9 @@ class Demand:
 class Stretch:
     """Points that were sent without a silence between them."""
 
-    rest: FloatArray
-    """(7,) where the arm's controller was before the first point [rad]."""
+    rests: tuple[FloatArray, ...]
+    """Where the arm may have been before the first point, (7,) each [rad], likeliest first: the
+    last point it was sent, and what it lately said of itself."""
     q: list[FloatArray] = field(default_factory=list)
     dq: list[FloatArray] = field(default_factory=list)
     is_held: bool = True
@@ -91,11 +92,29 @@ class MotionJudge:
         """Largest part of what was promised that was used, by quantity."""
 
     def judge(self, stretch: Stretch) -> int:
-        """Count the violations in a stretch and return their number."""
+        """Count the violations in a stretch and return their number.
+
+        Where the arm has said several things of itself, one is to explain the motion: the
+        governor may start from any of them, but from there on within the limits.
+        """
         if not stretch.q:
             return 0
+        counts, used = self.counts, self.used
+        least: tuple[int, Counter[str], dict[str, float]] | None = None
+        for rest in stretch.rests:
+            self.counts, self.used = counts.copy(), dict(used)
+            found = self._judge_from(rest, stretch)
+            if least is None or found < least[0]:
+                least = found, self.counts, self.used
+            if not found:
+                break
+        assert least is not None, 'a stretch has a start'
+        found, self.counts, self.used = least
+        return found
+
+    def _judge_from(self, rest: FloatArray, stretch: Stretch) -> int:
         before = self.counts.total()
-        q = np.array([stretch.rest, *stretch.q])
+        q = np.array([rest, *stretch.q])
         if q.shape[1:] != (7,) or not np.isfinite(q).all():
             self.counts['not_finite'] += 1
             return 1

@@ -66,6 +66,7 @@ def fake_rig(
         controllers=controllers,
         robot_state_type=state_type,
         recovery=recovery,
+        contact=load_rig('sim').arm.contact,  # the gains are the simulated controller's
         collision=collision,
         load=load,
     )

@@ -168,6 +168,7 @@ class _Builder:
             for name, section in (
                 ('recovery', arm.recovery),
                 ('watch', arm.watch),
+                ('contact', arm.contact),
                 ('collision', arm.collision),
                 ('load', arm.load),
             )

@@ -18,6 +18,7 @@ from roboadapt_ros.ros.hands.settings import GripperConfig, TOPIC
 from roboadapt_ros.ros.outputs.settings import OutputConfig
 from roboadapt_ros.ros.robot_settings import (
     CollisionSettings,
+    ContactSettings,
     LoadSettings,
     RecoverySettings,
     WatchSettings,
@@ -71,6 +72,8 @@ class ArmNames:
     """What brings the arm back from an error, and stops it hard."""
     watch: WatchSettings = field(default_factory=WatchSettings)
     """What is too much for the arm, of what its robot state tells."""
+    contact: ContactSettings = field(default_factory=ContactSettings)
+    """How hard the arm may press under an impedance controller, by its gains."""
     collision: CollisionSettings = field(default_factory=CollisionSettings)
     """Thresholds of contact and reflex, set while the robot is idle."""
     load: LoadSettings = field(default_factory=LoadSettings)

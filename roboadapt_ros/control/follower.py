@@ -10,9 +10,11 @@ from collections import Counter
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.control.bounds import Bounds
+from roboadapt_ros.control.contact import ContactLeash
 from roboadapt_ros.control.governor_config import FollowerConfig
 from roboadapt_ros.control.guard import MotionGuard
 from roboadapt_ros.control.limits import RobotLimits
+from roboadapt_ros.control.measured import Measured
 from roboadapt_ros.control.motion import JointMotion, MotionState
 from roboadapt_ros.control.spline import Fade, FadedCurve, RowCurve
 
@@ -27,20 +29,23 @@ class Follower:
     limits and stays there.
     """
 
-    def __init__(self, config: FollowerConfig, guard: MotionGuard, dt_s: float):
+    def __init__(
+        self, config: FollowerConfig, guard: MotionGuard, leash: ContactLeash, dt_s: float
+    ):
         """Build the planner.
 
         Args:
             config: How fast and how smoothly.
             guard: Judges each step; its bounds are the planner's, too.
+            leash: Holds back what would press too hard.
             dt_s: Time of one tick [s].
         """
-        self._config, self._guard = config, guard
+        self._config, self._guard, self._leash = config, guard, leash
         self._motion = JointMotion(guard.bounds.limits, dt_s)
         self._curve: FadedCurve | None = None
         self._has_started = False
         self.counts: Counter[str] = Counter()
-        """Ticks that braked instead of following, by cause."""
+        """Ticks that braked or went elsewhere instead of following, by cause."""
 
     @property
     def limits(self) -> RobotLimits:
@@ -110,11 +115,12 @@ class Follower:
         self._fade_into(RowCurve(q, q[None], time_ns, 1.0), time_ns, self._config.ramp_down_s)
         return time_ns + int(self._config.ramp_down_s * 1e9)
 
-    def follow(self, time_ns: int) -> str | None:
+    def follow(self, time_ns: int, measured: Measured | None = None) -> str | None:
         """Move one tick along the curve; where that is not allowed, along the stop.
 
         Args:
             time_ns: Time on the curve at the coming point [ns].
+            measured: The arm, so that it does not press too hard; None: whatever it presses.
 
         Returns:
             What forbade it, or None.
@@ -123,6 +129,10 @@ class Follower:
             self._motion.brake()
             return None
         target = self._curve.sample(time_ns)
+        held = self._leash.hold(target, measured)
+        if held is not None:
+            self.counts['held_back_contact'] += 1
+            target = held
         step = self._motion.propose(target)
         cause = 'plan' if step is None else self._guard.objection(self.state, step)
         if step is not None and cause == 'hand_speed':

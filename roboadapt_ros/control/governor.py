@@ -15,6 +15,7 @@ from roboadapt_ros.contract import Envelope
 from roboadapt_ros.control.admission import GRIPPER_COLUMN, StreamGate
 from roboadapt_ros.control.bounds import Bounds
 from roboadapt_ros.control.command import GovernorCommand, GovernorState
+from roboadapt_ros.control.contact import ContactLeash
 from roboadapt_ros.control.follower import Follower
 from roboadapt_ros.control.governor_config import GovernorConfig
 from roboadapt_ros.control.gripper import GripperLimiter, JamWatch
@@ -66,7 +67,8 @@ class Governor:
         outside = (kinematics, SelfDistance(), config.self_collision.min_distance_m)
         self._path = PathGate(self._rig, *outside, config.admission)
         guard = MotionGuard(self._rig, *outside, self._dt_s)
-        self._follower = Follower(config.motion, guard, self._dt_s)
+        leash = ContactLeash(config.contact, kinematics)
+        self._follower = Follower(config.motion, guard, leash, self._dt_s)
         self._gripper = GripperLimiter(config.gripper, limits.gripper_width_max_m)
         self._jam = JamWatch(config.gripper)
         self._watchdog = Watchdog(config.watchdog)
@@ -191,7 +193,7 @@ class Governor:
         is_easing = self.state is GovernorState.RAMP_DOWN and self._is_ramp_on(now_ns)
         if self.state is GovernorState.TRACKING and self._chunk is not None:
             time_ns = now_ns + self._lookahead_ns
-            self._follower.follow(time_ns)
+            self._follower.follow(time_ns, self._measured.newest)
             self._gripper.aim(float(self._chunk.sample(min(time_ns, self._end_ns))[-1]), now_ns)
         elif is_easing:
             self._follower.follow(now_ns)

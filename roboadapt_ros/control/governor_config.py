@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from roboadapt_ros.control.admission import AdmissionConfig
 from roboadapt_ros.control.bounds import Bounds
+from roboadapt_ros.control.contact import ContactConfig
 from roboadapt_ros.control.gripper import GripperLimitConfig
 from roboadapt_ros.control.limits import RobotLimits
 from roboadapt_ros.control.watchdog import WatchdogConfig
@@ -130,6 +131,7 @@ class GovernorConfig:
     motion: FollowerConfig = field(default_factory=FollowerConfig)
     workspace: WorkspaceConfig = field(default_factory=WorkspaceConfig)
     self_collision: SelfCollisionConfig = field(default_factory=SelfCollisionConfig)
+    contact: ContactConfig = field(default_factory=ContactConfig)
     admission: AdmissionConfig = field(default_factory=AdmissionConfig)
     gripper: GripperLimitConfig = field(default_factory=GripperLimitConfig)
     watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)

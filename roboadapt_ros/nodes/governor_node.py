@@ -82,6 +82,7 @@ def build_config(parameters: GovernorParameters) -> GovernorConfig:
         ),
         workspace=WorkspaceConfig(**bounds),
         self_collision=SelfCollisionConfig(min_distance_m=parameters.self_distance_min_m),
+        contact=parameters.contact.config(),
     )
 
 

@@ -21,6 +21,7 @@ from roboadapt_ros.ros.outputs.settings import OutputConfig
 from roboadapt_ros.ros.params import param
 from roboadapt_ros.ros.robot_settings import (
     CollisionSettings,
+    ContactSettings,
     LoadSettings,
     RecoverySettings,
     WatchSettings,
@@ -223,6 +224,8 @@ class GovernorParameters:
     """What brings the arm back."""
     watch: WatchSettings = field(default_factory=WatchSettings)
     """What is too much for the arm."""
+    contact: ContactSettings = field(default_factory=ContactSettings)
+    """How hard the arm may press."""
     collision: CollisionSettings = field(default_factory=CollisionSettings)
     """Thresholds the robot is told while it is idle."""
     load: LoadSettings = field(default_factory=LoadSettings)

@@ -1,7 +1,8 @@
 """What a rig's arm offers beside motion: sections of a rig file's `arm`, and parameters.
 
 `arm.recovery` names what brings the arm back, `arm.watch` what is too much for it,
-`arm.collision` and `arm.load` what the robot is told while it is idle. This module must not
+`arm.contact` how hard it may press, `arm.collision` and `arm.load` what the robot is told while
+it is idle. This module must not
 import rclpy.
 """
 
@@ -9,12 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from roboadapt_ros.control.contact import ContactConfig
 from roboadapt_ros.control.limits import JOINTS
 from roboadapt_ros.control.robot_status import RobotWatchConfig
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.field import check_fields, param
 
 WRENCH = 6
+_CONTACT = ContactConfig()
 _INERTIA = 9
 
 
@@ -82,6 +85,49 @@ class WatchSettings:
             success_rate_min=self.success_rate_min,
             force_max_n=self.force_max_n or None,
             torque_max_nm=self.torque_max_nm or None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactSettings:
+    """The gains of the arm's impedance controller, and how hard it may press with them.
+
+    One number per joint. Without gains nothing is held back, as for a controller of positions.
+    """
+
+    stiffness_nm_rad: tuple[float, ...] = param((), help='joint stiffness', unit='Nm/rad')
+    damping_nm_s_rad: tuple[float, ...] = param((), help='joint damping', unit='Nm s/rad')
+    force_max_n: float = param(
+        _CONTACT.force_max_n,
+        help='largest force at the hand',
+        unit='N',
+        minimum=1.0,
+        maximum=200.0,
+    )
+    torque_max_nm: float = param(
+        _CONTACT.torque_max_nm,
+        help='largest torque of a joint beyond gravity',
+        unit='Nm',
+        minimum=1.0,
+        maximum=100.0,
+    )
+
+    def __post_init__(self) -> None:
+        """Check bounds and lengths."""
+        check_fields(self, 'arm.contact')
+        self.config()
+
+    def config(self) -> ContactConfig:
+        """Return the core's configuration.
+
+        Raises:
+            ConfigError: The gains are not 7 positive numbers each.
+        """
+        return ContactConfig(
+            stiffness_nm_rad=self.stiffness_nm_rad,
+            damping_nm_s_rad=self.damping_nm_s_rad,
+            force_max_n=self.force_max_n,
+            torque_max_nm=self.torque_max_nm,
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from roboadapt_ros.control.contact import hand_force
 from roboadapt_ros.control.limits import JOINTS, RobotLimits
 from roboadapt_ros.errors import ConfigError
 
@@ -166,10 +167,3 @@ class ArmCheck:
             excess = np.abs(hand_force(jacobian(), external)) > self._force_max
             errors += (CARTESIAN_REFLEX,) if excess.any() else ()
         return errors
-
-
-def hand_force(jacobian: FloatArray, torque_nm: FloatArray) -> FloatArray:
-    """Return the force [N] and torque [Nm] at the hand (6,) that explain joint torques (7,)."""
-    damped = jacobian @ jacobian.T + 1e-4 * np.eye(6)
-    force: FloatArray = np.linalg.solve(damped, jacobian @ torque_nm)
-    return force

@@ -10,9 +10,10 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 import numpy.typing as npt
+from roboadapt_ros.control.contact import hand_force
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.errors import SimError, UnknownNameError
-from roboadapt_ros.sim.arm_check import CollisionConfig, hand_force
+from roboadapt_ros.sim.arm_check import CollisionConfig
 from roboadapt_ros.sim.controller import ArmController
 from roboadapt_ros.sim.franka import FRANKA_ERRORS, RobotMode
 from roboadapt_ros.sim.impedance import GripperDrive

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from roboadapt_ros.control.contact import hand_force
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.errors import ConfigError
-from roboadapt_ros.sim.arm_check import ArmCheck, CollisionConfig, hand_force
+from roboadapt_ros.sim.arm_check import ArmCheck, CollisionConfig
 
 STEP_S = 0.001
 FRICTION_NM = np.full(7, 0.3)

@@ -29,7 +29,7 @@ def judged(points, robot='panda', dq=None, *, is_held=True, **promise):
     if dq is None:
         dq = np.gradient(q, TICK_S, axis=0) if len(q) > 1 else np.zeros_like(q)
     judge = MotionJudge(Promise(robot=robot, **promise), TICK_S)
-    judge.judge(Stretch(rest, list(q), list(dq), is_held))
+    judge.judge(Stretch((rest,), list(q), list(dq), is_held))
     return {name for name, count in judge.counts.items() if count}
 
 
@@ -66,8 +66,18 @@ class TestJudge:
 
     def test_a_start_with_a_step_is_seen(self):
         judge = MotionJudge(Promise(robot='panda'), TICK_S)
-        judge.judge(Stretch(Q_HOME, [Q_HOME + 0.01] * 5, [np.zeros(7)] * 5))
+        judge.judge(Stretch((Q_HOME,), [Q_HOME + 0.01] * 5, [np.zeros(7)] * 5))
         assert judge.counts['acceleration'] and judge.counts['jerk']
+
+    def test_one_of_the_poses_the_arm_has_told_is_to_explain_a_start(self):
+        points, speeds = glide(0, 1.0, 2.0)
+        elsewhere, near = Q_HOME + 0.2, Q_HOME + 0.003
+        for rests, is_explained in (((near, elsewhere, Q_HOME), True), ((near, elsewhere), False)):
+            judge = MotionJudge(Promise(robot='panda'), TICK_S)
+            found = judge.judge(Stretch(rests, list(points), list(speeds)))
+            assert (found == 0) == is_explained
+            assert judge.counts.total() == found
+            assert (judge.used['acceleration'] <= 1.0) == is_explained
 
     def test_silence_while_moving_is_seen(self):
         points, speeds = glide(0, 1.0, 2.0)
@@ -135,7 +145,7 @@ class TestDemands:
         judge = MotionJudge(Promise(robot='panda'), TICK_S)
         demanded = Demand(**{'speed': self.SPEED, **demand})
         judge.judge(
-            Stretch(points[0], list(points), list(speeds), demands=[(0, None), (at, demanded)])
+            Stretch((points[0],), list(points), list(speeds), demands=[(0, None), (at, demanded)])
         )
         return {name for name, count in judge.counts.items() if count}
 

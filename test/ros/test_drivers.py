@@ -2,15 +2,14 @@
 
 from contextlib import contextmanager
 
-from fake_arm import FakeArm, FINGERS
+from fake_arm import FakeArm
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from graph_watch import wait_for
+from node_process import governor_process
 import numpy as np
 import pytest
 from roboadapt_ros.bringup.connection import Connection, Transition
-from roboadapt_ros.bringup.environment import find_free_domain, process_environment
-from roboadapt_ros.bringup.process import NodeProcess, stop_all
-from roboadapt_ros.bringup.processes import ProcessDescription
+from roboadapt_ros.bringup.environment import find_free_domain
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.outputs.settings import TOPICS
@@ -20,7 +19,6 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 pytestmark = [pytest.mark.processes]
-START_S = 60.0
 SWING_RAD = 0.1
 """What the arm's chunks move joint 1 by, both ways."""
 
@@ -34,32 +32,13 @@ def connection():
 @contextmanager
 def governed(connection, folder, **parameters):
     """Run an active governor beside an arm; yields the arm."""
-    settings = {
-        'robot': 'panda',
-        'joint_names': [f'panda_joint{i}' for i in range(1, 8)],
-        'gripper_joint_names': list(FINGERS),
-        **parameters,
-    }
-    description = ProcessDescription(
-        name='governor',
-        executable='governor_node',
-        namespace='',
-        parameters=settings,
-        remappings=(),
-        environment={},
-    )
-    process = NodeProcess(description, folder, process_environment(connection._domain_id))
-    process.start()
     arm = FakeArm(connection)
     try:
-        wait_for(lambda: connection.is_ready('/governor'), 'the governor', START_S)
-        for transition in (Transition.CONFIGURE, Transition.ACTIVATE):
-            assert connection.transition('/governor', transition, 20.0), process.tail()
-        wait_for(lambda: arm.state == 'idle', 'an idle governor')
-        yield arm
+        with governor_process(connection, folder, parameters):
+            wait_for(lambda: arm.state == 'idle', 'an idle governor')
+            yield arm
     finally:
         arm.close()
-        stop_all([process], 5.0)
 
 
 @contextmanager

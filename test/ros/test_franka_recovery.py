@@ -6,27 +6,22 @@ pytest.importorskip('controller_manager_msgs.srv', reason='controller_manager_ms
 pytest.importorskip('franka_msgs.msg', reason='franka_msgs is not here: build it beside ROS')
 
 from controller_manager_msgs.srv import SetHardwareComponentState, SwitchController
-from fake_arm import FakeArm, FINGERS, IDLE, MOVE, REFLEX
+from fake_arm import FakeArm, IDLE, MOVE, REFLEX
 from franka_msgs.action import ErrorRecovery
 from franka_msgs.msg import Errors, FrankaRobotState
 from franka_msgs.srv import SetFullCollisionBehavior, SetLoad
 from graph_watch import wait_for
+from node_process import governor_process
 from rclpy.action import ActionServer
 from roboadapt_interfaces.srv import Recover
-from roboadapt_ros.bringup.connection import Connection, Transition
-from roboadapt_ros.bringup.environment import find_free_domain, process_environment
-from roboadapt_ros.bringup.process import NodeProcess, stop_all
-from roboadapt_ros.bringup.processes import ProcessDescription
+from roboadapt_ros.bringup.connection import Connection
+from roboadapt_ros.bringup.environment import find_free_domain
 from std_srvs.srv import Trigger
 
 pytestmark = [pytest.mark.processes]
-START_S = 60.0
 CONTROLLER = 'joint_impedance_controller'
 TORQUES = [35.0, 35.0, 32.0, 30.0, 29.0, 27.0, 24.0]
 PARAMETERS = {
-    'robot': 'panda',
-    'joint_names': [f'panda_joint{i}' for i in range(1, 8)],
-    'gripper_joint_names': list(FINGERS),
     'robot_state_type': 'franka_msgs/FrankaRobotState',
     'controllers': [CONTROLLER],
     'controller_manager': 'controller_manager',
@@ -137,24 +132,8 @@ def connection():
 @pytest.fixture(scope='module')
 def governor(connection, tmp_path_factory):
     """Return the process of an active governor."""
-    description = ProcessDescription(
-        name='governor',
-        executable='governor_node',
-        namespace='',
-        parameters=PARAMETERS,
-        remappings=(),
-        environment={},
-    )
-    environment = process_environment(connection._domain_id)
-    process = NodeProcess(description, tmp_path_factory.mktemp('log'), environment)
-    process.start()
-    try:
-        wait_for(lambda: connection.is_ready('/governor'), 'the governor', START_S)
-        assert connection.transition('/governor', Transition.CONFIGURE, 20.0), process.tail()
-        assert connection.transition('/governor', Transition.ACTIVATE, 20.0), process.tail()
+    with governor_process(connection, tmp_path_factory.mktemp('log'), PARAMETERS) as process:
         yield process
-    finally:
-        stop_all([process], 5.0)
 
 
 @pytest.fixture

@@ -4,14 +4,13 @@ import math
 import time
 
 from control_fakes import make_chunk
-from fake_arm import FakeArm, FINGERS, MOVE
+from fake_arm import FakeArm, MOVE
 from graph_watch import wait_for
+from node_process import governor_process
 import numpy as np
 import pytest
-from roboadapt_ros.bringup.connection import Connection, Transition
-from roboadapt_ros.bringup.environment import find_free_domain, process_environment
-from roboadapt_ros.bringup.process import NodeProcess, stop_all
-from roboadapt_ros.bringup.processes import ProcessDescription
+from roboadapt_ros.bringup.connection import Connection
+from roboadapt_ros.bringup.environment import find_free_domain
 from roboadapt_ros.contract import Envelope
 from roboadapt_ros.control.kinematics import Q_HOME
 from roboadapt_ros.control.limits import robot_limits
@@ -20,13 +19,7 @@ from roboadapt_ros.ros.qos import LATCHED
 from std_msgs.msg import String
 
 pytestmark = [pytest.mark.processes]
-START_S = 60.0
 NAMES = robot_limits('panda').joint_names
-PARAMETERS = {
-    'robot': 'panda',
-    'joint_names': list(NAMES),
-    'gripper_joint_names': list(FINGERS),
-}
 
 
 class SwingingArm(FakeArm):
@@ -74,29 +67,15 @@ class SwingingArm(FakeArm):
 def graph(tmp_path_factory):
     """Return an arm and the process of an active governor."""
     with Connection(domain_id=find_free_domain()) as connection:
-        description = ProcessDescription(
-            name='governor',
-            executable='governor_node',
-            namespace='',
-            parameters=PARAMETERS,
-            remappings=(),
-            environment={},
-        )
-        environment = process_environment(connection._domain_id)
-        process = NodeProcess(description, tmp_path_factory.mktemp('log'), environment)
-        process.start()
         arm = SwingingArm(connection)
         try:
-            wait_for(lambda: connection.is_ready('/governor'), 'the governor', START_S)
-            assert connection.transition('/governor', Transition.CONFIGURE, 20.0), process.tail()
-            assert connection.transition('/governor', Transition.ACTIVATE, 20.0), process.tail()
-            wait_for(lambda: arm.status, 'the governor to report')
-            arm.sends_chunks = True
-            wait_for(lambda: arm.state == 'tracking', 'motion')
-            yield arm, process
+            with governor_process(connection, tmp_path_factory.mktemp('log'), {}) as process:
+                wait_for(lambda: arm.status, 'the governor to report')
+                arm.sends_chunks = True
+                wait_for(lambda: arm.state == 'tracking', 'motion')
+                yield arm, process
         finally:
             arm.close()
-            stop_all([process], 5.0)
 
 
 def _urdf(speed, names=NAMES):
