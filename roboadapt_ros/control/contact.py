@@ -81,7 +81,8 @@ class ContactLeash:
             return None
         # The lag at the speed that is asked for, not at the measured one: with that, an arm that
         # slips off what it presses on would be pushed on without damping.
-        drag = self._damping * target.dq
+        most = self._config.torque_max_nm
+        drag = np.clip(self._damping * target.dq, -most, most)
         torque = self._stiffness * (target.q - measured.q) - drag
         held, dq = torque, target.dq
         beyond_n, push = self._beyond(torque, measured.q)
@@ -89,7 +90,7 @@ class ContactLeash:
             held = torque - beyond_n * push
             give = push / self._stiffness
             dq = dq - give * (max(float(push @ dq), 0.0) / float(push @ give))
-        share = np.abs(held) / self._config.torque_max_nm
+        share = np.abs(held) / most
         if beyond_n <= 0.0 and share.max() <= 1.0:
             return None
         dq = np.where((share > 1.0) & (dq * held > 0.0), 0.0, dq)

@@ -131,7 +131,7 @@ class JointMotion:
                 return None
             ahead = [np.array(part) for part in self._path.at_time(self.dt_s)[:3]]
             return self._with_stop(MotionState(q + ahead[0], dq + ahead[1], ahead[2]))
-        except ruckig.RuckigError:
+        except (ruckig.RuckigError, ValueError):  # 0.19 raises the latter for a result of -101
             return None
 
     def take(self, step: Step) -> None:

@@ -632,6 +632,14 @@ class TestMotionPlanning:
         bounds = np.array([limits.velocity_bounds(q) for q in points[1:]])
         assert (speeds <= bounds[:, 1] + 1e-6).all() and (speeds >= bounds[:, 0] - 1e-6).all()
 
+    def test_a_way_of_hours_is_no_plan_and_no_crash(self):
+        """Ruckig plans no longer than two hours, and its binding has no name for that answer."""
+        motion = JointMotion(robot_limits('panda'), 0.01)
+        motion.reset(home_but(0, -2.5))
+        rest = np.zeros(7)
+        assert motion.propose(Target(home_but(0, 2.5), rest, rest), np.full(7, 1e-4)) is None
+        assert motion.propose(Target(home_but(0, 2.5), rest, rest)) is not None
+
     def test_nothing_that_is_not_a_number_is_planned_to(self):
         motion = JointMotion(robot_limits('panda'), 0.01)
         motion.reset(Q_HOME)
