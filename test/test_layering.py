@@ -4,6 +4,7 @@ What a module imports only for type checkers is left out: it loads nothing.
 """
 
 import ast
+from functools import cache
 from pathlib import Path
 import subprocess
 import sys
@@ -59,8 +60,10 @@ def _is_for_types(node):
     return isinstance(node, ast.If) and 'TYPE_CHECKING' in ast.dump(node.test)
 
 
+@cache
 def _imports(path):
-    """Yield the full dotted name of everything a module imports, functions included."""
+    """Return the full dotted names of everything a module imports, functions included."""
+    names = []
     waiting = [ast.parse(path.read_text(encoding='utf-8'))]
     while waiting:
         node = waiting.pop()
@@ -68,11 +71,12 @@ def _imports(path):
             waiting += node.orelse
             continue
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f'{path}: relative import'
-            yield from (f'{node.module}.{alias.name}' for alias in node.names)
+            names += [f'{node.module}.{alias.name}' for alias in node.names]
         waiting += ast.iter_child_nodes(node)
+    return names
 
 
 def _own(imported):

@@ -6,7 +6,8 @@ import random
 
 import pytest
 from roboadapt_ros.errors import ConfigError, RefusedError
-from roboadapt_ros.sim2real.hand import Act, Hand, HandConfig, HandMode, Outcome
+from roboadapt_ros.sim2real.hand import Hand
+from roboadapt_ros.sim2real.hand_order import Act, HandConfig, HandMode, Outcome
 
 OPEN_M, CLOSED_M = 0.08, 0.0
 

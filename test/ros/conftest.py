@@ -5,6 +5,7 @@ import pytest
 import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
+from roboadapt_ros.bringup.connection import Connection
 from roboadapt_ros.bringup.environment import find_free_domain
 
 
@@ -18,6 +19,13 @@ def models(tmp_path_factory):
 def domain():
     """Return a ROS domain of this test process's own."""
     return find_free_domain()
+
+
+@pytest.fixture(scope='module')
+def connection():
+    """Return a client's side of a ROS domain of this module's own."""
+    with Connection(domain_id=find_free_domain()) as made:
+        yield made
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from graph_watch import wait_for
 from node_process import governor_process
 import numpy as np
 import pytest
-from roboadapt_ros.bringup.connection import Connection, Transition
-from roboadapt_ros.bringup.environment import find_free_domain
+from roboadapt_ros.bringup.connection import Transition
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.outputs.settings import TOPICS
@@ -21,12 +20,6 @@ from trajectory_msgs.msg import JointTrajectory
 pytestmark = [pytest.mark.processes]
 SWING_RAD = 0.1
 """What the arm's chunks move joint 1 by, both ways."""
-
-
-@pytest.fixture(scope='module')
-def connection():
-    with Connection(domain_id=find_free_domain()) as made:
-        yield made
 
 
 @contextmanager

@@ -5,23 +5,20 @@ Skipped where these packages are not installed.
 
 from __future__ import annotations
 
-import threading
 import time
 
 from graph_watch import GraphWatch, wait_for
 import numpy as np
 import pytest
 from rcl_interfaces.srv import SetParameters
-import rclpy
 from rclpy.action import ActionClient
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rig_in_process import RigInProcess
 from roboadapt_ros.bringup.environment import find_free_domain
 from roboadapt_ros.bringup.fake import fake_rig
 from roboadapt_ros.bringup.rig import load_rig
 from roboadapt_ros.bringup.supervisor import Graph
 from roboadapt_ros.errors import RefusedError
-from roboadapt_ros.nodes.sim_rig_node import SimRigNode
 from roboadapt_ros.ros.qos import STATE
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
@@ -38,7 +35,7 @@ CONTROLLER = 'joint_impedance_controller'
 MOVE, IDLE, REFLEX = 2, 1, 4
 
 
-class Driver:
+class Driver(RigInProcess):
     """A fake driver in this process, and a node that asks it."""
 
     def __init__(self, domain):
@@ -52,40 +49,15 @@ class Driver:
             'robot_state_type': 'franka_msgs/FrankaRobotState',
             'robot_state_rate_hz': 100.0,
         }
-        words = [word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')]
-        rclpy.init(args=['--ros-args', *words], domain_id=domain)
-        self.rig = SimRigNode()
-        self.node = rclpy.create_node('asker', use_global_arguments=False)
-        self._executor = SingleThreadedExecutor()
-        for node in (self.rig, self.node):
-            self._executor.add_node(node)
-        assert self.rig.trigger_configure().name == 'SUCCESS', self.rig.problem
-        assert self.rig.trigger_activate().name == 'SUCCESS', self.rig.problem
+        super().__init__(domain, parameters)
         self.states, self.merged, self.torques = [], [], []
         subscribe = self.node.create_subscription
         subscribe(franka_msg.FrankaRobotState, 'robot_state', self.states.append, STATE)
         subscribe(JointState, 'merged_joint_states', self.merged.append, STATE)
         topic = 'franka_robot_state_broadcaster/external_joint_torques'
         subscribe(JointState, topic, self.torques.append, STATE)
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
-        self._thread.start()
+        self.spin()
         wait_for(lambda: self.states and self.merged and self.torques, 'the broadcaster')
-
-    def close(self):
-        self._executor.shutdown()
-        self._thread.join(5.0)
-        self.rig.close()
-        self.rig.destroy_node()
-        self.node.destroy_node()
-        rclpy.try_shutdown()
-
-    def ask(self, kind, name, request=None):
-        client = self.node.create_client(kind, name)
-        assert client.wait_for_service(5.0), name
-        future = client.call_async(request or kind.Request())
-        wait_for(future.done, f'an answer of {name}')
-        self.node.destroy_client(client)
-        return future.result()
 
     def begin(self, kind, name, goal=None):
         """Send a goal; return its accepted handle's result future."""
@@ -100,11 +72,6 @@ class Driver:
         future = self.begin(kind, name, goal)
         wait_for(future.done, f'the result of {name}')
         return future.result()
-
-    def set_faults(self, text):
-        request = SetParameters.Request()
-        request.parameters = [Parameter('faults', value=text).to_parameter_msg()]
-        assert self.ask(SetParameters, 'sim_rig/set_parameters', request).results[0].successful
 
     def switch(self, activate=(), deactivate=(), strictness=2):
         request = manager.SwitchController.Request(strictness=strictness)
@@ -155,7 +122,7 @@ def test_the_merged_joint_states_hold_arm_and_fingers(driver):
 
 
 def test_a_reflex_takes_the_whole_way_back(driver):
-    driver.set_faults('cartesian_reflex')
+    assert driver.set_faults('cartesian_reflex').successful
     driver.await_mode(REFLEX)
     assert driver.states[-1].current_errors.cartesian_reflex
     aborted = driver.act(franka_actions.ErrorRecovery, 'action_server/error_recovery')
@@ -239,7 +206,7 @@ def test_a_stop_ends_the_command_that_is_going_on(driver):
 
 
 def test_a_stuck_hand_fails_the_command(driver):
-    driver.set_faults('gripper_stuck')
+    assert driver.set_faults('gripper_stuck').successful
     goal = franka_actions.Move.Goal(width=0.01, speed=0.1)
     result = driver.act(franka_actions.Move, 'franka_gripper/move', goal).result
     assert not result.success

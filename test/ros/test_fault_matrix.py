@@ -167,15 +167,19 @@ class Bench:
 
     def stops(self, row: Row, begun_ns: int, within_s: float) -> None:
         """Wait for the stack to notice and for the arm to stand."""
+        self.is_noticed(row, begun_ns, within_s)
+        wait_for(lambda: not self.watch.is_moving(), 'the arm to stand', STILL_S + BUSY_S)
+        row.still_s = (time.time_ns() - begun_ns) / 1e9
+        time.sleep(max(0.0, WATCHED_S - row.still_s))
+
+    def is_noticed(self, row: Row, begun_ns: int, within_s: float) -> None:
+        """Wait for the stack to notice, and hold that it did in time."""
         news = wait_for(
             lambda: self._not_moving_on(begun_ns), f'{row.what} to be noticed', within_s + 5.0
         )
         row.noticed_s = (from_time(news.stamp) - begun_ns) / 1e9
         row.found = f'{news.node}: {news.reason.partition("; the last chunk")[0]}'
         row.state = news.state
-        wait_for(lambda: not self.watch.is_moving(), 'the arm to stand', STILL_S + BUSY_S)
-        row.still_s = (time.time_ns() - begun_ns) / 1e9
-        time.sleep(max(0.0, WATCHED_S - row.still_s))
         assert row.noticed_s < within_s + BUSY_S, f'{row.what} noticed after {row.noticed_s:.2f} s'
 
     def _not_moving_on(self, begun_ns: int) -> GateStatus | None:
@@ -378,5 +382,24 @@ def test_fingers_that_do_not_open_end_in_a_stop(bench):
     bench.stops(row, begun_ns, 3.2)
     assert 'do not open' in row.found
     _rig_fault(bench, '')
+    bench.watch.arm_until_moving()
+    row.resumes = 'arm'
+
+
+def test_a_robot_that_is_gone_ends_in_silence_and_is_taken_up_again(bench):
+    """The rig's own process; the last test, for it comes back in another world."""
+    bench.move()
+    row = Row('sim_rig killed')
+    bench.rows.append(row)
+    begun_ns = time.time_ns()
+    bench.graph.kill('sim_rig', signal.SIGKILL)
+    bench.is_noticed(row, begun_ns, 0.3)
+    wait_for(lambda: bench.watch.governor_state() == 'idle', 'the governor to be silent', 3.0)
+    count = len(bench.watch.commands)
+    bench.graph.restart('sim_rig')
+    wait_for(lambda: bench.watch.joints[-1][0] > begun_ns, 'joint states of the new arm')
+    time.sleep(1.0)
+    assert len(bench.watch.commands) == count, 'the arm went on by itself'
+    bench.watch.serve(TASK)
     bench.watch.arm_until_moving()
     row.resumes = 'arm'

@@ -14,8 +14,6 @@ from graph_watch import wait_for
 from node_process import governor_process
 from rclpy.action import ActionServer
 from roboadapt_interfaces.srv import Recover
-from roboadapt_ros.bringup.connection import Connection
-from roboadapt_ros.bringup.environment import find_free_domain
 from std_srvs.srv import Trigger
 
 pytestmark = [pytest.mark.processes]
@@ -121,12 +119,6 @@ class FrankaArm(FakeArm):
         self.load = request
         response.success = self.mode == IDLE
         return response
-
-
-@pytest.fixture(scope='module')
-def connection():
-    with Connection(domain_id=find_free_domain()) as made:
-        yield made
 
 
 @pytest.fixture(scope='module')

@@ -9,8 +9,7 @@ from node_process import governor_process
 import numpy as np
 import pytest
 from roboadapt_interfaces.srv import Recover
-from roboadapt_ros.bringup.connection import Connection, Transition
-from roboadapt_ros.bringup.environment import find_free_domain
+from roboadapt_ros.bringup.connection import Transition
 from roboadapt_ros.control.governor_config import FollowerConfig
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.ros.qos import COMMAND
@@ -23,12 +22,6 @@ PARAMETERS = {
     'recovery': {'recover_service': 'recover', 'stop_service': 'deactivate', 'attempts': 2},
 }
 TICK_S = 0.01
-
-
-@pytest.fixture(scope='module')
-def connection():
-    with Connection(domain_id=find_free_domain()) as made:
-        yield made
 
 
 @pytest.fixture(scope='module')

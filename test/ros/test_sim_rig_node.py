@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 from graph_watch import wait_for
 import numpy as np
 import pytest
-from rcl_interfaces.srv import SetParameters
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.parameter import Parameter
-from roboadapt_ros.nodes.sim_rig_node import SimRigNode
+from rig_in_process import RigInProcess
 from roboadapt_ros.ros.images import to_rgb
 from roboadapt_ros.ros.qos import COMMAND, IMAGE, STATE, STATUS
 from sensor_msgs.msg import Image, JointState
@@ -23,20 +18,11 @@ NAMES = [f'panda_joint{i}' for i in range(1, 8)]
 FINGERS = ['panda_finger_joint1', 'panda_finger_joint2']
 
 
-class Bench:
+class Bench(RigInProcess):
     """A running node, and another that speaks to it."""
 
     def __init__(self, domain, parameters):
-        words = [word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')]
-        rclpy.init(args=['--ros-args', *words], domain_id=domain)
-        self.rig = SimRigNode()
-        self.node = rclpy.create_node('asker', use_global_arguments=False)
-        self._executor = SingleThreadedExecutor()
-        for node in (self.rig, self.node):
-            self._executor.add_node(node)
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
-        assert self.rig.trigger_configure().name == 'SUCCESS', self.rig.problem
-        assert self.rig.trigger_activate().name == 'SUCCESS', self.rig.problem
+        super().__init__(domain, parameters)
         self.joints, self.fingers, self.images = [], [], {'scene': [], 'wrist': []}
         subscribe = self.node.create_subscription
         subscribe(JointState, 'joint_states', self.joints.append, STATE)
@@ -45,30 +31,9 @@ class Bench:
             subscribe(Image, f'cameras/{name}/image_raw', kept.append, IMAGE)
         self.target = self.node.create_publisher(JointState, 'target_joint', COMMAND)
         self.width = self.node.create_publisher(Float64MultiArray, 'gripper/command', COMMAND)
-        self._thread.start()
+        self.spin()
         wait_for(lambda: self.joints and self.fingers, 'joint states')
         wait_for(self.target.get_subscription_count, 'the rig to listen')
-
-    def close(self):
-        self._executor.shutdown()
-        self._thread.join(5.0)
-        self.rig.close()
-        self.rig.destroy_node()
-        self.node.destroy_node()
-        rclpy.try_shutdown()
-
-    def ask(self, kind, name, request=None):
-        client = self.node.create_client(kind, name)
-        assert client.wait_for_service(5.0), name
-        future = client.call_async(request or kind.Request())
-        wait_for(future.done, f'an answer of {name}')
-        self.node.destroy_client(client)
-        return future.result()
-
-    def set_faults(self, text):
-        request = SetParameters.Request()
-        request.parameters = [Parameter('faults', value=text).to_parameter_msg()]
-        return self.ask(SetParameters, 'sim_rig/set_parameters', request).results[0]
 
     def mode(self):
         return self.rig._rig.mode.name

@@ -28,7 +28,8 @@ from roboadapt_ros.ros.hands.port import HandPort
 from roboadapt_ros.ros.hands.settings import GripperConfig
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.sim2real.gripper import from_width
-from roboadapt_ros.sim2real.hand import Act, Hand, HandOrder, Outcome
+from roboadapt_ros.sim2real.hand import Hand
+from roboadapt_ros.sim2real.hand_order import Act, HandOrder, Outcome
 from std_srvs.srv import Trigger
 
 SETTLE_S = 0.5

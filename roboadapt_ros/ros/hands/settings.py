@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.ros.field import check_fields, check_options, param
-from roboadapt_ros.sim2real.hand import HandConfig, HandMode
+from roboadapt_ros.sim2real.hand_order import HandConfig, HandMode
 
 TOPIC = 'topic'
 FRANKA_ACTIONS = 'franka_actions'
