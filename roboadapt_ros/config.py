@@ -134,7 +134,7 @@ def load_yaml(cls: type[T], path: Path) -> T:
         mapping = yaml.safe_load(path.read_text(encoding='utf-8'))
     except OSError as error:
         raise PackageError(path, f'cannot be read ({error.strerror})', 'a YAML file') from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise PackageError(path, f'is not YAML ({error})', 'a YAML file') from error
     return from_mapping(cls, mapping, path.name)
 
@@ -159,11 +159,13 @@ def _read_json(path: Path) -> Any:
         value = json.loads(
             path.read_text(encoding='utf-8'), parse_constant=_finite, parse_float=_finite
         )
+        _require_shallow(value, path)
+        # Half a surrogate pair is JSON, but no text that can be printed or sent.
+        json.dumps(value, ensure_ascii=False).encode()
     except OSError as error:
         raise PackageError(path, f'cannot be read ({error.strerror})', 'a JSON file') from error
     except (ValueError, RecursionError) as error:
         raise PackageError(path, f'is not JSON ({error})', 'a JSON file') from error
-    _require_shallow(value, path)
     return value
 
 

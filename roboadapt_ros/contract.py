@@ -158,6 +158,9 @@ class Envelope:
         return None
 
 
+_RANGES = {'rate_hz': (0.1, 1000.0), 'max_observation_age_s': (0.001, 60.0)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Contract:
     """Everything that must agree between where a task was trained and where it runs."""
@@ -197,8 +200,10 @@ class Contract:
             raise ConfigError(
                 'contract.execute_length', self.execute_length, f'must be 1..{self.chunk_length}'
             )
-        if self.rate_hz <= 0 or self.max_observation_age_s <= 0:
-            raise ConfigError('contract.rate_hz', self.rate_hz, 'rate and age must be positive')
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ConfigError(f'contract.{name}', value, f'must be {least:g}..{most:g}')
         if self.frame != 'base':
             raise ConfigError('contract.frame', self.frame, "must be 'base'")
         if (self.rotation is Rotation.FIXED) != (self.fixed_quat_xyzw is not None):

@@ -25,7 +25,7 @@ from roboadapt_ros.adapters.package import (
     WEIGHTS_NAME,
 )
 from roboadapt_ros.config import load_json
-from roboadapt_ros.errors import HubError, PackageError
+from roboadapt_ros.errors import HubError, PackageError, RoboAdaptError
 import yaml
 
 CARD_NAME = 'card.md'
@@ -188,7 +188,7 @@ def _digest(path: Path) -> str | None:
     """Return the digest of a package that is there, or None where it is not whole."""
     try:
         return load_package(path).digest
-    except PackageError:
+    except RoboAdaptError:
         return None
 
 

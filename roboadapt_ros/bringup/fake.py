@@ -16,7 +16,12 @@ from roboadapt_ros.bringup.rig import load_rig, RigConfig
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.hands.settings import FRANKA_ACTIONS, GRIPPER_COMMAND
 from roboadapt_ros.ros.outputs.settings import CARTESIAN_POSE, JOINT_IMPEDANCE
-from roboadapt_ros.ros.robot_settings import CollisionSettings, LoadSettings, RecoverySettings
+from roboadapt_ros.ros.robot_settings import (
+    CollisionSettings,
+    LoadSettings,
+    RecoverySettings,
+    WatchSettings,
+)
 
 DRIVERS = (JOINT_IMPEDANCE, CARTESIAN_POSE)
 """Outputs whose messages the simulated arm takes."""
@@ -48,7 +53,7 @@ def fake_rig(
     """
     _check(rig, installed)
     arm, lacks = rig.arm, []
-    recovery, collision, load = arm.recovery, arm.collision, arm.load
+    recovery, watch, collision, load = arm.recovery, arm.watch, arm.collision, arm.load
     controllers, manager = arm.controllers, rig.controller_manager
     state, state_type = arm.robot_state, arm.robot_state_type
     if not installed('controller_manager_msgs'):
@@ -57,7 +62,7 @@ def fake_rig(
         recovery = replace(recovery, hardware_component='', stop_service='sim_rig/deactivate')
     if not installed('franka_msgs'):
         lacks.append("franka_msgs: the robot's state is a DiagnosticStatus, settings are left out")
-        collision, load = CollisionSettings(), LoadSettings()
+        watch, collision, load = WatchSettings(), CollisionSettings(), LoadSettings()
         state_type = 'diagnostic_msgs/DiagnosticStatus' if state else ''
         recovery = replace(recovery, error_recovery='', recover_service='sim_rig/recover')
     faked = replace(
@@ -66,6 +71,7 @@ def fake_rig(
         controllers=controllers,
         robot_state_type=state_type,
         recovery=recovery,
+        watch=watch,
         contact=load_rig('sim').arm.contact,  # the gains are the simulated controller's
         collision=collision,
         load=load,

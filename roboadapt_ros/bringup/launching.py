@@ -153,7 +153,9 @@ def node_actions(process: ProcessDescription) -> list[Any]:
         for start, goal, entities in (
             ('configuring', 'inactive', [_change(node, Transition.TRANSITION_ACTIVATE)]),
             ('configuring', 'unconfigured', _end(f"'{process.name}' can't be configured")),
+            ('configuring', 'errorprocessing', _end(f"'{process.name}' can't be configured")),
             ('activating', 'inactive', _end(f"'{process.name}' can't be activated")),
+            ('activating', 'errorprocessing', _end(f"'{process.name}' can't be activated")),
         )
     ]
     configure = _change(node, Transition.TRANSITION_CONFIGURE)

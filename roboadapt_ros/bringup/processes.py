@@ -187,7 +187,10 @@ class _Builder:
         return self._describe('sim2real', parameters, (*self._state, *self._error))
 
     def policy(self) -> ProcessDescription:
-        parameters = {'models_dir': self._models_dir, **self._joints}
+        # The policy sees the arm in the base frame that sim2real maps its actions from.
+        moved: dict[str, Any] = self._rig.nodes.get('sim2real', {})
+        base: dict[str, Any] = {key: moved[key] for key in ('base_offset_m', 'base_yaw_rad') if key in moved}
+        parameters = {'models_dir': self._models_dir, **self._joints, **base}
         return self._describe('policy', parameters, self._state)
 
     def encoder(self, initial_task: str) -> ProcessDescription:
@@ -211,10 +214,14 @@ class _Builder:
         path = config_dir() / 'cameras' / camera.driver
         try:
             settings = yaml.safe_load(path.read_text(encoding='utf-8'))
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, ValueError, yaml.YAMLError) as error:
             raise ConfigError(
                 f'cameras.{camera.name}.driver', camera.driver, f'must be a YAML file ({error})'
             ) from error
+        if not isinstance(settings, dict):
+            raise ConfigError(
+                f'cameras.{camera.name}.driver', camera.driver, 'must hold parameters of a camera'
+            )
         remaps = (('image_raw', camera.image), ('camera_info', info_topic(camera)))
         name = f'camera_{camera.name}'
         return self._describe('camera', {**settings, 'camera': camera.name}, remaps, name=name)

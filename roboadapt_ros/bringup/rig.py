@@ -24,6 +24,8 @@ from roboadapt_ros.ros.robot_settings import (
     WatchSettings,
 )
 
+TELLS_FORCES = 'franka_msgs/FrankaRobotState'
+"""The one type of robot state with a wrench in it."""
 NODE_NAMES = ('sim_rig', 'camera', 'encoder', 'policy', 'sim2real', 'governor', 'recorder')
 
 
@@ -93,6 +95,13 @@ class ArmNames:
         if bool(self.robot_state) != bool(self.robot_state_type):
             raise ConfigError(
                 'arm.robot_state_type', self.robot_state_type, 'goes together with robot_state'
+            )
+        watches = self.watch.force_max_n or self.watch.torque_max_nm
+        if watches and self.robot_state_type != TELLS_FORCES:
+            raise ConfigError(
+                'arm.robot_state_type',
+                self.robot_state_type,
+                f'must be {TELLS_FORCES} for the force and torque of arm.watch',
             )
         order = self.output.joint_order
         if order and sorted(order) != sorted(self.joint_names):
@@ -175,6 +184,14 @@ class RigConfig:
         names = [camera.name for camera in self.cameras]
         if not names or len(set(names)) != len(names):
             raise ConfigError('cameras', names, 'must be one or more different names')
+        if not self.controller_manager:
+            needed = {
+                'arm.controllers': self.arm.controllers,
+                'arm.recovery.hardware_component': self.arm.recovery.hardware_component,
+            }
+            for name, value in needed.items():
+                if value:
+                    raise ConfigError(name, value, 'needs a controller_manager')
         for name in self.nodes:
             if name not in NODE_NAMES:
                 raise UnknownNameError('section of nodes', name, NODE_NAMES)

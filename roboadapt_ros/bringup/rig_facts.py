@@ -11,6 +11,7 @@ from roboadapt_ros.contract import Contract
 from roboadapt_ros.control.workspace import WorkspaceConfig
 from roboadapt_ros.doctor.facts import CameraFacts, RigFacts, StreamRule
 from roboadapt_ros.doctor.topics import ACTION_SUFFIX
+from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.hands.settings import FRANKA_ACTIONS, GRIPPER_COMMAND
 from roboadapt_ros.ros.hands.settings import TYPES as GRIPPER_TYPES
 from roboadapt_ros.ros.outputs.settings import TYPES as OUTPUT_TYPES
@@ -119,7 +120,8 @@ def stream_rules(rig: RigConfig, contract: Contract | None) -> tuple[StreamRule,
 
 
 def _camera_rules(rig: RigConfig, contract: Contract | None) -> list[StreamRule]:
-    max_age_s = float(rig.nodes.get('encoder', {}).get('max_frame_age_s', FRAME_AGE_S))
+    given = rig.nodes.get('encoder', {}).get('max_frame_age_s', FRAME_AGE_S)
+    max_age_s = _number('nodes.encoder.max_frame_age_s', given)
     rate_hz = CAMERA_HZ
     if contract is not None:
         max_age_s, rate_hz = min(max_age_s, contract.max_observation_age_s), contract.rate_hz
@@ -164,6 +166,21 @@ def _services(rig: RigConfig) -> list[str]:
 def _workspace(governor: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the corners of the governor's box: the rig's, or the core's own [m]."""
     default = {field.name: field.default for field in fields(WorkspaceConfig)}
-    low = governor.get('workspace_low_m', [default[f'{axis}_min_m'] for axis in 'xyz'])
-    high = governor.get('workspace_high_m', [default[f'{axis}_max_m'] for axis in 'xyz'])
-    return tuple(map(float, low)), tuple(map(float, high))
+    corners = []
+    for name, end in (('workspace_low_m', 'min'), ('workspace_high_m', 'max')):
+        corner = governor.get(name, [default[f'{axis}_{end}_m'] for axis in 'xyz'])
+        if not isinstance(corner, list) or len(corner) != 3:
+            raise ConfigError(f'nodes.governor.{name}', corner, 'must be x, y and z [m]')
+        corners.append(tuple(_number(f'nodes.governor.{name}', side) for side in corner))
+    return corners[0], corners[1]
+
+
+def _number(name: str, value: Any) -> float:
+    """Return a number of a section that no dataclass has checked.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(name, value, 'must be a number')
+    return float(value)

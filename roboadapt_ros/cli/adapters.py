@@ -143,7 +143,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
             say(
                 console,
                 f'{task}: intact ({package.digest[:12]}), over {backbone.manifest.id}: digest and '
-                'probe features equal the stored ones',
+                'probe features are the stored ones',
             )
     if not names:
         say(console, f'No task packages in {library.root}.')

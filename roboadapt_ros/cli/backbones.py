@@ -154,7 +154,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
             say(
                 console,
                 f'{name}: intact ({backbone.manifest.digest[:12]}): digest and probe features '
-                'equal the stored ones',
+                'are the stored ones',
             )
     if not names:
         say(console, f'No backbones in {models / "backbones"}.')

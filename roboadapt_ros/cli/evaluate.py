@@ -82,6 +82,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
 def _check(options: argparse.Namespace) -> None:
     """Raise for names and numbers that are wrong, before anything heavy starts."""
     from roboadapt_ros.adapters.library import TaskLibrary
+    from roboadapt_ros.adapters.package import VERSION_MARK
     from roboadapt_ros.bringup.paths import models_dir
     from roboadapt_ros.encoder.engine import EngineKind
     from roboadapt_ros.sim.tasks import TASKS
@@ -94,7 +95,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError('--engine', options.engine, 'needs --in-process; else the rig says it')
     if options.episodes < 1:
         raise ConfigError('--episodes', options.episodes, 'must be at least 1')
-    if options.record and options.adapter != options.task:
+    if options.record and options.adapter.partition(VERSION_MARK)[0] != options.task:
         raise ConfigError('--record', options.adapter, f'needs --adapter {options.task}')
     library = TaskLibrary((options.models or models_dir()) / 'tasks')
     served = options.task if options.adapter == NO_ADAPTER else options.adapter
@@ -108,7 +109,7 @@ def _record(options: argparse.Namespace, result: EvaluationResult) -> None:
     from roboadapt_ros.bringup.paths import models_dir
 
     summary = {key: value for key, value in result.to_json().items() if key != 'records'}
-    path = (options.models or models_dir()) / 'tasks' / result.task
+    path = (options.models or models_dir()) / 'tasks' / options.adapter
     add_provenance(path, 'measured', summary)
 
 

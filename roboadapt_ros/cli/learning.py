@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from roboadapt_ros.contract import Contract
 
 
-def _command(module: str, function: str, config: str, done: Callable[[Any, Any], str]) -> Command:
+def _command(
+    module: str,
+    function: str,
+    config: str,
+    done: Callable[[Any, Any], str],
+    *,
+    takes_version: bool = False,
+) -> Command:
     """Return a command that is one function of `roboadapt_ros.learning` and its settings.
 
     Args:
@@ -27,6 +34,7 @@ def _command(module: str, function: str, config: str, done: Callable[[Any, Any],
             a progress callback.
         config: Dataclass of the settings.
         done: Settings and result to the closing line.
+        takes_version: Whether 'TASK@VERSION' names a task.
     """
 
     def arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +48,7 @@ def _command(module: str, function: str, config: str, done: Callable[[Any, Any],
         from roboadapt_ros.learning import settings as configurations
 
         settings = from_options(getattr(configurations, config), options)
-        _check_task(settings)
+        _check_task(getattr(settings, 'task', None), takes_version=takes_version)
         work = getattr(import_module(module), function)
         with progress_line(console) as progress:
             needs_contract = 'contract' in inspect.signature(work).parameters
@@ -52,13 +60,14 @@ def _command(module: str, function: str, config: str, done: Callable[[Any, Any],
     return Command(arguments=arguments, run=run)
 
 
-def _check_task(settings: Any) -> None:
-    """Raise `UnknownNameError` where the settings name a task the simulator does not have."""
+def _check_task(task: str | None, *, takes_version: bool) -> None:
+    """Raise `UnknownNameError` for a task that the simulator does not have."""
+    from roboadapt_ros.adapters.package import VERSION_MARK
     from roboadapt_ros.sim.tasks import TASKS
 
-    task = getattr(settings, 'task', None)
-    if task is not None and task not in TASKS:
-        raise UnknownNameError('task', task, TASKS)
+    name = task.partition(VERSION_MARK)[0] if task and takes_version else task
+    if name is not None and name not in TASKS:
+        raise UnknownNameError('task', name, TASKS)
 
 
 def _rig_contract() -> Contract:
@@ -89,4 +98,6 @@ collect_command = _command(
 pretrain_command = _command(
     'roboadapt_ros.learning.pretrain', 'pretrain', 'PretrainConfig', _written
 )
-train_command = _command('roboadapt_ros.learning.train', 'train', 'TrainConfig', _written)
+train_command = _command(
+    'roboadapt_ros.learning.train', 'train', 'TrainConfig', _written, takes_version=True
+)

@@ -65,7 +65,7 @@ COMMANDS: Mapping[str, Entry] = {
                 target='roboadapt_ros.cli.adapters:show_command',
             ),
             'verify': Entry(
-                summary='check a task package, and the backbone under it, bit for bit',
+                summary='check a task package, and the backbone under it, by hash and probe',
                 target='roboadapt_ros.cli.adapters:verify_command',
             ),
             'sizes': Entry(
@@ -94,7 +94,7 @@ COMMANDS: Mapping[str, Entry] = {
                 target='roboadapt_ros.cli.backbones:add_command',
             ),
             'verify': Entry(
-                summary="check backbones' tensors and probe features, bit for bit",
+                summary="check backbones' tensors by hash, and their probe features",
                 target='roboadapt_ros.cli.backbones:verify_command',
             ),
         },

@@ -13,6 +13,7 @@ from roboadapt_ros.contract import ActionSpace
 from roboadapt_ros.dataflow import ActionChunk
 from roboadapt_ros.errors import ConfigError, RefusedError
 
+ROWS_MAX = 256
 GRIPPER_COLUMN = 'gripper_width'
 """Name of the last column of a joint chunk: distance between the fingers [m]."""
 
@@ -168,6 +169,8 @@ def check_values(chunk: ActionChunk, periods_s: tuple[float, float]) -> None:
         raise RefusedError(
             'shape', f'{actions.dtype} {actions.shape}, required (n, columns) float'
         )
+    if len(actions) > ROWS_MAX:  # every row is judged before the next tick
+        raise RefusedError('shape', f'{len(actions)} rows, required at most {ROWS_MAX}')
     shortest_s, longest_s = periods_s
     if not shortest_s <= chunk.period_s <= longest_s:
         raise RefusedError(

@@ -9,6 +9,7 @@ and the control parts only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -48,12 +49,12 @@ class ContactConfig:
         """Check lengths and signs."""
         for name in ('stiffness_nm_rad', 'damping_nm_s_rad'):
             values = getattr(self, name)
-            is_good = len(values) == JOINTS and all(value > 0 for value in values)
+            is_good = len(values) == JOINTS and all(0.0 < v < math.inf for v in values)
             if not is_good and (self.stiffness_nm_rad or self.damping_nm_s_rad):
                 rule = f'must be {JOINTS} positive numbers'
                 raise ConfigError(f'arm.contact.{name}', values, rule)
         for name in ('force_max_n', 'torque_max_nm'):
-            if not getattr(self, name) > 0:
+            if not 0.0 < getattr(self, name) < math.inf:
                 raise ConfigError(f'arm.contact.{name}', getattr(self, name), 'must be positive')
 
 

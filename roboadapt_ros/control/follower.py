@@ -153,6 +153,10 @@ class Follower:
         self._curve = None
         self._motion.brake()
 
+    def forget(self) -> None:
+        """Take the last point for no start any more: the next motion starts where the arm is."""
+        self._has_started = False
+
     def halt(self) -> None:
         """Be at rest where the command is, and forget the curve."""
         self._curve = None

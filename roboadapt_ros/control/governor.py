@@ -207,11 +207,17 @@ class Governor:
         """Stop, and stay silent until `reset`."""
         self._enter(GovernorState.FAULT, reason)
 
-    def reset(self) -> None:
+    def reset(self, *, is_held_elsewhere: bool = False) -> None:
         """Leave a fault, or whatever is going on, for IDLE; only the counts are remembered.
 
         A motion that is going on ends without a stop: call `fault` first where the arm moves.
+
+        Args:
+            is_held_elsewhere: Whether the arm's controller no longer holds the last point, as
+                after it was activated again: the next motion starts where the arm is measured.
         """
+        if is_held_elsewhere:
+            self._follower.forget()
         self._measured.newest = None
         self._go_idle('reset')
 

@@ -26,7 +26,7 @@ class GripperLimitConfig:
     """A target within this of an end goes to the end [m]."""
     jam_s: float = 3.0
     """Time in which fingers that should open must have moved [s]: a Franka hand takes up to one
-    second to begin."""
+    second to begin; infinite: they are not watched."""
     jam_m: float = 0.01
     """How far short of the wanted width fingers may stay [m]."""
 
@@ -78,7 +78,7 @@ class GripperLimiter:
         ):
             return
         direction = 1 if change > 0 else -1
-        dwelt_s = float('inf') if self._changed_ns is None else (now_ns - self._changed_ns) / 1e9
+        dwelt_s = math.inf if self._changed_ns is None else abs(now_ns - self._changed_ns) / 1e9
         if direction == -self._direction and dwelt_s < self._config.dwell_s:
             return
         if direction != self._direction:

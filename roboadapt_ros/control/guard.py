@@ -5,6 +5,7 @@ This module imports numpy and the control parts only.
 
 from __future__ import annotations
 
+from itertools import pairwise
 import math
 
 import numpy as np
@@ -20,8 +21,8 @@ FloatArray = npt.NDArray[np.float64]
 _POSITION_SLACK_RAD = 1e-9
 _SPEED_SLACK_RAD_S = 1e-7
 _WORKSPACE_SLACK_M = _DISTANCE_SLACK_M = 1e-6
-_LOOK_S, _LOOKS_MAX = 0.025, 12
-"""Time between two looks at the way to the stop [s], and how many there are at most."""
+_LOOKS_MAX = 12
+"""Points of the way to the stop that are looked at, at most."""
 _HAND_ACCELERATION_M_S2 = 10.0
 """About the largest of the hand: what bends its way between two looks [m/s^2]."""
 _CLOSE_M = 0.05
@@ -156,18 +157,18 @@ class MotionGuard:
             return False
         # The hand's way to the stop is curved. Beyond a side, it has to lead inwards all along:
         # side by side, for a hand that comes in through one may not leave through another.
-        looks = min(int(step.stop.duration / _LOOK_S), _LOOKS_MAX)
-        spacing_s = step.stop.duration / (looks + 1)
-        times = (look * spacing_s for look in range(1, looks + 1))
-        way = [step.state.q, *(step.at(time)[0] for time in times), step.q_end]
-        curved_m = _HAND_ACCELERATION_M_S2 * spacing_s**2 / 8.0
+        ticks, gap = _looks(int(step.stop.duration / self._dt_s))
+        # Where every point of the stop is looked at, none lies between two looks.
+        curved_m = _HAND_ACCELERATION_M_S2 * (gap * self._dt_s) ** 2 / 8.0 if gap > 1 else 0.0
+        way = [step.state.q, *(step.at(tick * self._dt_s)[0] for tick in ticks), step.q_end]
         least = self._amounts(now.q)
         for place, q in enumerate(way):
             is_between = 0 < place < len(way) - 1
             inside = -curved_m if is_between else _WORKSPACE_SLACK_M
             amounts = self._amounts(q)
-            if any(amount > max(low, inside) for amount, low in zip(amounts, least, strict=True)):
-                return True
+            for amount, low in zip(amounts, least, strict=True):
+                if amount > (low if low > 0.0 else inside):
+                    return True
             least = [min(pair) for pair in zip(amounts, least, strict=True)]
         return False
 
@@ -195,6 +196,17 @@ class MotionGuard:
         spacing_s = step.stop.duration / (strides + 1)
         times = (stride * spacing_s for stride in range(1, strides + 1))
         return min((nearest, *(pairs.distance(step.at(time)[0]) for time in times)))
+
+
+def _looks(count: int) -> tuple[list[int], int]:
+    """Return which of so many points to look at, and the longest way between two of them.
+
+    Example: of 4 points all, with 1 between; of 34 the first, the last and ten more, 3 apart.
+    """
+    if count <= _LOOKS_MAX:
+        return list(range(1, count + 1)), 1
+    spread = np.linspace(1, count, _LOOKS_MAX).round().astype(int).tolist()
+    return spread, max(later - earlier for earlier, later in pairwise(spread))
 
 
 def _length(vector: FloatArray) -> float:

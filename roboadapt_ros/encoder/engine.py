@@ -105,10 +105,21 @@ class Engine(Protocol):
         """Check that the backbone is the one released."""
 
 
-def require_channels(
-    manifest: BackboneManifest, channels: tuple[int, ...], layout: AdapterLayout
+def require_fit(
+    manifest: BackboneManifest, channels: tuple[int, ...], layout: AdapterLayout, *, is_maps: bool
 ) -> None:
-    """Raise `ConfigError` unless a layout's channels are the backbone's."""
+    """Raise `ConfigError` unless a layout's channels and kernel are possible over a backbone.
+
+    Args:
+        manifest: Of the backbone.
+        channels: Along its chain.
+        layout: Of the adapters.
+        is_maps: Whether what its blocks exchange are maps, as in a convolutional net.
+    """
+    if layout.kernel > 1 and not is_maps:
+        raise ConfigError(
+            'adapters.kernel', layout.kernel, f'must be 1 over backbone {manifest.id}, no conv net'
+        )
     found = (layout.channels, layout.pooled_channels)
     if found != (channels, manifest.pooled_channels):
         raise ConfigError(

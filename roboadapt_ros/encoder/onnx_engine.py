@@ -6,11 +6,12 @@ image. Loads no torch: a graph that is not on disk yet is exported by a process 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 import hashlib
 from pathlib import Path
 import threading
+from typing import Any
 import weakref
 
 import numpy as np
@@ -23,7 +24,7 @@ from roboadapt_ros.backbones.manifest import (
     load_backbone_manifest,
     PROBE_NAME,
 )
-from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_channels, Tensors
+from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_fit, Tensors
 from roboadapt_ros.encoder.graphs import Graph, GraphStore
 from roboadapt_ros.encoder.places import Arrays, BARE, graph_arrays, Places, stack
 from roboadapt_ros.encoder.session import Session, Values
@@ -41,6 +42,8 @@ class _Loaded:
     def __init__(self, graph: Graph, threads: int):
         self.record, self.path = graph.record, graph.path
         self.session = Session(graph.content, threads=threads)
+        self.first_probe: npt.NDArray[np.float32] | None = None
+        """What the probe gave at its first run here, adapters off."""
 
 
 @dataclass(eq=False)
@@ -74,7 +77,6 @@ class OnnxEngine:
         self._graphs: weakref.WeakValueDictionary[Places, _Loaded] = weakref.WeakValueDictionary()
         self._adding = threading.Lock()
         self._stacked: tuple[tuple[object, ...], Values] = ((), {})
-        self._first_probe: npt.NDArray[np.float32] | None = None
         self._bare = self._load(BARE)
 
     @property
@@ -101,10 +103,11 @@ class OnnxEngine:
         """Hold one task's adapters; see `Engine.add`.
 
         Raises:
-            ConfigError: The layout is for other channels.
+            ConfigError: The layout is for another backbone.
             EngineError: There is no graph for their places and none can be exported.
         """
-        require_channels(self.manifest, self.channels, layout)
+        is_maps = self._bare.record.is_maps
+        require_fit(self.manifest, self.channels, layout, is_maps=is_maps)
         places = Places.of(layout)
         with self._adding:
             known = self._graphs.get(places)
@@ -162,7 +165,11 @@ class OnnxEngine:
         return self.run_mixed(repeated, each).reshape(len(handles), len(images), -1)
 
     def check(self) -> BaseCheck:
-        """Hash the bare graph's file and run the stored probe with adapters off."""
+        """Hash the bare graph's file and run the stored probe through every graph in memory.
+
+        A graph holds a copy of the base of its own. Its adapter inputs are optional: without
+        them it is the bare backbone.
+        """
         record, expected = self._bare.record, self.manifest.digest
         try:
             found = hashlib.sha256(self._bare.path.read_bytes()).hexdigest()
@@ -179,18 +186,28 @@ class OnnxEngine:
             raise PackageError(
                 probe, f'cannot be read ({error})', 'a whole safetensors file'
             ) from error
-        features = self.run(stored['image'], None)
-        if self._first_probe is None:
-            if not self._is_near(features, stored['features']):
-                return False
-            self._first_probe = features
-        return np.array_equal(features, self._first_probe)
+        # Adding a graph meanwhile is none of this check's business: a list of what is there.
+        return all(self._is_as_before(graph, stored) for graph in list(self._graphs.values()))
 
-    def _is_near(self, features: npt.NDArray[np.float32], stored: npt.NDArray[np.float32]) -> bool:
+    def _is_as_before(self, graph: _Loaded, stored: Mapping[str, Any]) -> bool:
+        """Return whether a graph gives the stored features, and bit for bit its first ones."""
+        features = graph.session.run(stored['image'], {})
+        if graph.first_probe is None:
+            if not self._is_near(graph, features, stored['features']):
+                return False
+            graph.first_probe = features
+        return np.array_equal(features, graph.first_probe)
+
+    def _is_near(
+        self,
+        graph: _Loaded,
+        features: npt.NDArray[np.float32],
+        stored: npt.NDArray[np.float32],
+    ) -> bool:
         """Return whether the probe's features are the stored ones, as well as can be told."""
         difference = features - stored
         if self._int8:
-            allowed = INT8_PROBE_FACTOR * self._bare.record.feature_error
+            allowed = INT8_PROBE_FACTOR * graph.record.feature_error
             return bool(np.linalg.norm(difference) <= allowed * np.linalg.norm(stored))
         return bool(np.abs(difference).max() <= PROBE_TOLERANCE * np.abs(stored).max())
 

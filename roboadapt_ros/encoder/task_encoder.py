@@ -7,7 +7,7 @@ features carry that task's name, digest and generation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 import threading
 import time
@@ -22,7 +22,7 @@ from roboadapt_ros.dataflow import Features, Identity, LatencyLedger
 from roboadapt_ros.encoder.engine import AdapterHandle, Engine
 from roboadapt_ros.encoder.preprocess import Frames, preprocess_set
 from roboadapt_ros.encoder.residency import DEFAULT_MAX_BYTES, Residency, ResidentTask
-from roboadapt_ros.errors import RefusedError
+from roboadapt_ros.errors import ConfigError, RefusedError
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ class TaskEncoder:
         self._active: _Active | None = None
         self._shadows: tuple[ResidentTask, ...] = ()
         self._generation = 0
+        self._base_problem = ''
         self._lock = threading.Lock()
         self.verify_base().require()
 
@@ -95,6 +96,20 @@ class TaskEncoder:
         """Task the next frame is encoded under."""
         active = self._active
         return active.resident.package.task if active else None
+
+    @property
+    def active_digest(self) -> str:
+        """Digest of the package the next frame is encoded under; '' for none.
+
+        After the task was staged anew, the active version stays until the next switch.
+        """
+        active = self._active
+        return active.resident.package.digest if active else ''
+
+    @property
+    def base_problem(self) -> str:
+        """Why the backbone is not intact, as `seal` was told; '' while it is."""
+        return self._base_problem
 
     @property
     def shadows(self) -> tuple[str, ...]:
@@ -126,11 +141,14 @@ class TaskEncoder:
         """Return a resident task's package, without its tensors."""
         return self._tasks.get(task).package
 
-    def stage(self, task: str) -> tuple[TaskPackage, tuple[str, ...]]:
+    def stage(
+        self, task: str, staying: Collection[str] = ()
+    ) -> tuple[TaskPackage, tuple[str, ...]]:
         """Load a task beside the active one; encoding goes on meanwhile.
 
         Args:
             task: A task of the library; one that is resident is read anew.
+            staying: Tasks that must not give way to it, beside those in use.
 
         Returns:
             The package, and the tasks that gave way to it.
@@ -139,16 +157,18 @@ class TaskEncoder:
             RoboAdaptError: The package is unknown, broken or for another backbone, or does
                 not fit beside the tasks in use.
         """
-        return self.add(self.library.load(task, self.backbone_id, self.backbone_digest))
+        package = self.library.load(task, self.backbone_id, self.backbone_digest)
+        return self.add(package, staying)
 
-    def add(self, package: TaskPackage) -> tuple[TaskPackage, tuple[str, ...]]:
-        """Make an already loaded package resident; returns and raises as `stage`."""
+    def add(
+        self, package: TaskPackage, staying: Collection[str] = ()
+    ) -> tuple[TaskPackage, tuple[str, ...]]:
+        """Make an already loaded package resident; arguments and errors as `stage`."""
         package.require_backbone(self.backbone_id, self.backbone_digest)
-        with self._lock:
-            in_use = {task.package.task for task in self._in_use()}
-            evicted = self._tasks.make_room(package, in_use)
+        # First what can be refused, so that no task gives way to one that does not come.
         handle = self.engine.add(package.manifest.adapters, package.part('adapters'))
         with self._lock:
+            evicted = self._tasks.make_room(package, {*staying, *self._in_use()})
             # The engine holds the adapters and another process the head: no second copy here.
             self._tasks.put(ResidentTask(replace(package, tensors={}), handle))
         return package, evicted
@@ -161,8 +181,8 @@ class TaskEncoder:
             RefusedError: It is active, or rides along.
         """
         with self._lock:
-            resident = self._tasks.get(task)
-            if resident in self._in_use():
+            self._tasks.get(task)
+            if task in self._in_use():
                 raise RefusedError(
                     'active', f"task '{task}' is active or a shadow; switch to another first"
                 )
@@ -178,16 +198,29 @@ class TaskEncoder:
 
         Raises:
             UnknownNameError: The task is not resident; the active one stays.
+            ConfigError: The backbone is sealed.
         """
         with self._lock:
+            if self._base_problem:
+                raise ConfigError('backbone', self.backbone_id, self._base_problem)
             start = time.perf_counter_ns()
             resident = self._tasks.get(task)
-            self._generation += 1
+            self._generation = generation = self._generation + 1
             handle = resident.handle if with_adapters else None
-            self._active = _Active(resident, handle, self._generation)
+            self._active = _Active(resident, handle, generation)
             elapsed_us = (time.perf_counter_ns() - start) / 1e3
             self._tasks.use(task)
-        return Activation(task, resident.package.digest, self._generation, elapsed_us)
+        return Activation(task, resident.package.digest, generation, elapsed_us)
+
+    def seal(self, problem: str) -> None:
+        """Serve no task ever again: the backbone is not the one released.
+
+        Args:
+            problem: Why, for whoever asks.
+        """
+        with self._lock:
+            self._base_problem = problem
+            self._active, self._shadows = None, ()
 
     def deactivate(self) -> None:
         """Serve no task: encodes are refused until the next `activate`."""
@@ -247,7 +280,8 @@ class TaskEncoder:
     ) -> tuple[Features, ...]:
         """Encode a set of frames under every candidate that rides along.
 
-        Candidates with the same view of the frames share what lies below their adapters.
+        Candidates with the same view of the frames share what lies below their adapters, where
+        the engine can (torch).
         Arguments and errors as `encode`; the generation is the active task's.
         """
         shadows, generation = self._shadows, self._generation
@@ -304,10 +338,10 @@ class TaskEncoder:
     def _prepare(self, contract: Contract, frames: Frames) -> npt.NDArray[np.uint8]:
         return preprocess_set(frames, contract, self.engine.manifest.image_size)
 
-    def _in_use(self) -> tuple[ResidentTask, ...]:
+    def _in_use(self) -> set[str]:
         """Return the tasks that must stay: the active one and the shadows."""
         active = () if self._active is None else (self._active.resident,)
-        return (*active, *self._shadows)
+        return {resident.package.task for resident in (*active, *self._shadows)}
 
 
 def _features(

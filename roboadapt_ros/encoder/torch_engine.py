@@ -18,7 +18,7 @@ from roboadapt_ros.backbones.frozen import FrozenBackbone
 from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.encoder.accumulate import accumulate
 from roboadapt_ros.encoder.allocator import keep_freed_memory
-from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_channels, Tensors
+from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_fit, Tensors
 from roboadapt_ros.encoder.rows import merge, RowAdapters, RowFormat, Sites, SiteWeights
 import torch
 
@@ -62,18 +62,20 @@ class TorchEngine:
         """Hold one task's adapters; see `Engine.add`.
 
         Raises:
-            ConfigError: The layout is for other channels.
+            ConfigError: The layout is for another backbone.
         """
-        require_channels(self.manifest, self.channels, layout)
+        is_maps = self.backbone.chain.is_convolutional
+        require_fit(self.manifest, self.channels, layout, is_maps=is_maps)
         known = self._formats.get(layout)
         if known is not None:
             return known.pack(tensors)
         parameter = next(self.backbone.parameters())
-        self._formats[layout] = RowFormat(layout, parameter.device, parameter.dtype)
-        adapters = self._formats[layout].pack(tensors)
+        format_ = RowFormat(layout, parameter.device, parameter.dtype)
+        adapters = format_.pack(tensors)
         size = self.manifest.image_size
         # Another task of the layout will run the kernels that this chooses.
         self.run(np.zeros((1, size, size, 3), np.uint8), adapters)
+        self._formats[layout] = format_
         return adapters
 
     @torch.inference_mode()

@@ -49,8 +49,6 @@ class AdapterServices:
         self.worker: EncodeWorker | None = None
         self.switches = 0
         self.dropped_at_switch = 0
-        self.base_problem = ''
-        """Why the backbone is not intact; '' while it is."""
 
     def activate(self, name: str) -> Activation:
         """Switch the engine; everything that can be wrong is found before it is touched.
@@ -62,8 +60,6 @@ class AdapterServices:
             RoboAdaptError: Unknown or not resident, a camera is missing, a changed backbone.
         """
         engine, task = self._engine, name.removeprefix(NO_ADAPTERS)
-        if self.base_problem:
-            raise ConfigError('backbone', engine.backbone_id, self.base_problem)
         if task not in engine.resident and task in engine.library.names():
             raise ConfigError('task', task, 'is on disk but not resident; stage it first')
         self._require_cameras(task)
@@ -154,20 +150,26 @@ class AdapterServices:
     ) -> VerifyBase.Response:
         """Check the live backbone."""
         check = self.check_base()
-        response.success, response.message = check.intact, self.base_problem or 'intact'
-        response.expected_digest, response.digest = check.expected_digest, check.digest
-        response.probe_equal = check.probe_equal
+        problem = self._engine.base_problem
+        response.success, response.message = not problem, problem or 'intact'
+        response.expected_digest = self._engine.backbone_digest
+        if check is not None:
+            response.digest, response.probe_equal = check.digest, check.probe_equal
         return response
 
-    def check_base(self) -> BaseCheck:
-        """Check the backbone; when it has changed, nothing more is served."""
-        check = self._engine.verify_base()
+    def check_base(self) -> BaseCheck | None:
+        """Check the backbone; when it has changed, or can't be checked, nothing more is served.
+
+        Returns:
+            What was found; None where it could not be checked.
+        """
+        check = None
         try:
+            check = self._engine.verify_base()
             check.require()
         except RoboAdaptError as error:
-            self.base_problem = str(error)
-            self._engine.deactivate()
-            self._broken(self.base_problem)
+            self._engine.seal(str(error))
+            self._broken(str(error))
         self._changed()
         return check
 

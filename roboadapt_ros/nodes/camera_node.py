@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 
 from roboadapt_ros.errors import ConfigError, ImageError
 from roboadapt_ros.nodes.parameters import CameraParameters
@@ -25,6 +26,7 @@ from roboadapt_ros.ros.run import run
 from sensor_msgs.msg import CameraInfo, Image
 
 RETRY_S = 1.0
+SILENT_S = 1.0
 
 
 class CameraNode(GraphNode[CameraParameters]):
@@ -49,12 +51,14 @@ class CameraNode(GraphNode[CameraParameters]):
             loop=config.loop,
         )
         self._stop, self._trouble, self._frames = threading.Event(), '', 0
+        self._frame_s = time.monotonic()
         self._image_out = self.publisher(Image, 'image_raw', IMAGE)
         self._info_out = self.publisher(CameraInfo, 'camera_info', IMAGE)
 
     def activate(self) -> None:
         """Start reading."""
         self._stop.clear()
+        self._frame_s = time.monotonic()
         self._thread = threading.Thread(
             target=self._read_until_stopped, name='camera', daemon=True
         )
@@ -74,6 +78,9 @@ class CameraNode(GraphNode[CameraParameters]):
         values = {'frames': self._frames, 'source': self._config.source, **self.refused}
         if self._trouble:
             return Health(Level.ERROR, self._trouble, values)
+        quiet_s = time.monotonic() - self._frame_s
+        if quiet_s > max(SILENT_S, 3.0 / self._config.rate_hz):
+            return Health(Level.ERROR, f'no frame for {quiet_s:.1f} s', values)
         return Health(Level.OK, 'frames come', values)
 
     def _read_until_stopped(self) -> None:
@@ -82,11 +89,15 @@ class CameraNode(GraphNode[CameraParameters]):
             try:
                 self._source.open()
                 self._read(self._source)
-            except ImageError as error:
+            except (ImageError, OSError) as error:
                 if str(error) != self._trouble:
                     self.get_logger().error(f'{error}; trying again every {RETRY_S:g} s')
                 self._trouble = str(error)
                 self.refused['camera'] += 1
+            except Exception:  # noqa: BLE001 - a thread that ends must not do so in silence
+                self.problem = 'reading ended with an exception; see the log'
+                self.get_logger().fatal(f'Reading has ended:\n{traceback.format_exc()}')
+                return
             finally:
                 self._source.close()
             self._stop.wait(RETRY_S)
@@ -112,6 +123,7 @@ class CameraNode(GraphNode[CameraParameters]):
         size, (fx, fy, cx, cy) = (config.width, config.height), config.intrinsics
         self._info_out.publish(camera_info(size, (fx, fy, cx, cy), stamp, self._frame_id))
         self._frames += 1
+        self._frame_s = time.monotonic()
 
 
 def main(args: list[str] | None = None) -> None:

@@ -80,20 +80,31 @@ class EncoderNode(GraphNode[EncoderParameters]):
             log=self.get_logger().info,
         )
         self.get_logger().info(f'Serving {config.backbone_id} by {engine.engine.name}')
-        for task in config.tasks or engine.library.names():
-            try:
-                engine.stage(task)
-            except RoboAdaptError as error:
-                if task in (*config.tasks, config.initial_task):
-                    raise
-                self.get_logger().error(f"Task '{task}' is not resident: {error}")
         self._engine = engine
+        self._stage_all()
         self._features_out = self.publisher(FeaturesMessage, 'encoder/features', DATA)
         self._shadow_out = self.publisher(FeaturesMessage, 'encoder/shadow_features', DATA)
         self._status_out = self.publisher(AdapterStatus, 'encoder/status', LATCHED)
         self._adapters = AdapterServices(
             engine, config, now_ns=self.now_ns, changed=self._report, broken=self._on_broken
         )
+
+    def _stage_all(self) -> None:
+        """Make the named tasks resident, or of all those that fit; the initial one first.
+
+        Raises:
+            RoboAdaptError: A named task can't be served, or does not fit beside the others.
+        """
+        config, engine = self._config, self._engine
+        named = dict.fromkeys((*filter(None, (config.initial_task,)), *config.tasks))
+        others = () if config.tasks else engine.library.names()
+        for task in dict.fromkeys((*named, *others)):
+            try:
+                engine.stage(task, staying=engine.resident)
+            except RoboAdaptError as error:
+                if task in named:
+                    raise
+                self.get_logger().error(f"Task '{task}' is not resident: {error}")
 
     def activate(self) -> None:
         """Check the backbone again, listen and serve."""
@@ -158,8 +169,9 @@ class EncoderNode(GraphNode[EncoderParameters]):
             self.refuse('image', str(error))
             return
         frames = self._pairer.add(camera, Frame(stamp_ns, now_ns, pixels))
-        if frames is not None and self._worker is not None:
-            self._worker.offer(frames)
+        worker = self._worker  # another thread may deactivate the node meanwhile
+        if frames is not None and worker is not None:
+            worker.offer(frames)
 
     def _encode(self, frames: FrameSet) -> Features | None:
         """Encode a set and publish its features; runs in the worker."""
@@ -214,14 +226,13 @@ class EncoderNode(GraphNode[EncoderParameters]):
         engine, services = self._engine, self._adapters
         status = AdapterStatus(stamp=to_time(self.now_ns()))
         status.backbone_id, status.backbone_digest = engine.backbone_id, engine.backbone_digest
-        active = engine.active
-        status.active_task, status.generation = active or '', engine.generation
-        status.active_digest = engine.package(active).digest if active else ''
+        status.active_task, status.generation = engine.active or '', engine.generation
+        status.active_digest = engine.active_digest
         status.resident_tasks = list(engine.resident)
         status.switches = services.switches
         status.frames_encoded = self._worker.frames_encoded if self._worker else 0
         status.frames_dropped_at_switch = services.dropped_at_switch
-        status.base_intact = not services.base_problem
+        status.base_intact = not engine.base_problem
         self._status_out.publish(status)
 
 

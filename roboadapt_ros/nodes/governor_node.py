@@ -27,6 +27,7 @@ publisher on a topic of the arm is a stop, too. Killed, it leaves the arm in its
 from __future__ import annotations
 
 from dataclasses import replace
+import math
 from typing import Any
 
 from roboadapt_interfaces.msg import ActionChunk as ChunkMessage
@@ -38,10 +39,11 @@ from roboadapt_ros.control.governor_config import (
     GovernorConfig,
     SelfCollisionConfig,
 )
+from roboadapt_ros.control.gripper import GripperLimitConfig
 from roboadapt_ros.control.kinematics import PandaKinematics
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.control.workspace import WorkspaceConfig
-from roboadapt_ros.errors import RefusedError, SpecError
+from roboadapt_ros.errors import ConfigError, RefusedError, SpecError
 from roboadapt_ros.nodes.parameters import GovernorParameters
 from roboadapt_ros.nodes.rig_link import RigLink
 from roboadapt_ros.nodes.robot_description import DescribedLimits
@@ -55,6 +57,7 @@ from roboadapt_ros.ros.convert import (
     to_time,
 )
 from roboadapt_ros.ros.diagnostics import Health, Level
+from roboadapt_ros.ros.hands.settings import TOPIC
 from roboadapt_ros.ros.listen import listen_robot, listen_state
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.qos import DATA, STATE, STATUS, TRACE
@@ -62,11 +65,20 @@ from roboadapt_ros.ros.robot import ArmSample, StateBuffer
 from roboadapt_ros.ros.run import run
 from roboadapt_ros.ros.ticks import TickTimes
 
-STATUS_TICKS = 10
+STATUS_HZ = 10.0
+_HAND = GripperLimitConfig()
 
 
 def build_config(parameters: GovernorParameters) -> GovernorConfig:
-    """Return the core's configuration."""
+    """Return the core's configuration.
+
+    Raises:
+        ConfigError: A corner of the workspace is not x, y and z, or settings contradict others.
+    """
+    for name in ('workspace_low_m', 'workspace_high_m'):
+        corner = getattr(parameters, name)
+        if len(corner) != 3:
+            raise ConfigError(f'parameter {name}', corner, 'must be x, y and z [m]')
     corners = zip('xyz', parameters.workspace_low_m, parameters.workspace_high_m, strict=True)
     bounds = {}
     for axis, low, high in corners:
@@ -83,6 +95,8 @@ def build_config(parameters: GovernorParameters) -> GovernorConfig:
         workspace=WorkspaceConfig(**bounds),
         self_collision=SelfCollisionConfig(min_distance_m=parameters.self_distance_min_m),
         contact=parameters.contact.config(),
+        # A hand with actions is asked again by its driver, and says what went wrong itself.
+        gripper=_HAND if parameters.gripper.driver == TOPIC else replace(_HAND, jam_s=math.inf),
     )
 
 
@@ -105,6 +119,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
             config.joint_names, config.gripper_joint_names, kinematics.forward
         )
         self._ticks, self._last_state = 0, self._governor.state
+        self._status_ticks = max(1, round(config.rate_hz / STATUS_HZ))
         self._tick_times = TickTimes(1.0 / config.rate_hz)
         self._link = RigLink(self, config, self._governor, kinematics)
         self._trace_of: Any = None
@@ -188,15 +203,17 @@ class GovernorNode(GraphNode[GovernorParameters]):
         now_ns = self.now_ns()
         command = self._governor.command(now_ns)
         self._tick_times.computed()
-        if command.q is not None and self._robot.may_stream:
+        is_sent = command.q is not None and self._robot.may_stream
+        if is_sent:
             self._send(command, now_ns)
         else:
             self._link.quiet(now_ns)
+        self._robot.note_stream(now_ns, is_sent=is_sent)
         self._robot.tick(now_ns, is_at_rest=command.q is None)
         self._ticks += 1
         if command.state is not self._last_state:
             self.get_logger().info(f'{command.state.value}: {command.reason}')
-        if command.state is not self._last_state or self._ticks % STATUS_TICKS == 0:
+        if command.state is not self._last_state or self._ticks % self._status_ticks == 0:
             self._report(command.state, command.reason, now_ns)
         self._tick_times.end()
 

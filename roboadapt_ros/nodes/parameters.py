@@ -7,6 +7,7 @@ parameters.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.control.governor_config import (
@@ -145,6 +146,16 @@ class EncoderParameters:
     )
 
 
+def base_offset() -> Any:
+    """Return the parameter of where the tasks' base is; two nodes have it and must agree."""
+    return param((0.0, 0.0, 0.0), help="the tasks' base seen from the rig's base", unit='m')
+
+
+def base_yaw() -> Any:
+    """Return the parameter of how the tasks' base is turned."""
+    return param(0.0, help="turn of the tasks' base about the rig's vertical axis", unit='rad')
+
+
 @dataclass(frozen=True, kw_only=True)
 class PolicyParameters:
     """Parameters of `policy_node`."""
@@ -161,6 +172,8 @@ class PolicyParameters:
     state_tolerance_s: float = param(
         0.05, help='longest time between exposure and robot state', unit='s', minimum=0.005
     )
+    base_offset_m: tuple[float, ...] = base_offset()
+    base_yaw_rad: float = base_yaw()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,18 +194,8 @@ class Sim2RealParameters:
     robot_timeout_s: float = param(
         0.25, help='longest time without a joint state', unit='s', minimum=0.02
     )
-    joint_scale: tuple[float, ...] = param(
-        (1.0,) * 7, help="the rig's joint positions per radian of the model, with the sign"
-    )
-    joint_offset: tuple[float, ...] = param(
-        (0.0,) * 7, help="the rig's joint positions at the model's zero"
-    )
-    base_offset_m: tuple[float, ...] = param(
-        (0.0, 0.0, 0.0), help="the tasks' base seen from the rig's base", unit='m'
-    )
-    base_yaw_rad: float = param(
-        0.0, help="turn of the tasks' base about the rig's vertical axis", unit='rad'
-    )
+    base_offset_m: tuple[float, ...] = base_offset()
+    base_yaw_rad: float = base_yaw()
 
 
 @dataclass(frozen=True, kw_only=True)

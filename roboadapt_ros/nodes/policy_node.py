@@ -38,6 +38,7 @@ from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.qos import DATA, LATCHED, STATE_HISTORY
 from roboadapt_ros.ros.robot import StateBuffer
 from roboadapt_ros.ros.run import run
+from roboadapt_ros.sim2real.frame import BaseFrame
 
 
 class PolicyNode(GraphNode[PolicyParameters]):
@@ -50,11 +51,13 @@ class PolicyNode(GraphNode[PolicyParameters]):
     def configure(self, config: PolicyParameters) -> None:
         """Load the heads of every task package."""
         self._config = config
+        self._frame = BaseFrame(config.base_offset_m, config.base_yaw_rad)
         self._library = TaskLibrary(Path(config.models_dir) / 'tasks')
         self._policies = TaskPolicies(
             ensemble_chunks=config.ensemble_chunks, ensemble_decay=config.ensemble_decay
         )
         self._digests: dict[str, str] = {}
+        self._refused_digests: dict[str, str] = {}
         for task in self._library.names():
             self._stage(task)
         self._buffer = StateBuffer(
@@ -91,6 +94,13 @@ class PolicyNode(GraphNode[PolicyParameters]):
             if task not in self._digests or is_other:
                 self._stage(task)
 
+    def _look_again(self, message: FeaturesMessage) -> None:
+        """Read a task's package again, once for each digest that was not the one held here."""
+        task, digest = message.identity.task, message.identity.package_digest
+        if self._refused_digests.get(task) != digest:
+            self._refused_digests[task] = digest
+            self._stage(task)
+
     def _on_command(self, message: ChunkMessage) -> None:
         try:
             self._buffer.command(from_time(message.start), message.names, message.actions)
@@ -116,9 +126,11 @@ class PolicyNode(GraphNode[PolicyParameters]):
             state = self._buffer.nearest(
                 features.stamp_ns, max_distance_s=self._config.state_tolerance_s
             )
-            chunk = act(features, state, self.now_ns)
+            chunk = act(features, self._frame.seen_from_contract(state), self.now_ns)
         except RefusedError as error:
             self.refuse(prefix + error.cause, error.detail)
+            if error.cause == 'digest':
+                self._look_again(message)
         except SpecError as error:
             self.refuse(f'{prefix}shape', str(error))
         else:

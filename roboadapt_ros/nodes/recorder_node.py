@@ -66,8 +66,9 @@ class RecorderNode(GraphNode[RecorderParameters]):
         )
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            number = len(list(folder.glob('graph_*.mcap')))
-            self._path = folder / f'graph_{number:03d}.mcap'
+            numbers = [path.stem.removeprefix('graph_') for path in folder.glob('graph_*.mcap')]
+            last = max((int(number) for number in numbers if number.isdecimal()), default=-1)
+            self._path = folder / f'graph_{last + 1:03d}.mcap'
             self._file = self._path.open('xb')
         except OSError as error:
             raise ConfigError(
@@ -90,10 +91,14 @@ class RecorderNode(GraphNode[RecorderParameters]):
 
     def release(self) -> None:
         """Finish the file."""
-        if self._file is not None:
-            self._writer.finish()
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is None:
+            return
+        try:
+            with file:
+                self._writer.finish()
+        except OSError as error:
+            self.get_logger().error(f'{self._path} has no end: {error}')
 
     def health(self) -> Health:
         """Return how much was written."""

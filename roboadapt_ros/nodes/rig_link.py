@@ -56,7 +56,7 @@ class RigLink:
             ConfigError: A type that is not installed, or options that contradict each other.
         """
         self._node, self._config, self._governor = node, config, governor
-        limits = governor.commanded_limits
+        self._limits = limits = governor.commanded_limits
         model = ArmModel(
             limits=limits,
             hand_speed_max_m_s=min(config.hand_speed_max_m_s, limits.ee_speed_max),
@@ -135,6 +135,10 @@ class RigLink:
 
     def send(self, command: GovernorCommand, now_ns: int) -> None:
         """Send a point to the arm, and its width to the hand."""
+        governor = self._governor
+        if governor.commanded_limits is not self._limits:
+            self._limits = governor.commanded_limits
+            self.arm.keep(self._limits, governor.bounds.hand_speed_max_m_s)
         newest = self._newest
         is_fresh = newest is not None and abs(now_ns - newest.stamp_ns) <= FRESH_S * 1e9
         measured = newest.q if newest is not None and is_fresh else None

@@ -51,6 +51,9 @@ class RobotActions:
         self._switch = self._type(
             self._has_controllers, 'controller_manager_msgs/srv/SwitchController'
         )
+        self._list = self._type(
+            self._has_controllers, 'controller_manager_msgs/srv/ListControllers'
+        )
         self._set_hardware = self._type(
             bool(recovery.hardware_component),
             'controller_manager_msgs/srv/SetHardwareComponentState',
@@ -67,7 +70,7 @@ class RobotActions:
         found: dict[Step, Action] = {}
         if self._has_controllers:
             found[Step.DEACTIVATE] = Action(
-                summary=f'deactivate {names}', begin=partial(self._begin_switch, activate=False)
+                summary=f'deactivate {names}', begin=self._begin_deactivation
             )
             found[Step.ACTIVATE] = Action(
                 summary=f'activate {names} (strictly: all or none)',
@@ -110,7 +113,7 @@ class RobotActions:
     def begin_hard_stop(self) -> Pending | None:
         """Begin to take the arm from its controllers; None where the rig file names no way."""
         if self._has_controllers:
-            return self._begin_switch(activate=False)
+            return self._begin_deactivation()
         if self._config.recovery.stop_service:
             return self._begin_trigger(self._config.recovery.stop_service)
         return None
@@ -146,6 +149,34 @@ class RobotActions:
             return Outcome(bool(answer.ok), '' if answer.ok else said)
 
         return ServiceCall(self._clients.service(self._switch, name), request, read)
+
+    def _begin_deactivation(self) -> Pending:
+        """Begin to deactivate the rig's controllers, and to see that they are not active then.
+
+        With best effort, a controller manager calls it a success that it left some out: those
+        whose names it does not know, and those that others depend on.
+        """
+        switch = partial(self._begin_switch, activate=False)
+        return Sequence([switch, self._begin_look])
+
+    def _begin_look(self) -> Pending:
+        """Begin to see that none of the rig's controllers is active."""
+        names = self._config.controllers
+
+        def read(answer: Any) -> Outcome:
+            states = {controller.name: controller.state for controller in answer.controller}
+            unknown = [name for name in names if name not in states]
+            active = [name for name in names if states.get(name) == 'active']
+            if active:
+                return Outcome(False, f'still active: {", ".join(active)}')
+            if unknown:
+                known = ', '.join(sorted(states)) or 'none'
+                return Outcome(False, f'no controller {", ".join(unknown)}; there are: {known}')
+            return Outcome(True)
+
+        name = f'{self._config.controller_manager}/list_controllers'
+        client = self._clients.service(self._list, name)
+        return ServiceCall(client, self._list.Request(), read)
 
     def _begin_clear(self) -> Pending:
         name = self._config.recovery.error_recovery

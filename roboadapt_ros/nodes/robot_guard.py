@@ -12,7 +12,7 @@ from rclpy.task import Future
 from roboadapt_ros.control.command import GovernorState
 from roboadapt_ros.control.governor import Governor
 from roboadapt_ros.control.recovery import Outcome, Pending
-from roboadapt_ros.control.robot_status import Release, RobotStatus, RobotWatch
+from roboadapt_ros.control.robot_status import Release, RobotMode, RobotStatus, RobotWatch
 from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.nodes.parameters import GovernorParameters
 from roboadapt_ros.nodes.robot_actions import RobotActions
@@ -21,6 +21,10 @@ from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.publishers import other_publishers
 
 CHECK_PERIOD_S = 1.0
+IDLE_MAX_S = 0.5
+"""Time for which points are sent to a robot that reports to be idle [s]: its mode changes with
+the first of them at the latest. Longer, and the command runs away from an arm that nobody moves,
+which would jump to it when its controller is activated."""
 _MOVING = (GovernorState.TRACKING, GovernorState.HOLD, GovernorState.RAMP_DOWN)
 
 
@@ -64,6 +68,7 @@ class RobotGuard:
         """Whether the robot has been told its collision thresholds and load."""
         self._errands: list[tuple[Pending, int, Future[Outcome]]] = []
         self._held_for, self._is_at_rest, self._is_muted = '', True, False
+        self._idle_since_ns: int | None = None
 
     def activate(self) -> None:
         """Look for other publishers from now on."""
@@ -112,6 +117,24 @@ class RobotGuard:
         self._hold()
         if before is None and self.watch.blocked is not None:
             self._node.get_logger().error(self.watch.blocked)
+
+    def note_stream(self, now_ns: int, *, is_sent: bool) -> None:
+        """Stop where points are sent and the robot says that nothing moves it.
+
+        Args:
+            now_ns: Time now [ns].
+            is_sent: Whether a point was sent in this tick.
+        """
+        status = self.watch.status
+        if not is_sent or status is None or status.mode is not RobotMode.IDLE:
+            self._idle_since_ns = None
+        elif self._idle_since_ns is None or now_ns < self._idle_since_ns:
+            self._idle_since_ns = now_ns
+        elif now_ns - self._idle_since_ns > IDLE_MAX_S * 1e9:
+            self.stop(
+                'the robot is idle: no active controller takes the targets; activate it',
+                Release.RESET,
+            )
 
     def stop(self, reason: str, release: Release, *, is_hard: bool = False) -> None:
         """Stop until `release`; a recovery that is going on is given up.

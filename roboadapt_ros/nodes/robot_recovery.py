@@ -162,7 +162,7 @@ class RobotRecovery:
             if not self._is_at_rest or self._state_age_s() > STATE_MAX_AGE_S:
                 return None
             # It goes back into fault with this tick, and starts from the measured arm after it.
-            self._governor.reset()
+            self._governor.reset(is_held_elsewhere=True)
             return Outcome(True)
 
         def missing() -> str:

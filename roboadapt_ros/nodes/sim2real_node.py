@@ -57,8 +57,6 @@ def bridge_config(parameters: Sim2RealParameters) -> BridgeConfig:
     return BridgeConfig(
         robot=parameters.robot,
         joint_names=parameters.joint_names,
-        joint_scale=parameters.joint_scale,
-        joint_offset=parameters.joint_offset,
         base_offset_m=parameters.base_offset_m,
         base_yaw_rad=parameters.base_yaw_rad,
     )

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 from roboadapt_ros.adapters.package import TaskPackage
 from roboadapt_ros.contract import ActionSpace
+from roboadapt_ros.control.limits import JOINTS
 from roboadapt_ros.dataflow import ActionChunk, EE_POSE_NAMES, Features, RobotState
 from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.policy.decode import (
@@ -25,7 +26,6 @@ from roboadapt_ros.policy.decode import (
 from roboadapt_ros.policy.ensemble import TemporalEnsembler
 from roboadapt_ros.policy.head import NumpyHead
 
-JOINT_CHUNK_NAMES = (*(f'joint{i}' for i in range(1, 8)), 'gripper_width')
 """Columns of an absolute joint chunk before the bridge names the rig's joints."""
 
 
@@ -114,7 +114,7 @@ class TaskPolicies:
             identity=features.identity,
             ledger=features.ledger.stamped('head', clock()),
             space=ActionSpace.JOINT_POSITION if is_joint else ActionSpace.EE_POSE,
-            names=JOINT_CHUNK_NAMES if is_joint else EE_POSE_NAMES,
+            names=_joint_names(contract.robot) if is_joint else EE_POSE_NAMES,
             period_s=contract.period_s,
             start_ns=features.stamp_ns,
             actions=targets,
@@ -139,3 +139,8 @@ class TaskPolicies:
                 'stage the same version in both',
             )
         return policy
+
+
+def _joint_names(robot: str) -> tuple[str, ...]:
+    """Return the columns of a chunk of a robot's joints, as the bridge knows them."""
+    return (*(f'{robot}_joint{i}' for i in range(1, JOINTS + 1)), 'gripper_width')

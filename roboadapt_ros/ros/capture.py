@@ -115,13 +115,16 @@ class FolderSource(FrameSource):
 
     def read(self) -> Frame | None:
         """Return the next image."""
-        if self._next == len(self._paths):
+        if self._next >= len(self._paths):
             if not self._loop:
                 return None
             self._next = 0
         path = self._paths[self._next]
         self._next += 1
-        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        try:
+            bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        except cv2.error:  # a header that asks for more than OpenCV decodes
+            bgr = None
         if bgr is None:
             raise ImageError(str(path), 'cannot be read', 'a whole image file')
         return _checked(str(path), bgr, self._size)

@@ -164,7 +164,10 @@ def _decompress(message: CompressedImage, name: str) -> Frame:
     """Return the RGB pixels of a JPEG or PNG file."""
     data = np.frombuffer(message.data, dtype=np.uint8)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    bgr = cv2.imdecode(data, flags) if data.size else None
+    try:
+        bgr = cv2.imdecode(data, flags) if data.size else None
+    except cv2.error:  # a header that asks for more than OpenCV decodes
+        bgr = None
     if bgr is None:
         raise ImageError(
             name,

@@ -18,6 +18,10 @@ from sensor_msgs.msg import JointState
 FloatArray = npt.NDArray[np.float64]
 GRIPPER_MAX_DISTANCE_S = 0.5
 """Longest time between an exposure and the gripper's state [s]: a Franka hand says 15 a second."""
+SPAN_S = 1.0
+"""Time that is kept [s]: a frame is answered up to half a second after its exposure."""
+REORDERED_S = 0.1
+"""A state older than the last by less than this is dropped [s]; by more, a clock was set back."""
 COMMAND_TIMEOUT_S = 0.1
 """A command that is not followed by another for this long is no longer in force [s]."""
 
@@ -87,8 +91,6 @@ class StateBuffer:
         joint_names: tuple[str, ...],
         gripper_joint_names: tuple[str, ...],
         forward: Callable[[FloatArray], tuple[FloatArray, FloatArray]],
-        *,
-        length: int = 200,
     ):
         """Prepare.
 
@@ -96,13 +98,12 @@ class StateBuffer:
             joint_names: Arm joints in order.
             gripper_joint_names: Finger joints; their positions add up to the width [m].
             forward: Joints (7,) [rad] to TCP position [m] and quaternion xyzw, base frame.
-            length: Joint states kept.
         """
         self._arm, self._fingers = JointReader(joint_names), JointReader(gripper_joint_names)
         self._forward = forward
-        self._samples: deque[ArmSample] = deque(maxlen=length)
-        self._widths: deque[tuple[int, float]] = deque(maxlen=length)
-        self._commands: deque[ArmSample] = deque(maxlen=length)
+        self._samples: deque[ArmSample] = deque()
+        self._widths: deque[tuple[int, float]] = deque(maxlen=200)
+        self._commands: deque[ArmSample] = deque(maxlen=200)
 
     def arm(self, message: JointState) -> ArmSample | None:
         """Take a joint state; None (and forgotten) when it is not newer than the last.
@@ -112,9 +113,15 @@ class StateBuffer:
         """
         q, dq = self._arm.read(message)
         sample = ArmSample(from_time(message.header.stamp), q, dq)
-        if self._samples and sample.stamp_ns <= self._samples[-1].stamp_ns:
-            return None
+        if self._samples:
+            behind_ns = self._samples[-1].stamp_ns - sample.stamp_ns
+            if behind_ns > REORDERED_S * 1e9:
+                self._samples.clear()
+            elif behind_ns >= 0:
+                return None
         self._samples.append(sample)
+        while sample.stamp_ns - self._samples[0].stamp_ns > SPAN_S * 1e9:
+            self._samples.popleft()
         return sample
 
     def gripper(self, message: JointState) -> None:

@@ -9,6 +9,7 @@ import rclpy.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+import math
 
 from roboadapt_ros.control.contact import ContactConfig
 from roboadapt_ros.control.limits import JOINTS
@@ -115,7 +116,13 @@ class ContactSettings:
     def __post_init__(self) -> None:
         """Check bounds and lengths."""
         check_fields(self, 'arm.contact')
-        self.config()
+        config = self.config()
+        if not config.is_known and config != _CONTACT:
+            raise ConfigError(
+                'arm.contact.stiffness_nm_rad',
+                (),
+                'is required: without gains nothing is held back',
+            )
 
     def config(self) -> ContactConfig:
         """Return the core's configuration.
@@ -191,7 +198,10 @@ class LoadSettings:
         """Check bounds and lengths."""
         check_fields(self, 'arm.load')
         for name, count in (('center_m', 3), ('inertia_kg_m2', _INERTIA)):
-            if len(getattr(self, name)) != count:
-                raise ConfigError(
-                    f'arm.load.{name}', getattr(self, name), f'must be {count} numbers'
-                )
+            values = getattr(self, name)
+            if len(values) != count or not all(math.isfinite(value) for value in values):
+                raise ConfigError(f'arm.load.{name}', values, f'must be {count} finite numbers')
+            if any(values) and not self.is_given:
+                raise ConfigError('arm.load.mass_kg', self.mass_kg, f'must be given with {name}')
+        if not math.isfinite(self.mass_kg):
+            raise ConfigError('arm.load.mass_kg', self.mass_kg, 'must be finite')

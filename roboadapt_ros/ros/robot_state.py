@@ -10,6 +10,8 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus
 from roboadapt_ros.control.robot_status import RobotMode, RobotStatus
 
+_MODE_NUMBERS = frozenset(str(mode.value) for mode in RobotMode)
+
 
 def _from_diagnostic(message: DiagnosticStatus) -> RobotStatus:
     """Read what the simulated rig says; keys other than these are left alone."""
@@ -17,7 +19,7 @@ def _from_diagnostic(message: DiagnosticStatus) -> RobotStatus:
     errors = tuple(values.get('current_errors', '').split())
     is_well = message.level in (DiagnosticStatus.OK, DiagnosticStatus.WARN)
     number = values.get('robot_mode', '')
-    mode = _mode(int(number)) if number.isdigit() else None
+    mode = _mode(int(number)) if number in _MODE_NUMBERS else None
     is_explained = bool(errors) or mode not in (None, RobotMode.IDLE, RobotMode.MOVE)
     return RobotStatus(
         mode=mode,

@@ -149,15 +149,11 @@ class Bridge:
         Args:
             state: Rig joints, rig base frame.
         """
-        position, quat_xyzw = self.frame.to_contract(state.ee_position, state.ee_quat_xyzw)
         share = self.config.contract_width_max_m / self.config.gripper_width_max_m
         return replace(
-            state,
+            self.frame.seen_from_contract(state),
             q=self._to_model(state.q),
             dq=state.dq / self._scale,
-            ee_position=position,
-            ee_quat_xyzw=quat_xyzw,
-            ee_commanded=self.frame.to_contract(state.ee_commanded, state.ee_quat_xyzw)[0],
             gripper_width_m=share * state.gripper_width_m,
         )
 

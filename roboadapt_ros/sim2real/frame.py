@@ -1,14 +1,16 @@
 """Two base frames that differ by an offset and a turn about the vertical.
 
-This module imports numpy and `errors` only.
+This module imports numpy, `dataflow` and `errors` only.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 import math
 
 import numpy as np
 import numpy.typing as npt
+from roboadapt_ros.dataflow import RobotState
 from roboadapt_ros.errors import ConfigError
 
 FloatArray = npt.NDArray[np.float64]
@@ -23,13 +25,19 @@ class BaseFrame:
     position (0.5, 0.0, 0.2) m is the rig's (0.5, 0.1, 0.2) m.
     """
 
-    def __init__(self, offset_m: tuple[float, float, float], yaw_rad: float):
+    def __init__(self, offset_m: tuple[float, ...], yaw_rad: float):
         """Store where the contract's base is, seen from the rig's.
 
         Args:
             offset_m: Position [m].
             yaw_rad: Turn about z [rad].
+
+        Raises:
+            ConfigError: No three finite numbers, or no finite angle.
         """
+        if len(offset_m) != 3 or not all(math.isfinite(x) for x in (*offset_m, yaw_rad)):
+            found = (offset_m, yaw_rad)
+            raise ConfigError('base_offset_m, base_yaw_rad', found, 'must be x, y, z and a yaw')
         cosine, sine = math.cos(yaw_rad), math.sin(yaw_rad)
         self._turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
         self._offset, self._yaw_rad = np.array(offset_m, dtype=np.float64), yaw_rad
@@ -54,6 +62,12 @@ class BaseFrame:
         """
         sine, cosine = self._half
         return self._turn.T @ (position - self._offset), _turn_about_z(-sine, cosine, quat_xyzw)
+
+    def seen_from_contract(self, state: RobotState) -> RobotState:
+        """Return a rig's state with the hand in the contract's base frame."""
+        position, quat_xyzw = self.to_contract(state.ee_position, state.ee_quat_xyzw)
+        commanded, _ = self.to_contract(state.ee_commanded, state.ee_quat_xyzw)
+        return replace(state, ee_position=position, ee_quat_xyzw=quat_xyzw, ee_commanded=commanded)
 
     def box_to_rig(self, low_m: Corner, high_m: Corner) -> tuple[Corner, Corner]:
         """Return the corners [m] of a box of the contract's base frame in the rig's; None: open.

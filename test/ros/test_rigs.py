@@ -93,17 +93,16 @@ def test_no_rig_goes_round_the_gate(models):
         assert 'sim2real' in _processes(name, models)
 
 
-def test_a_rigs_own_joints_and_base_reach_the_bridge():
+def test_a_rigs_own_base_reaches_the_bridge():
     rig = Sim2RealParameters(
         models_dir='',
         robot='fr3',
         joint_names=tuple('abcdefg'),
         gripper_joint_names=('l', 'r'),
-        joint_scale=(-1.0,) + (1.0,) * 6,
         base_offset_m=(0.1, 0.0, 0.0),
     )
     config = bridge_config(rig)
-    assert config.joint_scale[0] == -1.0 and config.base_offset_m[0] == 0.1
+    assert config.base_offset_m[0] == 0.1
 
 
 def test_a_namespace_is_in_front_of_every_node(models):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from roboadapt_ros.contract import GripperConvention
+from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.field import check_fields, check_options, param
 from roboadapt_ros.sim2real.hand_order import HandConfig, HandMode
 
@@ -138,7 +139,13 @@ class GripperConfig:
         """
         check_fields(self, 'gripper')
         check_options(self, 'gripper', OPTIONS)
-        self.hand()
+        hand = self.hand()
+        if hand.mode is HandMode.BINARY and 0.0 < self.open_width_m <= self.open_above_m:
+            raise ConfigError(
+                'gripper.open_width_m',
+                self.open_width_m,
+                f'must be above open_above_m ({self.open_above_m:g}), or the hand never opens',
+            )
 
     def hand(self) -> HandConfig:
         """Return how the core decides what an action hand is told.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from roboadapt_ros.control.limits import RobotLimits
 from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.outputs.joint import (
@@ -86,6 +88,12 @@ class ArmSender:
             servo = self._servo
             self._node.subscribe(servo.status_type, servo.status_topic, servo.on_status, STATUS)
             servo.begin()
+
+    def keep(self, limits: RobotLimits, hand_speed_max_m_s: float) -> None:
+        """Let messages of speeds keep these limits from now on."""
+        self.driver.model = replace(
+            self.driver.model, limits=limits, hand_speed_max_m_s=hand_speed_max_m_s
+        )
 
     def require(self) -> None:
         """Pass where the controller listens.

@@ -27,6 +27,8 @@ RELEASES = ('humble', 'jazzy')
 _COMMAND_TYPES = {SERVO_JOG: 0, SERVO_TWIST: 1, SERVO_POSE: 2}
 """moveit_msgs/srv/ServoCommandType."""
 _RETRY_NS = 1_000_000_000
+_DEADLINE_NS = 5_000_000_000
+"""Longest wait for an answer: a request sent to a process that ends is never answered."""
 _STATES = {
     'jazzy': {
         1: 'slows down near a singularity',
@@ -129,7 +131,7 @@ class Servo:
         self.release = servo_release(config)
         self._clients = Clients(node)
         self._call: ServiceCall | None = None
-        self._refused_ns = 0
+        self._asked_ns = self._looked_ns = 0
         self.problem, self.state = 'moveit_servo was not asked yet', ''
         if self.release == 'jazzy':
             self._kind = interface_class('moveit_msgs/srv/ServoCommandType')
@@ -156,13 +158,20 @@ class Servo:
         self._call = ServiceCall(client, self._request, self._outcome)
 
     def poll(self, now_ns: int) -> None:
-        """Look for the answer, and ask again where it was no."""
-        if self._call is None and self.problem and abs(now_ns - self._refused_ns) > _RETRY_NS:
+        """Look for the answer; ask again where it was no, or where servo has gone meanwhile."""
+        if abs(now_ns - self._looked_ns) > _RETRY_NS:
+            self._looked_ns = now_ns
+            if not self._clients.service(self._kind, self._service).service_is_ready():
+                self.problem = f'service {self._service} is not there'
+        is_late = self._call is not None and abs(now_ns - self._asked_ns) > _DEADLINE_NS
+        is_due = self._call is None and abs(now_ns - self._asked_ns) > _RETRY_NS
+        if self.problem and (is_late or is_due):
+            self._asked_ns = now_ns
             self._ask()
         outcome = None if self._call is None else self._call.poll(now_ns)
         if outcome is None:
             return
-        self._call, self._refused_ns = None, now_ns
+        self._call, self._asked_ns = None, now_ns
         self.problem = '' if outcome.is_good else f'{self._service}: {outcome.detail or "refused"}'
 
     def on_status(self, message: Any) -> None:
