@@ -189,7 +189,9 @@ class _Builder:
     def policy(self) -> ProcessDescription:
         # The policy sees the arm in the base frame that sim2real maps its actions from.
         moved: dict[str, Any] = self._rig.nodes.get('sim2real', {})
-        base: dict[str, Any] = {key: moved[key] for key in ('base_offset_m', 'base_yaw_rad') if key in moved}
+        base: dict[str, Any] = {
+            key: moved[key] for key in ('base_offset_m', 'base_yaw_rad') if key in moved
+        }
         parameters = {'models_dir': self._models_dir, **self._joints, **base}
         return self._describe('policy', parameters, self._state)
 

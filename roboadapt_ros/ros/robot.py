@@ -102,8 +102,8 @@ class StateBuffer:
         self._arm, self._fingers = JointReader(joint_names), JointReader(gripper_joint_names)
         self._forward = forward
         self._samples: deque[ArmSample] = deque()
-        self._widths: deque[tuple[int, float]] = deque(maxlen=200)
-        self._commands: deque[ArmSample] = deque(maxlen=200)
+        self._widths: deque[tuple[int, float]] = deque()
+        self._commands: deque[ArmSample] = deque()
 
     def arm(self, message: JointState) -> ArmSample | None:
         """Take a joint state; None (and forgotten) when it is not newer than the last.
@@ -120,14 +120,17 @@ class StateBuffer:
             elif behind_ns >= 0:
                 return None
         self._samples.append(sample)
-        while sample.stamp_ns - self._samples[0].stamp_ns > SPAN_S * 1e9:
+        while _is_past(self._samples[0].stamp_ns, sample.stamp_ns):
             self._samples.popleft()
         return sample
 
     def gripper(self, message: JointState) -> None:
         """Take the finger joints; raises as `arm`."""
         fingers, _ = self._fingers.read(message)
-        self._widths.append((from_time(message.header.stamp), float(fingers.sum())))
+        stamp_ns = from_time(message.header.stamp)
+        self._widths.append((stamp_ns, float(fingers.sum())))
+        while _is_past(self._widths[0][0], stamp_ns):
+            self._widths.popleft()
 
     def command(self, stamp_ns: int, names: Sequence[str], values: Sequence[float]) -> None:
         """Take a point that was sent to the arm.
@@ -149,6 +152,8 @@ class StateBuffer:
             )
         q = np.array(values[:count], dtype=np.float64)
         self._commands.append(ArmSample(stamp_ns, q, np.zeros(count)))
+        while _is_past(self._commands[0].stamp_ns, stamp_ns):
+            self._commands.popleft()
 
     @property
     def latest(self) -> ArmSample | None:
@@ -206,6 +211,11 @@ class StateBuffer:
                 is_in_force = time_ns - sample.stamp_ns <= COMMAND_TIMEOUT_S * 1e9
                 return self._forward(sample.q)[0] if is_in_force else otherwise
         return otherwise
+
+
+def _is_past(stamp_ns: int, newest_ns: int) -> bool:
+    """Return whether what was stamped then is to be forgotten; so is what a clock had ahead."""
+    return abs(newest_ns - stamp_ns) > SPAN_S * 1e9
 
 
 def _nearest(stamps: list[int], time_ns: int) -> int:

@@ -180,6 +180,22 @@ class TestPoses:
         np.testing.assert_allclose(quat, state.ee_quat_xyzw, atol=1e-12)
         np.testing.assert_allclose(seen.ee_commanded, seen.ee_position)
 
+    @pytest.mark.parametrize('yaw', [0.0, 0.7])
+    def test_an_arm_that_is_to_stay_stays(self, yaw):
+        """A displacement of nothing, seen by the policy and mapped by the bridge, is nothing."""
+        bridge = make_bridge(base_offset_m=(0.1, -0.2, 0.05), base_yaw_rad=yaw)
+        state = make_state()
+        seen = bridge.frame.seen_from_contract(state)
+        chunk = pose_chunk(np.tile(seen.ee_commanded, (4, 1)), quat=seen.ee_quat_xyzw)
+        mapped = bridge.map(chunk, state)
+        position, _ = PandaKinematics().forward(mapped.actions[-1, :7])
+        np.testing.assert_allclose(position, state.ee_commanded, atol=1e-3)
+
+    @pytest.mark.parametrize('offset', [(0.1, 0.2), (0.1, 0.2, float('nan'))])
+    def test_a_base_that_is_nowhere_is_refused(self, offset):
+        with pytest.raises(ConfigError, match='base_offset_m'):
+            make_bridge(base_offset_m=offset)
+
 
 class TestJoints:
     def test_contract_joints_are_renamed(self):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from roboadapt_ros.config import from_mapping, load_json, save_json, to_mapping
+from roboadapt_ros.config import from_mapping, load_json, load_yaml, save_json, to_mapping
 from roboadapt_ros.contract import ActionSpace
 from roboadapt_ros.errors import ConfigError, PackageError, UnknownKeyError, UnknownNameError
 
@@ -59,6 +59,23 @@ def test_a_missing_field_is_named() -> None:
 def test_a_wrong_choice_lists_the_choices() -> None:
     with pytest.raises(UnknownNameError, match=r"'ee_pos'.*Did you mean 'ee_pose'"):
         from_mapping(Outer, {**GOOD, 'inner': {'space': 'ee_pos'}}, 'file')
+
+
+@pytest.mark.parametrize('text', ['{"a": "\\ud800"}', '{"\\udfff": 1}', '[' * 100_000])
+def test_json_that_is_no_text_or_has_no_end_is_a_package_error(tmp_path, text: str) -> None:
+    path = tmp_path / 'value.json'
+    path.write_text(text, encoding='utf-8')
+    with pytest.raises(PackageError) as caught:
+        load_json(Inner, path)
+    str(caught.value).encode()
+
+
+@pytest.mark.parametrize('data', [b'\xff\xfe\x00', b'a: 2020-13-45', b'[' * 20_000])
+def test_yaml_that_breaks_its_reader_is_a_package_error(tmp_path, data: bytes) -> None:
+    path = tmp_path / 'value.yaml'
+    path.write_bytes(data)
+    with pytest.raises(PackageError, match='is not YAML'):
+        load_yaml(Inner, path)
 
 
 def test_json_keeps_full_precision_and_names_a_broken_file(tmp_path) -> None:

@@ -10,11 +10,13 @@ import weakref
 
 import numpy as np
 import pytest
+from roboadapt_ros.adapters.layout import AdapterLayout
 from roboadapt_ros.encoder.preprocess import preprocess
 from roboadapt_ros.encoder.select import load_encoder
 from roboadapt_ros.encoder.task_encoder import FrameSet, TaskEncoder
 from roboadapt_ros.errors import (
     BackboneMismatchError,
+    ConfigError,
     ImageError,
     RefusedError,
     UnknownNameError,
@@ -206,6 +208,55 @@ def test_a_task_staged_anew_serves_its_new_version_only_after_a_switch(encoder, 
     after = encode(encoder)
     assert after.identity.package_digest != before.identity.package_digest
     assert not np.allclose(after.values, before.values)
+
+
+def test_the_active_task_cannot_be_evicted_after_it_was_staged_anew(encoder, tmp_path) -> None:
+    encoder.activate('pick')
+    before = encoder.active_digest
+    make_task(tmp_path, 'pick', encoder.engine.manifest, seed=9)
+    encoder.stage('pick')
+    assert encoder.active_digest == before != encoder.package('pick').digest
+    with pytest.raises(RefusedError, match=r'active'):
+        encoder.evict('pick')
+
+
+def test_nothing_gives_way_to_a_package_that_is_refused(encoder, tmp_path) -> None:
+    wide = AdapterLayout(channels=(8,) * len(encoder.engine.channels), pooled_channels=8, top=4)
+    make_task(tmp_path, 'stack', encoder.engine.manifest, layout=wide)
+    encoder = load_encoder(tmp_path, 'tiny', max_bytes=encoder.resident_nbytes)
+    encoder.stage('pick')
+    encoder.stage('place')
+    with pytest.raises(ConfigError, match=r'adapters\.channels'):
+        encoder.stage('stack')
+    assert encoder.resident == ('pick', 'place')
+
+
+def test_what_is_to_stay_does_not_give_way(encoder, tmp_path) -> None:
+    make_task(tmp_path, 'stack', encoder.engine.manifest, seed=3)
+    encoder = load_encoder(tmp_path, 'tiny', max_bytes=encoder.resident_nbytes)
+    encoder.stage('pick')
+    encoder.stage('place')
+    with pytest.raises(RefusedError, match='memory'):
+        encoder.stage('stack', staying=encoder.resident)
+    assert encoder.stage('stack', staying=['place'])[1] == ('pick',)
+
+
+def test_maps_are_not_convolved_where_there_are_none(encoder, tmp_path) -> None:
+    channels, pooled = encoder.engine.channels, encoder.engine.manifest.pooled_channels
+    layout = AdapterLayout(channels=channels, pooled_channels=pooled, bottom=4, kernel=3)
+    make_task(tmp_path, 'stack', encoder.engine.manifest, layout=layout)
+    for _ in range(2):  # a refusal leaves nothing behind that a second try could trip over
+        with pytest.raises(ConfigError, match=r'adapters\.kernel.*must be 1 over backbone tiny'):
+            encoder.stage('stack')
+
+
+def test_over_a_changed_base_nothing_is_served_any_more(encoder) -> None:
+    encoder.activate('pick')
+    encoder.shadow(['place'])
+    encoder.seal('its digest is another')
+    assert (encoder.active, encoder.shadows) == (None, ())
+    with pytest.raises(ConfigError, match='its digest is another'):
+        encoder.activate('pick')
 
 
 def test_versions_of_a_task_stand_beside_each_other(encoder, tmp_path) -> None:

@@ -560,6 +560,19 @@ class TestFault:
         moving.governor.accept(still_chunk(moving.now_ns, moving.q), moving.now_ns)
         assert moving.tick().state is GovernorState.TRACKING
 
+    def test_after_a_recovery_motion_starts_where_the_arm_is(self, moving):
+        """A controller that was activated again holds the arm, not the last point."""
+        for is_held_elsewhere in (False, True):
+            moving.governor.fault('x')
+            moving.tick(100)
+            assert moving.tick().q is None
+            moving.governor.reset(is_held_elsewhere=is_held_elsewhere)
+            last, moving.q = moving.q, moving.q + 0.008
+            moving.tick()
+            moving.governor.accept(still_chunk(moving.now_ns, moving.q), moving.now_ns)
+            first = moving.tick().q
+            np.testing.assert_allclose(first, moving.q if is_held_elsewhere else last, atol=1e-3)
+
     def test_fault_while_idle_publishes_nothing(self, driver):
         driver.governor.fault('x')
         assert driver.tick().q is None
@@ -646,7 +659,19 @@ class TestMotionPlanning:
         assert motion.propose(Target(np.full(7, np.nan), np.zeros(7), np.zeros(7))) is None
 
 
+class TestChunks:
+    def test_more_rows_than_can_be_judged_in_a_tick_are_refused(self, driver):
+        rows = np.tile(Q_HOME, (5000, 1))
+        assert refused(driver, make_chunk(rows, driver.now_ns)) == 'shape'
+
+
 class TestGripperLimiter:
+    def test_a_clock_that_was_set_back_holds_up_no_reversal(self):
+        limiter = self.limiter()
+        limiter.aim(0.02, 3600 * 1000 * MS)
+        limiter.aim(0.08, 1000 * MS)
+        assert limiter.goal_m == 0.08
+
     def limiter(self):
         limiter = GripperLimiter(GripperLimitConfig(), 0.08)
         limiter.reset(0.08)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from roboadapt_ros.adapters.layout import HeadLayout
 from roboadapt_ros.contract import ActionSpace, Reference, Rotation
+from roboadapt_ros.control.kinematics import PandaKinematics
 from roboadapt_ros.dataflow import (
     ActionChunk,
     EE_POSE_NAMES,
@@ -22,6 +23,7 @@ from roboadapt_ros.policy.decode import decode_actions, encode_actions, require_
 from roboadapt_ros.policy.ensemble import TemporalEnsembler
 from roboadapt_ros.policy.head import NumpyHead
 from roboadapt_ros.policy.policy import TaskPolicies
+from roboadapt_ros.sim2real.bridge import Bridge, BridgeConfig
 from tiny import contract, make_backbone, make_task
 import torch
 
@@ -162,6 +164,35 @@ def test_wrong_or_non_finite_features_are_refused(policies, package) -> None:
         policies.act(features(package, np.zeros(63)), state(), lambda: SECOND)
     with pytest.raises(SpecError, match='nan'):
         policies.act(features(package, np.full(64, np.nan)), state(), lambda: SECOND)
+
+
+def test_the_bridge_takes_a_chunk_of_joints(tmp_path) -> None:
+    package = make_task(tmp_path, 'pick', make_backbone(tmp_path))
+    rules = replace(package.contract, action_space=ActionSpace.JOINT_POSITION)
+    head = replace(package.manifest.head, action_size=8)
+    normaliser = replace(
+        package.manifest.normaliser, action_mean=(0.0,) * 32, action_std=(0.01,) * 32
+    )
+    tensors = dict(package.tensors)
+    tensors['head.out.weight'] = np.zeros((32, 16), np.float32)
+    tensors['head.out.bias'] = np.zeros(32, np.float32)
+    manifest = replace(package.manifest, contract=rules, head=head, normaliser=normaliser)
+    package = replace(package, manifest=manifest, tensors=tensors)
+    policies = TaskPolicies()
+    policies.add(package)
+    made = policies.act(features(package, np.zeros(64)), state(), lambda: SECOND)
+    names = tuple(f'fr3_joint{i}' for i in range(1, 8))
+    bridge = Bridge(BridgeConfig(robot='fr3', joint_names=names), rules, PandaKinematics())
+    assert bridge.map(made, state()).names == (*names, 'gripper_width')
+
+
+@pytest.mark.parametrize(
+    ('field', 'value'),
+    [('rate_hz', 1e-300), ('rate_hz', float('nan')), ('max_observation_age_s', 1e9)],
+)
+def test_a_contract_keeps_to_times_that_can_be_counted(field: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f'contract.{field}'):
+        contract(**{field: value})
 
 
 def test_ensembling_weighs_newer_chunks_more() -> None:

@@ -1,7 +1,9 @@
 """Image messages to arrays: every encoding, and what a broken driver may send."""
 
 import array
+import struct
 import time
+import zlib
 
 from builtin_interfaces.msg import Time
 import cv2
@@ -90,6 +92,16 @@ def test_compressed_images_become_rgb(suffix, tolerance):
 def test_broken_compressed_data_names_camera_and_format():
     message = CompressedImage(format='jpeg', data=array.array('B', b'\xff\xd8 not a jpeg'))
     with pytest.raises(ImageError, match=r"'wrist'.*jpeg"):
+        to_rgb(message, 'wrist')
+
+
+def test_a_picture_larger_than_opencv_decodes_is_refused():
+    header = b'\x89PNG\r\n\x1a\n' + struct.pack(
+        '>I4sIIBBBBB', 13, b'IHDR', 100_000, 100_000, *b'\x08\x02\x00\x00\x00'
+    )
+    data = header + struct.pack('>I', zlib.crc32(header[12:])) + struct.pack('>I4s', 0, b'IDAT')
+    message = CompressedImage(format='png', data=array.array('B', data + bytes(64)))
+    with pytest.raises(ImageError, match='wrist'):
         to_rgb(message, 'wrist')
 
 

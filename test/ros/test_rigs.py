@@ -14,6 +14,7 @@ from roboadapt_ros.bringup.rig import (
     rig_names,
     RigConfig,
 )
+from roboadapt_ros.bringup.rig_facts import rig_facts
 from roboadapt_ros.config import from_mapping
 from roboadapt_ros.errors import (
     ConfigError,
@@ -22,6 +23,7 @@ from roboadapt_ros.errors import (
     UnknownNameError,
 )
 from roboadapt_ros.nodes import parameters
+from roboadapt_ros.nodes.governor_node import build_config
 from roboadapt_ros.nodes.parameters import Sim2RealParameters
 from roboadapt_ros.nodes.sim2real_node import bridge_config
 from roboadapt_ros.ros.hands.settings import OPTIONS as GRIPPER_OPTIONS
@@ -103,6 +105,29 @@ def test_a_rigs_own_base_reaches_the_bridge():
     )
     config = bridge_config(rig)
     assert config.base_offset_m[0] == 0.1
+
+
+def test_a_rigs_own_base_reaches_the_policy_too(models, tmp_path):
+    base = {'base_offset_m': [0.1, 0.0, 0.0], 'base_yaw_rad': 0.5}
+    path = _changed(tmp_path, lambda m: m['nodes'].update(sim2real=base))
+    for name in ('sim2real', 'policy'):
+        parameters = _processes(path, models)[name].parameters
+        assert {key: parameters[key] for key in base} == base
+
+
+@pytest.mark.parametrize('corner', [[0.0, 0.1], [], [0.0, 'a', 0.1], None])
+def test_a_corner_of_the_workspace_is_three_numbers(tmp_path, corner):
+    path = _changed(tmp_path, lambda m: m['nodes'].update(governor={'workspace_low_m': corner}))
+    with pytest.raises(ConfigError, match='workspace_low_m'):
+        rig_facts(load_rig(path), 'mine')
+
+
+@pytest.mark.parametrize('corner', [(0.0, 0.1), (0.0,) * 4])
+def test_a_governor_with_half_a_workspace_is_not_configured(corner):
+    arm = {'joint_names': tuple('abcdefg'), 'gripper_joint_names': ('l', 'r')}
+    wrong = parameters.GovernorParameters(robot='fr3', workspace_low_m=corner, **arm)
+    with pytest.raises(ConfigError, match=r'workspace_low_m.*must be x, y and z'):
+        build_config(wrong)
 
 
 def test_a_namespace_is_in_front_of_every_node(models):
@@ -219,6 +244,11 @@ def test_the_recorder_records_what_is_sent_to_the_arm(models, tmp_path):
         ({'output': {'topic': 'x', 'joint_order': ['a']}}, r'joint_order.*must hold panda_joint1'),
         ({'joint_names': ['a'] * 7}, r'either joint_prefix or joint_names'),
         ({'pose_tolerance_m': 0.0}, r'pose_tolerance_m'),
+        ({'watch': {'force_max_n': 20.0}}, r'robot_state_type.*must be franka_msgs/FrankaRobot'),
+        ({'contact': {'force_max_n': 20.0}}, r'contact\.stiffness_nm_rad.*is required'),
+        ({'load': {'center_m': [0.0, 0.0, 0.1]}}, r'load\.mass_kg.*must be given with center_m'),
+        ({'load': {'mass_kg': float('inf')}}, r'load\.mass_kg.*finite'),
+        ({'controllers': ['a']}, r'arm\.controllers.*needs a controller_manager'),
     ],
 )
 def test_what_is_wrong_with_the_arm_is_named(tmp_path, change, message):
@@ -235,6 +265,10 @@ def test_what_is_wrong_with_the_arm_is_named(tmp_path, change, message):
         ({'convention': 'open'}, r"convention 'open'.*one_open"),
         ({'command_type': 'std_msgs/Float'}, r"Did you mean 'std_msgs/Float"),
         ({'dwell_s': 1.0}, r'is an option of franka_actions, gripper_command'),
+        (
+            {'driver': 'franka_actions', 'command': '', 'open_width_m': 0.05},
+            r'open_width_m.*must be above open_above_m \(0\.05\)',
+        ),
     ],
 )
 def test_what_is_wrong_with_the_hand_is_named(tmp_path, change, message):

@@ -90,6 +90,23 @@ def test_a_repeated_or_older_state_is_not_taken(buffer):
     assert buffer.latest.q[0] == 9.0 or buffer.latest.stamp_ns == T0_NS + 9 * TICK_NS
 
 
+def test_a_clock_that_was_set_back_is_followed(buffer):
+    hour_ns = 3600 * 10**9
+    assert buffer.arm(_arm(T0_NS + hour_ns, [9.0, 0.0, 0.0])) is not None
+    for tick in range(3):
+        assert buffer.arm(_arm(T0_NS + (20 + tick) * TICK_NS, [1.0, 0.0, 0.0])) is not None
+    assert buffer.latest.q[0] == 1.0
+
+
+def test_a_second_is_kept_at_any_rate(buffer):
+    for ms in range(2000):
+        buffer.arm(_arm(T0_NS + 10**9 + ms * 10**6, [float(ms), 0.0, 0.0]))
+        buffer.gripper(finger_state(to_time(T0_NS + 10**9 + ms * 10**6), FINGERS, 0.06))
+    assert buffer.nearest(T0_NS + 2_100_000_000, max_distance_s=0.001).q[0] == 1100.0
+    with pytest.raises(RefusedError, match='state_missing'):
+        buffer.nearest(T0_NS + 1_900_000_000, max_distance_s=0.05)
+
+
 def test_the_command_in_force_at_the_exposure_is_found(buffer):
     for tick in range(10):
         buffer.command(T0_NS + tick * TICK_NS, (*ARM, 'width'), [100.0 + tick, 0.0, 0.0, 0.04])
