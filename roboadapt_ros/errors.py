@@ -17,11 +17,18 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
+_MANY = 60
+"""More choices than these are not spelt out."""
+
+
 def _choices_text(name: str, choices: Iterable[str]) -> str:
     """Compose 'Did you mean X? Available: a, b.' for a wrong name."""
     known = sorted(choices)
     guess = nearest(name, known)
     hint = f"Did you mean '{guess}'? " if guess is not None else ''
+    if len(known) > _MANY:
+        near = difflib.get_close_matches(name, known, n=5, cutoff=0.0)
+        return f'{hint}There are {len(known)}; the nearest are {", ".join(near)}.'
     return f'{hint}Available: {", ".join(known) if known else "none"}.'
 
 

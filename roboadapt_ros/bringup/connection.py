@@ -221,8 +221,9 @@ class Connection:
         """
         client = self._client(service, name)
         if not client.wait_for_service(timeout_sec=timeout_s):
+            resolved = self._node.resolve_service_name(name)
             raise BringupError(
-                f"Service '{name}' is not there (waited {timeout_s:g} s); is the graph up, in "
+                f"Service '{resolved}' is not there (waited {timeout_s:g} s); is the graph up, in "
                 f"ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')}? Start it with 'roboadapt up'."
             )
         answered = threading.Event()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+import re
 from typing import Any
 
 from roboadapt_ros.bringup.paths import config_dir
@@ -184,6 +185,7 @@ class RigConfig:
         names = [camera.name for camera in self.cameras]
         if not names or len(set(names)) != len(names):
             raise ConfigError('cameras', names, 'must be one or more different names')
+        self._check_topics()
         if not self.controller_manager:
             needed = {
                 'arm.controllers': self.arm.controllers,
@@ -195,6 +197,33 @@ class RigConfig:
         for name in self.nodes:
             if name not in NODE_NAMES:
                 raise UnknownNameError('section of nodes', name, NODE_NAMES)
+
+    def _check_topics(self) -> None:
+        """Check that what names a topic is one."""
+        arm, gripper = self.arm, self.gripper
+        required = {
+            'arm.joint_states': arm.joint_states,
+            'arm.output.topic': arm.output.topic,
+            'gripper.joint_states': gripper.joint_states,
+            **{f'cameras.{camera.name}.image': camera.image for camera in self.cameras},
+        }
+        optional = {
+            'namespace': self.namespace,
+            'controller_manager': self.controller_manager,
+            'arm.current_pose': arm.current_pose,
+            'arm.robot_description': arm.robot_description,
+            'arm.robot_state': arm.robot_state,
+            'gripper.command': gripper.command,
+            **{
+                f'cameras.{camera.name}.camera_info': camera.camera_info for camera in self.cameras
+            },
+        }
+        for name, value in {**required, **optional}.items():
+            if (value or name in required) and _TOPIC.fullmatch(value) is None:
+                raise ConfigError(name, value, "must be names of letters, digits, '_' and '/'")
+
+
+_TOPIC = re.compile(r'/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 
 
 def rig_names() -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.options import domain
 from roboadapt_ros.cli.output import print_table, say, write_json
 from roboadapt_ros.errors import ConfigError, RoboAdaptError
 
@@ -36,7 +37,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         '--models', type=Path, metavar='PATH', help="models folder (default: the package's own)"
     )
     parser.add_argument(
-        '--domain', type=int, metavar='N', help='ROS domain (default: ROS_DOMAIN_ID)'
+        '--domain', type=domain, metavar='N', help='ROS domain (default: ROS_DOMAIN_ID)'
     )
     parser.add_argument(
         '--json',

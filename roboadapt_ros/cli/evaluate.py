@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
-from roboadapt_ros.cli.output import progress_line, say, write_json
+from roboadapt_ros.cli.options import whole
+from roboadapt_ros.cli.output import progress_line, require_writable, say, write_json
 from roboadapt_ros.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -29,10 +30,18 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help="task package to serve; 'none': the task's own head over the bare backbone",
     )
     parser.add_argument(
-        '--episodes', type=int, default=50, metavar='N', help='episodes to run (default: 50)'
+        '--episodes',
+        type=whole('--episodes', 1),
+        default=50,
+        metavar='N',
+        help='episodes to run (default: 50)',
     )
     parser.add_argument(
-        '--seed', type=int, default=5000, metavar='S', help='seed of the first (default: 5000)'
+        '--seed',
+        type=whole('--seed', 0),
+        default=5000,
+        metavar='S',
+        help='seed of the first (default: 5000)',
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the result to FILE')
     parser.add_argument(
@@ -42,7 +51,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--threads',
-        type=int,
+        type=whole('--threads', 1),
         default=1,
         metavar='N',
         help='threads of the encoder, with --in-process (default: 1)',
@@ -51,8 +60,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         '--engine',
         default='torch',
         metavar='KIND',
-        help='what runs the backbone, with --in-process: auto, torch, onnx or onnx_int8 '
-        '(default: torch)',
+        help='what runs the backbone, with --in-process: auto, torch, onnx, '
+        'onnx_int8, cuda or cuda_half (default: torch)',
     )
     parser.add_argument(
         '--record',
@@ -65,17 +74,19 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace, console: Console) -> int:
     """Run the episodes and print the proportion."""
     _check(options)
+    if options.json is not None:
+        require_writable(options.json)
     with progress_line(console) as progress:
         run = _in_process if options.in_process else _through_ros
         result = run(options, progress)
-    if options.json is not None:
-        write_json(options.json, result.to_json())
-    if options.record:
-        _record(options, result)
     say(
         console,
         f'{result.task} under {result.adapter}, {result.through.value}: {result.proportion}',
     )
+    if options.json is not None:
+        write_json(options.json, result.to_json())
+    if options.record:
+        _record(options, result)
     return 0
 
 
@@ -93,8 +104,6 @@ def _check(options: argparse.Namespace) -> None:
         raise UnknownNameError('engine', options.engine, kinds)
     if options.engine != 'torch' and not options.in_process:
         raise ConfigError('--engine', options.engine, 'needs --in-process; else the rig says it')
-    if options.episodes < 1:
-        raise ConfigError('--episodes', options.episodes, 'must be at least 1')
     if options.record and options.adapter.partition(VERSION_MARK)[0] != options.task:
         raise ConfigError('--record', options.adapter, f'needs --adapter {options.task}')
     library = TaskLibrary((options.models or models_dir()) / 'tasks')

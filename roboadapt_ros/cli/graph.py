@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from roboadapt_ros.cli.options import domain, models
 from roboadapt_ros.errors import BringupError, ConfigError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def add_graph_options(parser: argparse.ArgumentParser) -> None:
         '--rig', default='sim', metavar='RIG', help='file in config/rigs (default: sim)'
     )
     parser.add_argument(
-        '--models', type=Path, metavar='PATH', help="models folder (default: the package's own)"
+        '--models', type=models, metavar='PATH', help="models folder (default: the package's own)"
     )
     parser.add_argument(
         '--runs',
@@ -36,7 +37,7 @@ def add_graph_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--domain',
-        type=int,
+        type=domain,
         metavar='N',
         help='ROS domain (default: ROS_DOMAIN_ID, or one that is free)',
     )

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from importlib.metadata import version
 import signal
 import sys
+import traceback
 from types import FrameType
 from typing import NoReturn
 
@@ -184,12 +186,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`| head`); nothing is left to say.
         sys.stderr.close()
         return 0
+    except Exception:  # noqa: BLE001 - whatever it is, it is not an answer
+        # Code 1 would say that a check has failed.
+        traceback.print_exc()
+        print(f'{PROGRAM}: this is a fault of the program; please report it', file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f'{PROGRAM}: interrupted', file=sys.stderr)
         return INTERRUPTED
 
 
 def _dispatch(program: str, description: str, table: Mapping[str, Entry], words: list[str]) -> int:
+    if words == ['--version'] and table is COMMANDS:
+        print(f'{PROGRAM} {version("roboadapt_ros")}')
+        return 0
     if not words or words[0] in ('-h', '--help'):
         print(group_help(program, description, table))
         return 0 if words else 2

@@ -7,14 +7,17 @@ the namespace, so nothing here restates a default.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 import dataclasses
 import enum
+import math
 from pathlib import Path
+import re
 import types
 import typing
 from typing import Any, TypeVar
 
-from roboadapt_ros.errors import UnknownNameError
+from roboadapt_ros.errors import ConfigError, UnknownNameError
 
 T = TypeVar('T')
 
@@ -60,7 +63,61 @@ def from_options(cls: type[T], options: argparse.Namespace, **fixed: Any) -> T:
         if hasattr(options, field.name) and field.name not in fixed
     }
     tuples = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
-    return cls(**{**given, **tuples, **fixed})
+    settings = cls(**{**given, **tuples, **fixed})
+    _check_bounds(settings)
+    return settings
+
+
+def _check_bounds(settings: Any) -> None:
+    """Raise `ConfigError` for a number that is not finite or out of its field's bounds."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        least = field.metadata.get('minimum', -math.inf)
+        most = field.metadata.get('maximum', math.inf)
+        for item in value if isinstance(value, tuple) else (value,):
+            is_number = isinstance(item, (int, float)) and not isinstance(item, bool)
+            if is_number and not (math.isfinite(item) and least <= item <= most):
+                option = f'--{field.name.replace("_", "-")}'
+                bounds = [f'{least:g} or more'] * (least > -math.inf)
+                bounds += [f'at most {most:g}'] * (most < math.inf)
+                raise ConfigError(option, item, f'must be {", ".join(bounds) or "finite"}')
+
+
+def whole(option: str, least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return what reads an option that is a whole number within bounds."""
+    rule = f'must be a whole number, {least} ' + ('or more' if most is None else f'to {most}')
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ConfigError(option, text, rule) from None
+        if value < least or (most is not None and value > most):
+            raise ConfigError(option, value, rule)
+        return value
+
+    return read
+
+
+def domain(text: str) -> int:
+    """Read a ROS domain; above 232 its ports do not exist."""
+    return whole('--domain', 0, 232)(text)
+
+
+def namespace(text: str) -> str:
+    """Read a ROS namespace; '' is none."""
+    if re.fullmatch(r'(/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*)?', text, re.ASCII) is None:
+        raise ConfigError(
+            '--namespace', text, "must be names of letters, digits and '_', like left/arm"
+        )
+    return text
+
+
+def models(text: str) -> Path:
+    """Read a models folder that must be there."""
+    if not Path(text).is_dir():
+        raise ConfigError('--models', text, 'must be a folder with backbones/ and tasks/')
+    return Path(text)
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

@@ -57,8 +57,16 @@ def progress_line(console: Console) -> Iterator[ProgressLine]:
 
 
 def say(console: Console, text: str) -> None:
-    """Print plain text, as it is: brackets are not markup, long lines are not broken."""
-    console.print(text, markup=False, soft_wrap=True)
+    """Print plain text, as it is: brackets are not markup, long lines are not broken.
+
+    What a package or a robot says may hold control characters; a terminal never gets them.
+    """
+    console.print(printable(text), markup=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Return text with every control character but line feeds and tabs as a question mark."""
+    return ''.join(c if c.isprintable() or c in '\n\t' else '?' for c in text)
 
 
 def print_table(
@@ -74,8 +82,20 @@ def print_table(
         right = index >= len(titles) - numbers
         table.add_column(title, justify='right' if right else 'left', overflow='fold')
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(printable(str(cell))) for cell in row))
     console.print(table)
+
+
+def require_writable(path: Path, *, option: str = '--json') -> None:
+    """Raise `ConfigError` where a file can't be written, before the work whose result it takes."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not path.exists()
+        path.open('ab').close()
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise ConfigError(option, str(path), f'cannot be written ({error.strerror})') from error
 
 
 def write_json(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from concurrent.futures import ThreadPoolExecutor
 import sys
 from typing import TYPE_CHECKING
 
@@ -27,22 +28,25 @@ def _add_stop(parser: argparse.ArgumentParser) -> None:
 
 
 def _stop(options: argparse.Namespace, console: Console) -> int:
-    """Stop the arm first, then close the gate; each is tried whatever became of the other."""
+    """Stop the arm and close the gate at once, each whatever becomes of the other."""
     from roboadapt_ros.errors import RoboAdaptError
 
     problems: list[str] = []
-    with graph_client(options) as client:
+    with graph_client(options) as client, ThreadPoolExecutor(2) as both:
+        stopping = both.submit(client.hard_stop if options.hard else client.soft_stop)
+        closing = both.submit(client.disarm)
         try:
-            said = client.hard_stop() if options.hard else client.soft_stop()
-            say(console, f'The arm stands: {said}.')
+            say(console, f'The arm stands: {stopping.result()}.')
         except RoboAdaptError as error:
             problems.append(f'The governor did not stop the arm as asked: {error}')
         try:
-            say(console, f'The gate is closed ({client.disarm()}).')
+            say(console, f'The gate is closed ({closing.result()}).')
         except RoboAdaptError as error:
             problems.append(f'The gate did not answer: {error}')
     for problem in problems:
-        say(console, problem)
+        print(problem, file=sys.stderr)
+    if problems:
+        print("Where the arm moves: the enabling device, or the arm's own stop.", file=sys.stderr)
     return 1 if problems else 0
 
 

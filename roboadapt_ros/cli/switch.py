@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.options import domain, namespace, whole
 from roboadapt_ros.cli.output import say
 
 if TYPE_CHECKING:
@@ -15,9 +17,11 @@ if TYPE_CHECKING:
 
 def add_graph(parser: argparse.ArgumentParser) -> None:
     """Add where the running graph is."""
-    parser.add_argument('--namespace', default='', help="the rig's namespace (default: none)")
     parser.add_argument(
-        '--domain', type=int, metavar='N', help='ROS domain (default: ROS_DOMAIN_ID)'
+        '--namespace', type=namespace, default='', help="the rig's namespace (default: none)"
+    )
+    parser.add_argument(
+        '--domain', type=domain, metavar='N', help='ROS domain (default: ROS_DOMAIN_ID)'
     )
 
 
@@ -25,6 +29,9 @@ def graph_client(options: argparse.Namespace) -> GraphClient:
     """Return a client of the running graph that `add_graph` names."""
     from roboadapt_ros.bringup.client import GraphClient
 
+    named = os.environ.get('ROS_DOMAIN_ID', '')
+    if options.domain is None and named:
+        whole('ROS_DOMAIN_ID', 0, 232)(named)
     return GraphClient(namespace=options.namespace, domain_id=options.domain)
 
 

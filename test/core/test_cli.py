@@ -14,7 +14,7 @@ from rich.console import Console
 from roboadapt_ros.cli import main as cli
 from roboadapt_ros.cli.command import Command, Entry, Parser, UsageError
 from roboadapt_ros.cli.options import add_options, from_options
-from roboadapt_ros.cli.output import ProgressLine, write_json
+from roboadapt_ros.cli.output import printable, ProgressLine, write_json
 from roboadapt_ros.errors import ConfigError, UnknownNameError
 
 ROOT = Path(__file__).parents[2]
@@ -182,13 +182,58 @@ def test_a_missing_package_is_named(monkeypatch, capsys):
     assert "'rclpy' is not installed" in capsys.readouterr().err
 
 
-def test_a_mistake_of_ours_is_not_hidden(monkeypatch):
+def test_a_mistake_of_ours_is_shown_and_is_no_failed_check(monkeypatch, capsys):
     def run(options, console):
         raise ZeroDivisionError
 
     _table(monkeypatch, run)
-    with pytest.raises(ZeroDivisionError):
-        cli.main(['try'])
+    assert cli.main(['try']) == 2
+    said = capsys.readouterr().err
+    assert 'Traceback' in said and 'ZeroDivisionError' in said
+    assert said.endswith('this is a fault of the program; please report it\n')
+
+
+EVAL = ('eval', '--task', 'lift_red', '--adapter', 'lift_red', '--in-process')
+COLLECT = ('collect', '--task', 'lift_red', '--out', 'x')
+TRAIN = ('train', '--task', 'lift_red@2', '--data', 'x', '--backbone', 'x', '--out', 'x')
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        (('switch', 'x', '--domain', '500'), '--domain = 500: must be a whole number, 0 to 232'),
+        (('switch', 'x', '--domain', 'x'), "--domain = 'x': must be a whole number"),
+        (('switch', 'x', '--namespace', 'a b'), "--namespace = 'a b': must be names"),
+        ((*EVAL, '--threads', '0'), '--threads = 0'),
+        ((*EVAL, '--seed', '-1'), '--seed = -1'),
+        ((*EVAL, '--episodes', '0'), '--episodes = 0'),
+        ((*EVAL, '--models', 'nowhere'), "--models = 'nowhere': must be a folder"),
+        ((*EVAL, '--json', '/proc/x/y'), "--json = '/proc/x/y': cannot be written"),
+        ((*COLLECT, '--noise-m', 'nan'), '--noise-m = nan: must be 0 or more, at most 0.1'),
+        ((*COLLECT, '--time-limit-s', '0'), '--time-limit-s = 0.0'),
+        ((*TRAIN, '--hidden', '0'), '--hidden = 0: must be 1 or more'),
+        ((*TRAIN, '--learning-rate', 'inf'), '--learning-rate = inf'),
+        (('pretrain', '--data', 'x', '--out', 'x', '--heads', '3'), 'must divide width (128)'),
+    ],
+)
+def test_wrong_numbers_and_places_are_named_before_any_work(capsys, words, said):
+    assert cli.main(words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_long_list_of_choices_is_cut_to_the_nearest():
+    error = UnknownNameError('model', 'vit_tyny', [f'vit_{n}' for n in range(500)] + ['vit_tiny'])
+    assert "Did you mean 'vit_tiny'? There are 501; the nearest are vit_tiny, " in str(error)
+    assert len(str(error)) < 200
+
+
+def test_control_characters_of_a_package_do_not_reach_the_terminal():
+    assert printable('a\x1b[2J\tb\n\u202ec') == 'a?[2J\tb\n?c'
+
+
+def test_the_version_is_told(capsys):
+    assert cli.main(['--version']) == 0
+    assert capsys.readouterr().out.startswith('roboadapt 0.')
 
 
 def test_json_is_written_whole_or_the_option_is_named(tmp_path):

@@ -115,6 +115,13 @@ def test_a_rigs_own_base_reaches_the_policy_too(models, tmp_path):
         assert {key: parameters[key] for key in base} == base
 
 
+@pytest.mark.parametrize('topic', ['', 'bad topic!', '/a//b', 'a/'])
+def test_what_is_no_topic_is_named(tmp_path, topic):
+    path = _changed(tmp_path, lambda m: m['arm'].update(joint_states=topic))
+    with pytest.raises(ConfigError, match=r"arm\.joint_states = '.*': must be names of letters"):
+        load_rig(path)
+
+
 @pytest.mark.parametrize('corner', [[0.0, 0.1], [], [0.0, 'a', 0.1], None])
 def test_a_corner_of_the_workspace_is_three_numbers(tmp_path, corner):
     path = _changed(tmp_path, lambda m: m['nodes'].update(governor={'workspace_low_m': corner}))
