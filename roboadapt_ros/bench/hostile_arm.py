@@ -41,8 +41,6 @@ class HostileArm:
         """Put it somewhere between its ends (7,) [rad], at rest."""
         self._rng, self._low, self._high, self._home = rng, low, high, home
         self.manner, self.width_m = 'follows', 0.04
-        self.told: FloatArray | None = None
-        """(7,) what it last said of its position, where that was well formed [rad]."""
         self.carry()
         self.commanded = self.q
         """(7,) the last point it was sent [rad]; before the first, where it is."""
@@ -103,7 +101,6 @@ class HostileArm:
             stamp_ns -= int(rng.choice([5, 40, 99, 101, 3000])) * MS
         elif self.manner == 'early':
             stamp_ns += int(rng.choice([1, 15, 90, 110, 60_000])) * MS
-        self.told = q
         return q, dq, self.width_m, stamp_ns
 
     def _odd(self, now_ns: int) -> Measured:

@@ -195,6 +195,7 @@ class HostileRun:
         self._last = chunk
 
     def _offer(self, chunk: ActionChunk) -> None:
+        self._witness.offered(self._now_ns)
         self.governor.accept(chunk, self._now_ns)
         self._witness.envelop(chunk.envelope)
 
@@ -205,7 +206,7 @@ class HostileRun:
         measured = self._arm.measure(self._now_ns)
         if measured is not None:
             self.governor.observe(*measured)
-            self._witness.hear()
+            self._witness.hear(measured[0], measured[3])
         start_ns = time.thread_time_ns()
         command = self.governor.command(self._now_ns)
         spent_ns = time.thread_time_ns() - start_ns

@@ -21,8 +21,9 @@ from roboadapt_ros.control.limits import robot_limits
 FloatArray = npt.NDArray[np.float64]
 
 TICK_S = 0.01
-RECENT_TICKS = 20
-"""Ticks for which a state may count as the newest: one stamped 0.1 s ahead, and then its age."""
+MEMORY = 2500
+"""States that are remembered: a clock that is set back by 20 s makes those of then fresh again."""
+_FAR_RAD = 10.0
 
 
 class CollisionJudge(Protocol):
@@ -53,17 +54,24 @@ class Witness:
         self._speed = robot_limits(robot).dq_max
         self._demanded: tuple[Envelope | None, Narrower | None] = (None, None)
         self._stretch: Stretch | None = None
-        self._told: deque[FloatArray] = deque(maxlen=RECENT_TICKS)
+        self._timeout_ns = int(config.state_timeout_s * 1e9)
+        self._told: deque[tuple[int, FloatArray]] = deque(maxlen=MEMORY)
+        self._fresh: list[FloatArray] = []
 
     @property
     def is_moving(self) -> bool:
         """Whether points come."""
         return self._stretch is not None
 
-    def hear(self) -> None:
-        """Take what the arm has just told: a motion may start there."""
-        if self._stretch is None and self._arm.told is not None:
-            self._told.append(self._arm.told)
+    def hear(self, q: FloatArray, stamp_ns: int) -> None:
+        """Take what the arm has just told: positions [rad], whatever their form, and a stamp."""
+        if q.shape == (7,) and (np.abs(q) < _FAR_RAD).all():
+            self._told.append((stamp_ns, q))
+
+    def offered(self, now_ns: int) -> None:
+        """Note that a chunk is offered now: a motion would start at a state that is fresh now."""
+        if self._stretch is None:
+            self._fresh = [q for at, q in self._told if abs(now_ns - at) <= self._timeout_ns]
 
     def narrow(self, narrower: Narrower) -> None:
         """Demand a URDF's limits, too, from the next point on."""
@@ -115,7 +123,7 @@ class Witness:
         return demand_of(*self._demanded, self._speed, self._margin_rad)
 
     def _rests(self, first: FloatArray) -> tuple[FloatArray, ...]:
-        """Return where motion may have begun: the last point that was sent, what was told."""
-        origins = [self._arm.commanded, *self._told]
+        """Return where motion may have begun: the last point that was sent, a fresh state."""
+        origins = [self._arm.commanded, *self._fresh]
         origins.sort(key=lambda origin: float(np.abs(first - origin).max()))
         return tuple(origins)

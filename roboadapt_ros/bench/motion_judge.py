@@ -49,7 +49,7 @@ class Stretch:
 
     rests: tuple[FloatArray, ...]
     """Where the arm may have been before the first point, (7,) each [rad], likeliest first: the
-    last point it was sent, and what it lately said of itself."""
+    last point it was sent, and every state it has told whose stamp was fresh."""
     q: list[FloatArray] = field(default_factory=list)
     dq: list[FloatArray] = field(default_factory=list)
     is_held: bool = True
