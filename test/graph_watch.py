@@ -127,8 +127,10 @@ class GraphWatch:
             wait_for(moves, 'the arm to move', 30.0)
         except AssertionError as error:
             state = f'{self.gate[-1].state}: {self.gate[-1].reason}' if self.gate else 'silent'
+            told = {name: (said, values) for name, (said, values, _) in self.diagnostics.items()}
             raise AssertionError(
-                f'{error}; gate {state}; last refusal: {refusal}; governor {self.governor_state()}'
+                f'{error}; gate {state}; last refusal: {refusal}; '
+                f'governor {self.governor_state()}; diagnostics {told}'
             ) from error
 
     def rest(self) -> None:

@@ -39,6 +39,8 @@ class ContactConfig:
     """Largest force at the hand [N]."""
     torque_max_nm: float = 25.0
     """Largest torque of a joint, beyond gravity [Nm]."""
+    patience_s: float = 3.0
+    """Time for which an arm may be held back before it is stopped [s]."""
 
     @property
     def is_known(self) -> bool:
@@ -53,7 +55,7 @@ class ContactConfig:
             if not is_good and (self.stiffness_nm_rad or self.damping_nm_s_rad):
                 rule = f'must be {JOINTS} positive numbers'
                 raise ConfigError(f'arm.contact.{name}', values, rule)
-        for name in ('force_max_n', 'torque_max_nm'):
+        for name in ('force_max_n', 'torque_max_nm', 'patience_s'):
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ConfigError(f'arm.contact.{name}', getattr(self, name), 'must be positive')
 
@@ -61,8 +63,11 @@ class ContactConfig:
 class ContactLeash:
     """Keeps targets so near to the measured arm that it presses no harder than allowed.
 
+    A target too far ahead is brought back on the straight line to the measured joints: so the
+    arm is slowed or held, and never led aside.
+
     Example: stiffness 600 Nm/rad and at most 25 Nm let the target of a joint at rest be 0.042
-    rad away; one 0.1 rad away is held back there, and its speed away from the arm is taken.
+    rad away; with one 0.084 rad away, every joint is left half its way.
     """
 
     def __init__(self, config: ContactConfig, kinematics: Kinematics):
@@ -80,36 +85,57 @@ class ContactLeash:
         """
         if measured is None or not self._config.is_known:
             return None
-        # The lag at the speed that is asked for, not at the measured one: with that, an arm that
-        # slips off what it presses on would be pushed on without damping.
         most = self._config.torque_max_nm
-        drag = np.clip(self._damping * target.dq, -most, most)
-        torque = self._stiffness * (target.q - measured.q) - drag
-        held, dq = torque, target.dq
-        beyond_n, push = self._beyond(torque, measured.q)
-        if beyond_n > 0.0:
-            held = torque - beyond_n * push
-            give = push / self._stiffness
-            dq = dq - give * (max(float(push @ dq), 0.0) / float(push @ give))
-        share = np.abs(held) / most
-        if beyond_n <= 0.0 and share.max() <= 1.0:
+        # The lag at the speed that is asked for is no force. Not at the measured speed: an arm
+        # that slips off what it presses on would be pushed on without damping.
+        lag = np.clip(self._damping * target.dq, -most, most)
+        torque = self._stiffness * (target.q - measured.q)
+        allowed = most + np.abs(lag)
+        share = min(1.0, float((allowed / np.maximum(np.abs(torque), allowed)).min()))
+        share = min(share, self._force_share(torque, lag, measured.q))
+        if share == 1.0:
             return None
-        dq = np.where((share > 1.0) & (dq * held > 0.0), 0.0, dq)
-        held = held / max(share.max(), 1.0)  # all alike, or the force could become larger
-        q = measured.q + (held + drag) / self._stiffness
-        return Target(q, dq, np.zeros(JOINTS))
+        rest = np.zeros(JOINTS)
+        return Target(measured.q + share * (target.q - measured.q), rest, rest)
 
-    def _beyond(self, torque: FloatArray, q: FloatArray) -> tuple[float, FloatArray]:
-        """Return by how much torques press too hard [N], and those of 1 N (7,) [Nm]."""
+    def _force_share(self, torque: FloatArray, lag: FloatArray, q: FloatArray) -> float:
+        """Return the part of torques (7,) [Nm] that the hand may press with."""
         most_n = self._config.force_max_n
         if np.abs(torque).max() < _LEVER_M * most_n:
-            return 0.0, torque
+            return 1.0
         jacobian = self._kinematics.jacobian(q)
-        force = hand_force(jacobian, torque)[:3]
-        size_n = float(np.linalg.norm(force))
-        if size_n <= most_n:
-            return 0.0, torque
-        return size_n - most_n, jacobian[:3].T @ (force / size_n)
+        force_n, lag_n = (
+            float(np.linalg.norm(hand_force(jacobian, part)[:3])) for part in (torque, lag)
+        )
+        return min(1.0, (most_n + lag_n) / force_n) if force_n > 0.0 else 1.0
+
+
+class PressWatch:
+    """Notices an arm that is held back for long: it is blocked, or hears no targets.
+
+    Time in which it is not held back counts against it.
+
+    Example, patience 3 s: held back for 2 s, free for 1 s, held back for 2 s more is too long.
+    """
+
+    def __init__(self, config: ContactConfig, dt_s: float):
+        """Count in ticks of `dt_s` [s]."""
+        self._patience_s, self._dt_s = config.patience_s, dt_s
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was."""
+        self._held_s = 0.0
+
+    def tick(self, *, is_held: bool) -> str | None:
+        """Count a tick; returns what is wrong with the arm, or None."""
+        self._held_s = max(0.0, self._held_s + (self._dt_s if is_held else -self._dt_s))
+        if self._held_s < self._patience_s:
+            return None
+        return (
+            f'the arm was held back for {self._patience_s:g} s: it is blocked, or its controller '
+            'does not hear the targets'
+        )
 
 
 def hand_force(jacobian: FloatArray, torque_nm: FloatArray) -> FloatArray:

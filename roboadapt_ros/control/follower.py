@@ -44,6 +44,8 @@ class Follower:
         self._motion = JointMotion(guard.bounds.limits, dt_s)
         self._curve: FadedCurve | None = None
         self._has_started = False
+        self.is_held = False
+        """Whether the last tick was held back, so that the arm presses no harder."""
         self.counts: Counter[str] = Counter()
         """Ticks that braked or went elsewhere instead of following, by cause."""
 
@@ -125,12 +127,14 @@ class Follower:
         Returns:
             What forbade it, or None.
         """
+        self.is_held = False
         if self._curve is None:
             self._motion.brake()
             return None
         target = self._curve.sample(time_ns)
         held = self._leash.hold(target, measured)
         if held is not None:
+            self.is_held = True
             self.counts['held_back_contact'] += 1
             target = held
         step = self._motion.propose(target)

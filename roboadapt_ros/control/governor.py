@@ -15,7 +15,7 @@ from roboadapt_ros.contract import Envelope
 from roboadapt_ros.control.admission import GRIPPER_COLUMN, StreamGate
 from roboadapt_ros.control.bounds import Bounds
 from roboadapt_ros.control.command import GovernorCommand, GovernorState
-from roboadapt_ros.control.contact import ContactLeash
+from roboadapt_ros.control.contact import ContactLeash, PressWatch
 from roboadapt_ros.control.follower import Follower
 from roboadapt_ros.control.governor_config import GovernorConfig
 from roboadapt_ros.control.gripper import GripperLimiter, JamWatch
@@ -71,6 +71,7 @@ class Governor:
         self._follower = Follower(config.motion, guard, leash, self._dt_s)
         self._gripper = GripperLimiter(config.gripper, limits.gripper_width_max_m)
         self._jam = JamWatch(config.gripper)
+        self._press = PressWatch(config.contact, self._dt_s)
         self._watchdog = Watchdog(config.watchdog)
         self._stream = StreamGate(config.admission, self.names)
         self._measured = MeasuredState(limits, config.state_timeout_s)
@@ -266,17 +267,24 @@ class Governor:
                     self._counts[cause] += 1
                     self._enter(GovernorState.HOLD, trouble)
                     return
-            self._watch_hand(now_ns)
+            self._watch_contact(now_ns)
 
-    def _watch_hand(self, now_ns: int) -> None:
-        """Stop for good where the hand does not let go of what it holds."""
+    def _watch_contact(self, now_ns: int) -> None:
+        """Stop for good where the arm is blocked, or the hand does not let go of what it holds."""
         newest = self._measured.newest
         if newest is None:
             return
-        jam = self._jam.observe(self._gripper.goal_m, newest.gripper_width_m, now_ns)
-        if jam is not None:
-            self._counts['gripper_jam'] += 1
-            self.fault(jam)
+        for cause, trouble in (
+            ('blocked', self._press.tick(is_held=self._follower.is_held)),
+            (
+                'gripper_jam',
+                self._jam.observe(self._gripper.goal_m, newest.gripper_width_m, now_ns),
+            ),
+        ):
+            if trouble is not None:
+                self._counts[cause] += 1
+                self.fault(trouble)
+                return
 
     def _tracking_error(self) -> str | None:
         """Return how far the arm is from its command, where that is too far."""
@@ -302,6 +310,7 @@ class Governor:
         self._watchdog.reset()
         self._stream.reset()
         self._jam.reset()
+        self._press.reset()
         self._follower.halt()
         self._enter(GovernorState.IDLE, reason)
 

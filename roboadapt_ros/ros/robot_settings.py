@@ -112,6 +112,13 @@ class ContactSettings:
         minimum=1.0,
         maximum=100.0,
     )
+    patience_s: float = param(
+        _CONTACT.patience_s,
+        help='time for which the arm may be held back before it is stopped',
+        unit='s',
+        minimum=0.5,
+        maximum=60.0,
+    )
 
     def __post_init__(self) -> None:
         """Check bounds and lengths."""
@@ -135,6 +142,7 @@ class ContactSettings:
             damping_nm_s_rad=self.damping_nm_s_rad,
             force_max_n=self.force_max_n,
             torque_max_nm=self.torque_max_nm,
+            patience_s=self.patience_s,
         )
 
 

@@ -73,9 +73,11 @@ WITHIN_S: dict[tuple[str, Fault], float | None] = {
     ('governor status', Fault.FROZEN): 0.8,
     ('governor status', Fault.GARBAGE): 0.4,
     # The robot stops by itself: its controller hears nothing in the middle of a motion.
-    ('arm targets', Fault.FROZEN): 0.6,
-    ('arm targets', Fault.DELAYED): 0.6,
-    ('arm targets', Fault.GARBAGE): 0.6,
+    # An arm that was about to rest breaks no rule by hearing nothing: the governor then notices
+    # that it does not follow.
+    ('arm targets', Fault.FROZEN): 4.5,
+    ('arm targets', Fault.DELAYED): 4.5,
+    ('arm targets', Fault.GARBAGE): 4.5,
 }
 """Within how long the stack stops the arm [s]; what is not here must not stop it."""
 
