@@ -25,6 +25,9 @@ _LEVER_M = 0.05
 """A force at the hand turns some joint with a longer lever than this; what is felt below it
 needs no Jacobian."""
 _DAMPING = 1e-4
+_DELAY_S = 0.06
+"""By how much an arm that moves along is behind its target, beside its damping [s]: the age of
+its state, the planner's limits of jerk, a tick."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +66,8 @@ class ContactConfig:
 class ContactLeash:
     """Keeps targets so near to the measured arm that it presses no harder than allowed.
 
-    A target too far ahead is brought back on the straight line to the measured joints: so the
-    arm is slowed or held, and never led aside.
+    A target too far ahead is brought back on the straight line to where the arm is (or would be
+    by its lag): so it is slowed or held, and never led aside.
 
     Example: stiffness 600 Nm/rad and at most 25 Nm let the target of a joint at rest be 0.042
     rad away; with one 0.084 rad away, every joint is left half its way.
@@ -85,29 +88,26 @@ class ContactLeash:
         """
         if measured is None or not self._config.is_known:
             return None
-        most = self._config.torque_max_nm
-        # The lag at the speed that is asked for is no force. Not at the measured speed: an arm
-        # that slips off what it presses on would be pushed on without damping.
-        lag = np.clip(self._damping * target.dq, -most, most)
-        torque = self._stiffness * (target.q - measured.q)
-        allowed = most + np.abs(lag)
-        share = min(1.0, float((allowed / np.maximum(np.abs(torque), allowed)).min()))
-        share = min(share, self._force_share(torque, lag, measured.q))
+        # What an arm that moves along lags by is no force. No more than at the speed that is asked
+        # for: an arm that slips off what it presses on is not to be pushed on without damping.
+        along = np.where(measured.dq * target.dq > 0.0, measured.dq, 0.0)
+        speed = np.clip(along, -np.abs(target.dq), np.abs(target.dq))
+        lag = (self._damping / self._stiffness + _DELAY_S) * speed
+        excess = target.q - measured.q - lag
+        share = self._share(self._stiffness * excess, measured.q)
         if share == 1.0:
             return None
         rest = np.zeros(JOINTS)
-        return Target(measured.q + share * (target.q - measured.q), rest, rest)
+        return Target(measured.q + lag + share * excess, rest, rest)
 
-    def _force_share(self, torque: FloatArray, lag: FloatArray, q: FloatArray) -> float:
-        """Return the part of torques (7,) [Nm] that the hand may press with."""
-        most_n = self._config.force_max_n
-        if np.abs(torque).max() < _LEVER_M * most_n:
-            return 1.0
-        jacobian = self._kinematics.jacobian(q)
-        force_n, lag_n = (
-            float(np.linalg.norm(hand_force(jacobian, part)[:3])) for part in (torque, lag)
-        )
-        return min(1.0, (most_n + lag_n) / force_n) if force_n > 0.0 else 1.0
+    def _share(self, torque: FloatArray, q: FloatArray) -> float:
+        """Return the part of torques (7,) [Nm] that the arm may press with."""
+        config, largest = self._config, float(np.abs(torque).max())
+        share = min(1.0, config.torque_max_nm / largest) if largest > 0.0 else 1.0
+        if largest < _LEVER_M * config.force_max_n:
+            return share
+        force = hand_force(self._kinematics.jacobian(q), torque)[:3]
+        return min(share, config.force_max_n / max(float(np.linalg.norm(force)), 1e-9))
 
 
 class PressWatch:

@@ -22,8 +22,8 @@ KINEMATICS = PandaKinematics()
 REST = np.zeros(7)
 
 
-def _hold(step, dq=REST, config=GAINS):
-    measured = Measured(Q_HOME, REST, 0.04, 1)
+def _hold(step, dq=REST, config=GAINS, *, moving=REST):
+    measured = Measured(Q_HOME, moving, 0.04, 1)
     return ContactLeash(config, KINEMATICS).hold(Target(Q_HOME + step, dq, REST), measured)
 
 
@@ -132,11 +132,13 @@ def test_a_joint_that_would_turn_too_hard_is_held_at_the_largest_torque():
     assert (held.dq == 0.0).all()
 
 
-def test_the_lag_at_the_speed_that_is_asked_for_is_no_force():
+def test_the_lag_of_an_arm_that_moves_along_is_no_force():
     dq = np.array([1.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
-    lag = dq * DAMPING / STIFFNESS
-    assert _hold(lag) is not None
-    assert _hold(lag, dq) is None
+    lag = dq * (DAMPING / STIFFNESS + 0.06)
+    assert _hold(lag, dq, moving=dq) is None
+    for moving in (0.0 * dq, -dq):
+        assert _force_n(_hold(lag, dq, moving=moving)) <= 1.001 * GAINS.force_max_n
+    assert _hold(lag, 0.0 * dq, moving=dq) is not None, 'nothing asks for this speed'
 
 
 def test_without_gains_or_a_measured_arm_nothing_is_held_back():
