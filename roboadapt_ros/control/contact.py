@@ -26,8 +26,11 @@ _LEVER_M = 0.05
 needs no Jacobian."""
 _DAMPING = 1e-4
 _DELAY_S = 0.06
-"""By how much an arm that moves along is behind its target, beside its damping [s]: the age of
-its state, the planner's limits of jerk, a tick."""
+"""By how much an arm that moves along is behind its target, beside its damping and the time from
+its state to that of the target [s]: the planner's limits of jerk, a tick or two."""
+_AHEAD_MAX_S = 0.5
+_STILL_RAD_S = 0.1
+"""An arm that is faster than this is not blocked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +82,12 @@ class ContactLeash:
         self._stiffness = np.array(config.stiffness_nm_rad)
         self._damping = np.array(config.damping_nm_s_rad)
 
-    def hold(self, target: Target, measured: Measured | None) -> Target | None:
+    def hold(self, target: Target, time_ns: int, measured: Measured | None) -> Target | None:
         """Return the target to go to instead, or None where it presses no harder than allowed.
 
         Args:
             target: Where to be.
+            time_ns: When [ns].
             measured: The arm; None: not known, nothing is held back.
         """
         if measured is None or not self._config.is_known:
@@ -92,7 +96,8 @@ class ContactLeash:
         # for: an arm that slips off what it presses on is not to be pushed on without damping.
         along = np.where(measured.dq * target.dq > 0.0, measured.dq, 0.0)
         speed = np.clip(along, -np.abs(target.dq), np.abs(target.dq))
-        lag = (self._damping / self._stiffness + _DELAY_S) * speed
+        ahead_s = min(max((time_ns - measured.stamp_ns) / 1e9, 0.0), _AHEAD_MAX_S)
+        lag = (self._damping / self._stiffness + _DELAY_S + ahead_s) * speed
         excess = target.q - measured.q - lag
         share = self._share(self._stiffness * excess, measured.q)
         if share == 1.0:
@@ -111,7 +116,7 @@ class ContactLeash:
 
 
 class PressWatch:
-    """Notices an arm that is held back for long: it is blocked, or hears no targets.
+    """Notices an arm that is held back for long and does not move: blocked, or without targets.
 
     Time in which it is not held back counts against it.
 
@@ -127,8 +132,17 @@ class PressWatch:
         """Forget what was."""
         self._held_s = 0.0
 
-    def tick(self, *, is_held: bool) -> str | None:
-        """Count a tick; returns what is wrong with the arm, or None."""
+    def tick(self, measured: Measured, *, is_held: bool) -> str | None:
+        """Count a tick.
+
+        Args:
+            measured: The arm; while it moves it is not blocked.
+            is_held: Whether the target was held back.
+
+        Returns:
+            What is wrong with the arm, or None.
+        """
+        is_held = is_held and float(np.abs(measured.dq).max()) < _STILL_RAD_S
         self._held_s = max(0.0, self._held_s + (self._dt_s if is_held else -self._dt_s))
         if self._held_s < self._patience_s:
             return None

@@ -275,7 +275,7 @@ class Governor:
         if newest is None:
             return
         for cause, trouble in (
-            ('blocked', self._press.tick(is_held=self._follower.is_held)),
+            ('blocked', self._press.tick(newest, is_held=self._follower.is_held)),
             (
                 'gripper_jam',
                 self._jam.observe(self._gripper.goal_m, newest.gripper_width_m, now_ns),

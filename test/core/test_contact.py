@@ -20,11 +20,12 @@ STIFFNESS = np.array(GAINS.stiffness_nm_rad)
 DAMPING = np.array(GAINS.damping_nm_s_rad)
 KINEMATICS = PandaKinematics()
 REST = np.zeros(7)
+NOW_NS = 1_700_000_000_000_000_000
 
 
-def _hold(step, dq=REST, config=GAINS, *, moving=REST):
-    measured = Measured(Q_HOME, moving, 0.04, 1)
-    return ContactLeash(config, KINEMATICS).hold(Target(Q_HOME + step, dq, REST), measured)
+def _hold(step, dq=REST, config=GAINS, *, moving=REST, age_ns=0):
+    measured = Measured(Q_HOME, moving, 0.04, NOW_NS - age_ns)
+    return ContactLeash(config, KINEMATICS).hold(Target(Q_HOME + step, dq, REST), NOW_NS, measured)
 
 
 def _force(target):
@@ -43,13 +44,15 @@ def _downward(force_n):
 
 def test_an_arm_that_is_held_back_for_long_is_noticed():
     watch = PressWatch(ContactConfig(patience_s=0.1), 0.01)
-    assert [watch.tick(is_held=True) for _ in range(8)] == [None] * 8
-    assert [watch.tick(is_held=False) for _ in range(3)] == [None] * 3
-    said = [watch.tick(is_held=True) for _ in range(6)]
+    still, moving = (Measured(Q_HOME, REST + dq, 0.04, 1) for dq in (0.01, 0.3))
+    assert [watch.tick(still, is_held=True) for _ in range(8)] == [None] * 8
+    assert [watch.tick(still, is_held=False) for _ in range(3)] == [None] * 3
+    said = [watch.tick(still, is_held=True) for _ in range(6)]
     assert said[:4] == [None] * 4
     assert 'held back for 0.1 s: it is blocked' in said[-1]
+    assert watch.tick(moving, is_held=True) is None, 'it moves'
     watch.reset()
-    assert watch.tick(is_held=True) is None
+    assert watch.tick(still, is_held=True) is None
 
 
 def test_a_governor_whose_arm_hears_nothing_stops():
@@ -139,11 +142,14 @@ def test_the_lag_of_an_arm_that_moves_along_is_no_force():
     for moving in (0.0 * dq, -dq):
         assert _force_n(_hold(lag, dq, moving=moving)) <= 1.001 * GAINS.force_max_n
     assert _hold(lag, 0.0 * dq, moving=dq) is not None, 'nothing asks for this speed'
+    late = lag + dq * 0.08
+    assert _hold(late, dq, moving=dq) is not None
+    assert _hold(late, dq, moving=dq, age_ns=80_000_000) is None
 
 
 def test_without_gains_or_a_measured_arm_nothing_is_held_back():
     assert _hold(_downward(500.0), config=ContactConfig()) is None
-    assert ContactLeash(GAINS, KINEMATICS).hold(Target(Q_HOME + 1.0, REST, REST), None) is None
+    assert ContactLeash(GAINS, KINEMATICS).hold(Target(Q_HOME + 1.0, REST, REST), 1, None) is None
 
 
 @pytest.mark.parametrize(
