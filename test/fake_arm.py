@@ -41,6 +41,7 @@ class FakeArm:
         self.q = Q_HOME.copy()
         self.mode, self.errors = MOVE, ''
         self.recovers = True
+        self.has_controller = True
         self.sends_chunks = False
         self.targets: list[tuple[int, np.ndarray]] = []
         self.points: list[ActionChunk] = []
@@ -106,6 +107,8 @@ class FakeArm:
     def _on_target(self, message: JointState) -> None:
         self.q = np.array(message.position)
         self.targets.append((self._now_ns(), self.q))
+        if self.mode == IDLE and self.has_controller:
+            self.mode = MOVE
 
     def _publish_arm(self) -> None:
         stamp = to_time(self._now_ns())
