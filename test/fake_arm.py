@@ -44,6 +44,7 @@ class FakeArm:
         self.has_controller = True
         self.sends_chunks = False
         self.targets: list[tuple[int, np.ndarray]] = []
+        self.target_speed = np.zeros(7)
         self.points: list[ActionChunk] = []
         self.calls: list[str] = []
         self.status: list[GateStatus] = []
@@ -105,7 +106,7 @@ class FakeArm:
         return int(self._node.get_clock().now().nanoseconds)
 
     def _on_target(self, message: JointState) -> None:
-        self.q = np.array(message.position)
+        self.q, self.target_speed = np.array(message.position), np.array(message.velocity)
         self.targets.append((self._now_ns(), self.q))
         if self.mode == IDLE and self.has_controller:
             self.mode = MOVE

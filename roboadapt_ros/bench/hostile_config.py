@@ -13,12 +13,7 @@ from roboadapt_ros.control.admission import AdmissionConfig
 from roboadapt_ros.control.contact import ContactConfig
 from roboadapt_ros.control.governor_config import FollowerConfig, GovernorConfig
 from roboadapt_ros.control.workspace import WorkspaceConfig
-
-GAINS = ContactConfig(
-    stiffness_nm_rad=(600.0, 600.0, 600.0, 600.0, 250.0, 150.0, 50.0),
-    damping_nm_s_rad=(30.0, 30.0, 30.0, 30.0, 10.0, 10.0, 5.0),
-)
-"""Franka's joint impedance example."""
+from roboadapt_ros.sim.impedance import contact_config, ImpedanceConfig
 
 
 def draw_config(rng: np.random.Generator) -> GovernorConfig:
@@ -36,7 +31,7 @@ def draw_config(rng: np.random.Generator) -> GovernorConfig:
         ),
         admission=AdmissionConfig(max_jump_rad=float(rng.choice([0.4, 0.4, 3.0]))),
         workspace=WorkspaceConfig() if rng.random() < 0.7 else _open_space(),
-        contact=GAINS if rng.random() < 0.5 else ContactConfig(),
+        contact=contact_config(ImpedanceConfig()) if rng.random() < 0.5 else ContactConfig(),
     )
 
 

@@ -31,7 +31,7 @@ FloatArray = npt.NDArray[np.float64]
 
 MS = 1_000_000
 T0_NS = 1_700_000_000_000 * MS
-TICK_NS, TICK_S = 10 * MS, 0.01
+TICK_NS = 10 * MS
 QUIET_TICKS = 400
 """Ticks without a chunk within which every governor must be silent."""
 SETTLE_TICKS = 15

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
-from roboadapt_ros.cli.output import print_table, progress_line, say, write_json
+from roboadapt_ros.cli.output import print_table, progress_line, require_writable, say, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,6 +49,8 @@ def _command(module: str, config: str, *, needs_graph: bool, plots: bool = False
 
         bench = import_module(module)
         settings = from_options(getattr(bench, config), options)
+        if options.json is not None:
+            require_writable(options.json)
         with progress_line(console) as progress:
             if getattr(settings, 'needs_graph', needs_graph):
                 result = _on_graph(bench, settings, options, progress)

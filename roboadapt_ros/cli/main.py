@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except ModuleNotFoundError as error:
         if (error.name or '').startswith('roboadapt_ros'):
-            raise
+            return _own_fault()
         print(
             f"{PROGRAM}: the Python package '{error.name}' is not installed here; run "
             "'make setup', or source the ROS 2 installation and the workspace",
@@ -187,13 +187,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except Exception:  # noqa: BLE001 - whatever it is, it is not an answer
-        # Code 1 would say that a check has failed.
-        traceback.print_exc()
-        print(f'{PROGRAM}: this is a fault of the program; please report it', file=sys.stderr)
-        return 2
+        return _own_fault()
     except KeyboardInterrupt:
         print(f'{PROGRAM}: interrupted', file=sys.stderr)
         return INTERRUPTED
+
+
+def _own_fault() -> int:
+    """Show the exception at hand; code 1 would say that a check has failed."""
+    traceback.print_exc()
+    print(f'{PROGRAM}: this is a fault of the program; please report it', file=sys.stderr)
+    return 2
 
 
 def _dispatch(program: str, description: str, table: Mapping[str, Entry], words: list[str]) -> int:

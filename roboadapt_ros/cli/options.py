@@ -18,6 +18,7 @@ import typing
 from typing import Any, TypeVar
 
 from roboadapt_ros.errors import ConfigError, UnknownNameError
+from roboadapt_ros.ros.field import bounds_text, is_within
 
 T = TypeVar('T')
 
@@ -72,15 +73,12 @@ def _check_bounds(settings: Any) -> None:
     """Raise `ConfigError` for a number that is not finite or out of its field's bounds."""
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        least = field.metadata.get('minimum', -math.inf)
-        most = field.metadata.get('maximum', math.inf)
+        option = f'--{field.name.replace("_", "-")}'
         for item in value if isinstance(value, tuple) else (value,):
-            is_number = isinstance(item, (int, float)) and not isinstance(item, bool)
-            if is_number and not (math.isfinite(item) and least <= item <= most):
-                option = f'--{field.name.replace("_", "-")}'
-                bounds = [f'{least:g} or more'] * (least > -math.inf)
-                bounds += [f'at most {most:g}'] * (most < math.inf)
-                raise ConfigError(option, item, f'must be {", ".join(bounds) or "finite"}')
+            if not is_within(field, item):
+                raise ConfigError(option, item, bounds_text(field))
+            if isinstance(item, float) and not math.isfinite(item):
+                raise ConfigError(option, item, 'must be finite')
 
 
 def whole(option: str, least: int, most: int | None = None) -> Callable[[str], int]:

@@ -43,7 +43,7 @@ class Follower:
         self._config, self._guard, self._leash = config, guard, leash
         self._motion = JointMotion(guard.bounds.limits, dt_s)
         self._curve: FadedCurve | None = None
-        self._has_started = False
+        self._has_started, self._easing_ns = False, (0, 0)
         self.is_held = False
         """Whether the last tick was held back, so that the arm presses no harder."""
         self.counts: Counter[str] = Counter()
@@ -104,8 +104,8 @@ class Follower:
             origin, duration_s = self._curve.sample(start_ns).q, config.blend_s
         self._fade_into(RowCurve(origin, rows, start_ns, period_s), time_ns, duration_s)
 
-    def ease(self, measured: FloatArray, time_ns: int) -> int:
-        """Begin to bring the command to a measured position, and return when that ends [ns].
+    def ease(self, measured: FloatArray, time_ns: int) -> None:
+        """Begin to bring the command to a measured position; see `is_easing`.
 
         Args:
             measured: Measured positions (7,) [rad].
@@ -115,7 +115,12 @@ class Follower:
         q = self.state.q + np.clip(measured - self.state.q, -most, most)
         self._curve = None
         self._fade_into(RowCurve(q, q[None], time_ns, 1.0), time_ns, self._config.ramp_down_s)
-        return time_ns + int(self._config.ramp_down_s * 1e9)
+        self._easing_ns = (time_ns, time_ns + int(self._config.ramp_down_s * 1e9))
+
+    def is_easing(self, time_ns: int) -> bool:
+        """Return whether that lasts; a clock that was set back ends it."""
+        start_ns, end_ns = self._easing_ns
+        return start_ns <= time_ns < end_ns
 
     def follow(self, time_ns: int, measured: Measured | None = None) -> str | None:
         """Move one tick along the curve; where that is not allowed, along the stop.

@@ -77,7 +77,6 @@ class Governor:
         self._measured = MeasuredState(limits, config.state_timeout_s)
         self._chunk: ActionChunk | None = None
         self._end_ns = 0
-        self._ramp_ns = (0, 0)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -191,7 +190,7 @@ class Governor:
             self.state is GovernorState.FAULT and self._follower.is_at_rest
         ):
             return GovernorCommand(None, None, None, self.state, self.reason, self._chunk)
-        is_easing = self.state is GovernorState.RAMP_DOWN and self._is_ramp_on(now_ns)
+        is_easing = self.state is GovernorState.RAMP_DOWN and self._follower.is_easing(now_ns)
         if self.state is GovernorState.TRACKING and self._chunk is not None:
             time_ns = now_ns + self._lookahead_ns
             self._follower.follow(time_ns, self._measured.newest)
@@ -248,7 +247,7 @@ class Governor:
     def _update(self, now_ns: int) -> None:
         """Bring the state up to date with the time and the measurements."""
         if self.state is GovernorState.RAMP_DOWN:
-            if not self._is_ramp_on(now_ns) and self._follower.is_at_rest:
+            if not self._follower.is_easing(now_ns) and self._follower.is_at_rest:
                 self._go_idle('released: chunks stopped')
             return
         if self.state not in (GovernorState.TRACKING, GovernorState.HOLD):
@@ -296,14 +295,9 @@ class Governor:
         newest = self._measured.newest
         is_known = newest is not None and self._measured.staleness(now_ns) is None
         goal = newest.q if newest is not None and is_known else self._follower.state.q
-        self._ramp_ns = (now_ns, self._follower.ease(goal, now_ns))
+        self._follower.ease(goal, now_ns)
         self._counts['releases'] += 1
         self._enter(GovernorState.RAMP_DOWN, 'chunks stopped')
-
-    def _is_ramp_on(self, now_ns: int) -> bool:
-        """Return whether the ramp lasts; a clock that was set back ends it."""
-        start_ns, end_ns = self._ramp_ns
-        return start_ns <= now_ns < end_ns
 
     def _go_idle(self, reason: str) -> None:
         """Forget the stream, so that a restarted sender may count from the beginning."""

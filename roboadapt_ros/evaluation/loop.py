@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.contract import Contract
-from roboadapt_ros.control.contact import ContactConfig
 from roboadapt_ros.control.governor import Governor, GovernorConfig
 from roboadapt_ros.control.kinematics import PandaKinematics
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.dataflow import ActionChunk, RobotState
 from roboadapt_ros.errors import RefusedError
+from roboadapt_ros.sim.impedance import contact_config
 from roboadapt_ros.sim.rig import RigConfig, SimRig
 from roboadapt_ros.sim2real.bridge import Bridge, BridgeConfig
 
@@ -51,12 +51,6 @@ def make_sim_rig(seed: int = 0) -> SimRig:
     return SimRig(RigConfig(width=SOURCE_WIDTH, height=SOURCE_HEIGHT), seed=seed)
 
 
-def contact_config(rig: SimRig) -> ContactConfig:
-    """Return how hard a simulated rig may press, by the gains of its controller."""
-    gains = rig.config.impedance
-    return ContactConfig(stiffness_nm_rad=gains.stiffness, damping_nm_s_rad=gains.damping)
-
-
 class ClosedLoop:
     """Simulated rig, bridge and governor, one policy period at a time."""
 
@@ -77,7 +71,9 @@ class ClosedLoop:
         self._bridge = Bridge(
             BridgeConfig(robot='panda', joint_names=limits.joint_names), contract, self._kinematics
         )
-        governor_config = governor_config or GovernorConfig(contact=contact_config(rig))
+        governor_config = governor_config or GovernorConfig(
+            contact=contact_config(rig.config.impedance)
+        )
         self._governor = Governor(governor_config, limits, self._kinematics)
         self._followed: ActionChunk | None = None
         self._commanded: npt.NDArray[np.float64] | None = None

@@ -119,14 +119,17 @@ class RobotGuard:
             self._node.get_logger().error(self.watch.blocked)
 
     def note_stream(self, now_ns: int, *, is_sent: bool) -> None:
-        """Stop where points are sent and the robot says that nothing moves it.
+        """Stop where the arm is to move and the robot says that nothing moves it.
+
+        Points that only brake count no more: a reset meanwhile would be undone by them.
 
         Args:
             now_ns: Time now [ns].
             is_sent: Whether a point was sent in this tick.
         """
         status = self.watch.status
-        if not is_sent or status is None or status.mode is not RobotMode.IDLE:
+        is_idle = status is not None and status.mode is RobotMode.IDLE
+        if not (is_sent and self.is_moving and is_idle):
             self._idle_since_ns = None
         elif self._idle_since_ns is None or now_ns < self._idle_since_ns:
             self._idle_since_ns = now_ns

@@ -58,11 +58,10 @@ def check_fields(settings: Any, section: str) -> None:
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         choices = field.metadata.get('choices') or ()
-        low, high = field.metadata.get('minimum'), field.metadata.get('maximum')
         for item in value if isinstance(value, tuple) else (value,):
             if choices and item not in choices:
                 raise UnknownNameError(f'{section}.{field.name}', str(item), choices)
-            if (low is not None and not item >= low) or (high is not None and not item <= high):
+            if not is_within(field, item):
                 raise ConfigError(f'{section}.{field.name}', item, bounds_text(field))
 
 
@@ -89,6 +88,12 @@ def check_options(settings: Any, section: str, options: Mapping[str, tuple[str, 
                 f'is an option of {", ".join(drivers)}; {settings.driver} takes '
                 f'{", ".join(allowed)}',
             )
+
+
+def is_within(field: dataclasses.Field[Any], value: Any) -> bool:
+    """Return whether a value keeps the bounds of a field, where it has some."""
+    low, high = field.metadata.get('minimum'), field.metadata.get('maximum')
+    return (low is None or value >= low) and (high is None or value <= high)
 
 
 def bounds_text(field: dataclasses.Field[Any]) -> str:

@@ -2,7 +2,7 @@
 
 They stand for what runs on a real arm behind its command interface: a torque controller with a
 target filter on the Franka Control Interface, and the Franka hand's own drive. Torques exclude
-gravity, which the arm compensates itself. This module imports numpy and the arm's limits only.
+gravity, which the arm compensates itself. This module imports numpy and parts of the control only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from roboadapt_ros.control.contact import ContactConfig
 from roboadapt_ros.sim.arm_check import TORQUE_MAX_NM, TORQUE_RATE_NM_S
 
 FloatArray = npt.NDArray[np.float64]
@@ -28,6 +29,11 @@ class ImpedanceConfig:
     """Time over which a new target is blended in: the period of the command stream [s]."""
     limits_torque_rate: bool = True
     """Whether torques are kept to the arm's rate, as franka_hardware does unless told not to."""
+
+
+def contact_config(gains: ImpedanceConfig) -> ContactConfig:
+    """Return how hard an arm with these gains may press, for its governor."""
+    return ContactConfig(stiffness_nm_rad=gains.stiffness, damping_nm_s_rad=gains.damping)
 
 
 @dataclass(frozen=True, kw_only=True)

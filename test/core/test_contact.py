@@ -12,7 +12,7 @@ from roboadapt_ros.control.measured import Measured
 from roboadapt_ros.control.spline import Target
 from roboadapt_ros.control.workspace import WorkspaceConfig
 from roboadapt_ros.errors import ConfigError
-from roboadapt_ros.evaluation.loop import contact_config
+from roboadapt_ros.sim.impedance import contact_config
 from roboadapt_ros.sim.rig import RobotMode, SimRig
 
 GAINS = load_rig('sim').arm.contact.config()
@@ -169,11 +169,11 @@ def test_gains_that_make_no_sense_are_refused(field, value, rule):
 
 
 def test_the_simulated_rigs_file_has_the_gains_of_its_controller(rig: SimRig):
-    assert load_rig('sim').arm.contact.config() == contact_config(rig)
+    assert load_rig('sim').arm.contact.config() == contact_config(rig.config.impedance)
 
 
 def test_an_arm_led_into_the_table_presses_no_harder_than_allowed(rig: SimRig):
-    config = contact_config(rig)
+    config = contact_config(rig.config.impedance)
     force_n = _press_down(rig, config)
     assert rig.errors == ()
     assert force_n < 1.6 * config.force_max_n, 'landing included'

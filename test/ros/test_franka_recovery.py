@@ -5,7 +5,12 @@ import pytest
 pytest.importorskip('controller_manager_msgs.srv', reason='controller_manager_msgs is not here')
 pytest.importorskip('franka_msgs.msg', reason='franka_msgs is not here: build it beside ROS')
 
-from controller_manager_msgs.srv import SetHardwareComponentState, SwitchController
+from controller_manager_msgs.msg import ControllerState
+from controller_manager_msgs.srv import (
+    ListControllers,
+    SetHardwareComponentState,
+    SwitchController,
+)
 from fake_arm import FakeArm, IDLE, MOVE, REFLEX
 from franka_msgs.action import ErrorRecovery
 from franka_msgs.msg import Errors, FrankaRobotState
@@ -55,10 +60,12 @@ class FrankaArm(FakeArm):
         """Offer them all; the controller is active."""
         super().__init__(connection)
         self.hardware_refusals = 0
+        self.is_stubborn = False
         self.collision = self.load = None
         node = self._node
         for kind, name, answer in (
             (SwitchController, 'controller_manager/switch_controller', self._switch),
+            (ListControllers, 'controller_manager/list_controllers', self._list),
             (
                 SetHardwareComponentState,
                 'controller_manager/set_hardware_component_state',
@@ -91,7 +98,13 @@ class FrankaArm(FakeArm):
             if names:
                 self.calls.append(f'{verb} {",".join(names)}{strictly}')
                 self.mode = self.mode if self.errors else (MOVE if verb == 'activate' else IDLE)
+                self.has_controller = verb == 'activate' or self.is_stubborn
         response.ok = True
+        return response
+
+    def _list(self, request, response):
+        state = 'active' if self.has_controller else 'inactive'
+        response.controller.append(ControllerState(name=CONTROLLER, state=state))
         return response
 
     def _hardware(self, request, response):
@@ -193,6 +206,16 @@ def test_a_hard_stop_deactivates_the_controller(connection, arm):
     assert answer.success, answer
     assert arm.calls == [f'deactivate {CONTROLLER}']
     assert not _trigger(connection, 'reset').success
+    assert _recover(connection).success
+
+
+def test_a_hard_stop_that_leaves_a_controller_active_says_so(connection, arm):
+    assert _recover(connection).success
+    arm.is_stubborn = True
+    answer = _trigger(connection, 'hard_stop')
+    assert not answer.success
+    assert f'still active: {CONTROLLER}' in answer.message
+    arm.is_stubborn = False
     assert _recover(connection).success
 
 

@@ -184,6 +184,11 @@ def test_points_for_a_robot_that_stays_idle_are_a_stop(connection, arm):
     arm.sends_chunks = True
     wait_for(lambda: arm.state == 'fault', 'the governor to stop', 5.0)
     assert 'the robot is idle: no active controller' in arm.reason
+    arm.sends_chunks, arm.has_controller = False, True
+    arm.mode = MOVE
+    wait_for(lambda: _trigger(connection, 'reset').success, 'a reset')
+    wait_for(lambda: arm.state == 'idle', 'an idle governor')
+    _move(arm)
 
 
 def test_a_moving_arm_is_not_recovered(connection, arm):
@@ -212,6 +217,8 @@ def test_a_soft_stop_brakes_within_the_limits_and_a_reset_goes_on(connection, ar
     limits, motion = robot_limits('panda'), FollowerConfig()
     acceleration = np.abs(np.diff(held, n=2, axis=0)) / TICK_S**2
     assert (acceleration < 1.001 * motion.acceleration_scale * limits.ddq_max).all()
+    assert acceleration.max() < 15.0, 'a braked arm must not jump'
+    assert (arm.target_speed == 0.0).all(), 'the stream must end at rest'
     jerk = np.abs(np.diff(held, n=3, axis=0)) / TICK_S**3
     assert (jerk < 1.001 * motion.jerk_scale * limits.dddq_max).all(), 'it ended before rest'
     assert _is_silent(arm, 1.0), 'chunks that still come must not move it'
