@@ -16,6 +16,7 @@ from graph_watch import GraphWatch, wait_for
 from roboadapt_ros.bringup.client import GraphClient
 from roboadapt_ros.bringup.environment import find_free_domain, process_environment
 from roboadapt_ros.errors import RoboAdaptError
+import yaml
 
 pytestmark = [pytest.mark.processes]
 ROOT = Path(__file__).parents[2]
@@ -130,9 +131,22 @@ def test_launch_brings_the_graph_up_and_ends_it(start, models, tmp_path):
 
 
 def test_a_node_that_can_not_be_activated_ends_the_launch_and_says_why(start, models, tmp_path):
-    process, log = start(find_free_domain(), models_dir=models, task='circle_lfet')
+    rig = yaml.safe_load((ROOT / 'config' / 'rigs' / 'sim.yaml').read_text())
+    rig['cameras'] = [camera for camera in rig['cameras'] if camera['name'] == 'scene']
+    path = tmp_path / 'one_eyed.yaml'
+    path.write_text(yaml.safe_dump(rig))
+    process, log = start(find_free_domain(), models_dir=models, task='circle_left', rig=path)
     process.wait(START_S)
     text = log.read_text()
     assert "'encoder' can't be activated" in text
-    assert 'circle_left' in text, 'the nearest name'
+    assert "camera of task 'circle_left' 'wrist'" in text
+    assert not _nodes_below(tmp_path)
+
+
+def test_a_task_nobody_knows_ends_the_launch_and_says_why(start, models, tmp_path):
+    process, log = start(find_free_domain(), models_dir=models, task='circle_lfet')
+    process.wait(START_S)
+    text = log.read_text()
+    assert "'encoder' can't be configured" in text
+    assert "Did you mean 'circle_left'" in text, 'the nearest name'
     assert not _nodes_below(tmp_path)
