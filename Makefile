@@ -29,7 +29,7 @@ demo: setup  ## The whole graph on a simulated rig
 test: setup  ## All tests
 	$(BIN)/python -m pytest test
 
-test-core: setup  ## Tests of the core: no ROS, under a minute on a quiet machine
+test-core: setup  ## Tests of the core: no ROS, about two minutes
 	$(BIN)/python -m pytest test/core test/test_layering.py
 
 test-models: setup  ## Tests that build, convert, export and fuzz models: minutes
