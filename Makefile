@@ -29,8 +29,8 @@ demo: setup  ## The whole graph on a simulated rig
 test: setup  ## All tests
 	$(BIN)/python -m pytest test
 
-test-core: setup  ## Tests of the core: no ROS, about two minutes
-	$(BIN)/python -m pytest test/core test/test_layering.py
+test-core: setup  ## Tests of the core: no ROS, a minute on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile test/core test/test_layering.py
 
 test-models: setup  ## Tests that build, convert, export and fuzz models: minutes
 	$(BIN)/python -m pytest test/models
