@@ -75,6 +75,21 @@ def package_file(folder: Path, name: str) -> Path:
     return file
 
 
+def require_free(folder: Path, choices: str, *, force: bool) -> None:
+    """Raise where a package would be replaced that nobody has said to replace.
+
+    Args:
+        folder: The package's folder.
+        choices: Where else it could be written, for the message.
+        force: Whether it may be replaced.
+
+    Raises:
+        PackageError: The folder is there, and `force` was not given.
+    """
+    if folder.exists() and not force:
+        raise PackageError(folder, 'exists', f'{choices}, or --force to replace it')
+
+
 def from_mapping(cls: type[T], mapping: object, source: str) -> T:
     """Build the dataclass `cls` from `mapping`.
 
@@ -101,7 +116,7 @@ def from_mapping(cls: type[T], mapping: object, source: str) -> T:
     values = {}
     for name, field in fields.items():
         if name in mapping:
-            values[name] = _convert(hints[name], mapping[name], f'{source}.{name}')
+            values[name] = convert(hints[name], mapping[name], f'{source}.{name}')
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ConfigError(f'{source}.{name}', None, 'is required and missing')
     return cls(**values)
@@ -200,8 +215,13 @@ def save_json(value: Any, path: Path) -> None:
     temporary.replace(path)
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    """Return `value` as the annotated type `hint`, or raise naming `where`."""
+def convert(hint: Any, value: Any, where: str) -> Any:
+    """Return `value` as the annotated type `hint`.
+
+    Raises:
+        ConfigError: It is of another type; the message names `where`.
+        UnknownNameError: As `from_mapping`.
+    """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
@@ -214,7 +234,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(value, Mapping):
             raise ConfigError(where, value, 'must be a mapping')
-        return {str(k): _convert(args[1], v, f'{where}.{k}') for k, v in value.items()}
+        return {str(k): convert(args[1], v, f'{where}.{k}') for k, v in value.items()}
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         try:
             return hint(value)
@@ -228,10 +248,10 @@ def _convert_union(args: tuple[Any, ...], value: Any, where: str) -> Any:
         return None
     remaining = [a for a in args if a is not type(None)]
     if len(remaining) == 1:
-        return _convert(remaining[0], value, where)
+        return convert(remaining[0], value, where)
     for option in remaining:
         try:
-            return _convert(option, value, where)
+            return convert(option, value, where)
         except ConfigError:
             continue
     raise ConfigError(where, value, f'must be one of {remaining}')
@@ -241,11 +261,11 @@ def _convert_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, 
     if not isinstance(value, (list, tuple)):
         raise ConfigError(where, value, 'must be a list')
     if len(args) == 2 and args[1] is Ellipsis:
-        return tuple(_convert(args[0], v, f'{where}[{i}]') for i, v in enumerate(value))
+        return tuple(convert(args[0], v, f'{where}[{i}]') for i, v in enumerate(value))
     if len(args) != len(value):
         raise ConfigError(where, value, f'must have {len(args)} entries')
     return tuple(
-        _convert(a, v, f'{where}[{i}]') for i, (a, v) in enumerate(zip(args, value, strict=True))
+        convert(a, v, f'{where}[{i}]') for i, (a, v) in enumerate(zip(args, value, strict=True))
     )
 
 

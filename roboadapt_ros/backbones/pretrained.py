@@ -14,7 +14,7 @@ from roboadapt_ros.backbones.convert import convert
 from roboadapt_ros.backbones.frozen import save_backbone
 from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.backbones.source import Checkpoint, read_file, read_pretrained
-from roboadapt_ros.config import require_plain_name
+from roboadapt_ros.config import require_free, require_plain_name
 from roboadapt_ros.errors import ConfigError, PackageError
 import timm
 from timm.data.config import resolve_data_config
@@ -133,8 +133,7 @@ def add_backbone(models: Path, request: Request, say: Say, *, force: bool = Fals
     """
     manifest = plan(request)
     folder = models / 'backbones' / manifest.id
-    if folder.exists() and not force:
-        raise PackageError(folder, 'exists', 'another --id, or --force to replace it')
+    require_free(folder, 'another --id', force=force)
     model, provenance = _weights(request, manifest, say)
     probe = np.random.default_rng(0).integers(
         0, 256, (manifest.image_size, manifest.image_size, 3), dtype=np.uint8

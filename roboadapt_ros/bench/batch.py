@@ -15,8 +15,9 @@ from roboadapt_ros.bench import peers
 from roboadapt_ros.bench.models import MIDDLE, random_backbone, random_tensors, RandomBackbone, TOP
 from roboadapt_ros.bench.result import BenchResult
 from roboadapt_ros.bench.timing import interleave, Timings
-from roboadapt_ros.encoder.engine import AdapterHandle, Engine, EngineKind
+from roboadapt_ros.encoder.engine import AdapterHandle, Engine
 from roboadapt_ros.encoder.select import load_engine
+from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.learning.progress import Progress, silent
 

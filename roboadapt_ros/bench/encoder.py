@@ -18,10 +18,11 @@ from roboadapt_ros.bench import peers
 from roboadapt_ros.bench.models import random_backbone, random_tensors, RandomBackbone
 from roboadapt_ros.bench.result import BenchResult
 from roboadapt_ros.bench.timing import interleave
-from roboadapt_ros.encoder.engine import Engine, EngineKind
+from roboadapt_ros.encoder.engine import Engine
 from roboadapt_ros.encoder.graphs import GraphStore
 from roboadapt_ros.encoder.places import BARE, Places
 from roboadapt_ros.encoder.select import load_engine
+from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.learning.progress import Progress, silent
 

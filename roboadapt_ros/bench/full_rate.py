@@ -28,9 +28,9 @@ from roboadapt_ros.bringup.environment import find_free_domain
 from roboadapt_ros.bringup.paths import models_dir
 from roboadapt_ros.bringup.rig import load_rig, RigConfig
 from roboadapt_ros.bringup.supervisor import Graph
-from roboadapt_ros.encoder.engine import EngineKind
 from roboadapt_ros.encoder.select import load_encoder
 from roboadapt_ros.encoder.task_encoder import TaskEncoder
+from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import BringupError, ConfigError
 from roboadapt_ros.evaluation.statistics import percentile
 from roboadapt_ros.learning.progress import Progress, silent

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from roboadapt_ros.bench.models import CAMERA, random_backbone, random_tasks
 from roboadapt_ros.bench.result import BenchResult
-from roboadapt_ros.encoder.engine import EngineKind
 from roboadapt_ros.encoder.select import load_encoder
 from roboadapt_ros.encoder.task_encoder import TaskEncoder
+from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import BringupError, ConfigError
 from roboadapt_ros.learning.progress import Progress, silent
 

@@ -134,11 +134,9 @@ class _Builder:
         if self._rig.arm.joint_states != 'joint_states':
             remaps += (('merged_joint_states', 'joint_states'),)
         parameters: dict[str, Any] = {**self._joints, **self._hand, 'robot': self._rig.robot}
-        rate_hz = self._rig.arm.output.rate_hz or self._rig.nodes.get('governor', {}).get(
-            'rate_hz'
-        )
+        rate_hz = self._rig.arm.output.rate_hz or self._own('governor').get('rate_hz')
         if rate_hz:
-            parameters['target_rate_hz'] = float(rate_hz)
+            parameters['target_rate_hz'] = rate_hz
         described = self._describe('sim_rig', parameters, remaps)
         return replace(described, environment={**described.environment, **DRAW_IN_PLACE})
 
@@ -188,10 +186,9 @@ class _Builder:
 
     def policy(self) -> ProcessDescription:
         # The policy sees the arm in the base frame that sim2real maps its actions from.
-        moved: dict[str, Any] = self._rig.nodes.get('sim2real', {})
-        base: dict[str, Any] = {
-            key: moved[key] for key in ('base_offset_m', 'base_yaw_rad') if key in moved
-        }
+        moved = self._own('sim2real')
+        shared = ('base_offset_m', 'base_yaw_rad')
+        base: dict[str, Any] = {key: moved[key] for key in shared if key in moved}
         parameters = {'models_dir': self._models_dir, **self._joints, **base}
         return self._describe('policy', parameters, self._state)
 
@@ -256,6 +253,11 @@ class _Builder:
             )
         return names[0]
 
+    def _own(self, node: str) -> dict[str, Any]:
+        """Return what the rig file sets of a node, as parameter files have it."""
+        own: dict[str, Any] = _plain(self._rig.node_settings(node))
+        return own
+
     def _describe(
         self,
         node: str,
@@ -268,12 +270,19 @@ class _Builder:
             name=name or node,
             executable=f'{node}_node',
             namespace=self._rig.namespace,
-            parameters={**parameters, **self._rig.nodes.get(node, {})},
+            parameters={**parameters, **self._own(node)},
             remappings=tuple(pair for pair in remappings if pair[0] != pair[1]),
             environment={**SINGLE_THREADED, **ONE_ARENA, **transport, **self._rig.environment},
             niceness=NICENESS.get(node, 0),
             realtime=REALTIME.get(node, 0),
         )
+
+
+def _plain(value: Any) -> Any:
+    """Return lists for tuples, as parameter files have them."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def settings(section: type, values: Any) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from roboadapt_ros.bringup.paths import config_dir
 from roboadapt_ros.config import load_yaml
 from roboadapt_ros.control.limits import JOINTS, robot_limits
 from roboadapt_ros.errors import ConfigError, UnknownNameError
+from roboadapt_ros.ros.field import read_section
 from roboadapt_ros.ros.hands.settings import GripperConfig, TOPIC
+from roboadapt_ros.ros.node_parameters import NODE_PARAMETERS
 from roboadapt_ros.ros.outputs.settings import OutputConfig
 from roboadapt_ros.ros.robot_settings import (
     CollisionSettings,
@@ -27,7 +29,6 @@ from roboadapt_ros.ros.robot_settings import (
 
 TELLS_FORCES = 'franka_msgs/FrankaRobotState'
 """The one type of robot state with a wrench in it."""
-NODE_NAMES = ('sim_rig', 'camera', 'encoder', 'policy', 'sim2real', 'governor', 'recorder')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +181,7 @@ class RigConfig:
     """Environment variables of every process."""
 
     def __post_init__(self) -> None:
-        """Check the robot is known, names are unique, and sections are of known nodes."""
+        """Check the robot is known, names are unique, and nodes have what is set of them."""
         robot_limits(self.robot)
         names = [camera.name for camera in self.cameras]
         if not names or len(set(names)) != len(names):
@@ -195,8 +196,17 @@ class RigConfig:
                 if value:
                     raise ConfigError(name, value, 'needs a controller_manager')
         for name in self.nodes:
-            if name not in NODE_NAMES:
-                raise UnknownNameError('section of nodes', name, NODE_NAMES)
+            if name not in NODE_PARAMETERS:
+                raise UnknownNameError('section of nodes', name, NODE_PARAMETERS)
+            self.node_settings(name)
+
+    def node_settings(self, node: str) -> dict[str, Any]:
+        """Return what the file sets of a node's parameters, converted; {}: nothing.
+
+        Raises:
+            RoboAdaptError: As `read_section`.
+        """
+        return read_section(NODE_PARAMETERS[node], self.nodes.get(node, {}), f'nodes.{node}')
 
     def _check_topics(self) -> None:
         """Check that what names a topic is one."""

@@ -8,12 +8,12 @@ from typing import Any
 from roboadapt_ros.bringup.processes import process_list
 from roboadapt_ros.bringup.rig import RigConfig
 from roboadapt_ros.contract import Contract
-from roboadapt_ros.control.workspace import WorkspaceConfig
 from roboadapt_ros.doctor.facts import CameraFacts, RigFacts, StreamRule
 from roboadapt_ros.doctor.topics import ACTION_SUFFIX
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.hands.settings import FRANKA_ACTIONS, GRIPPER_COMMAND
 from roboadapt_ros.ros.hands.settings import TYPES as GRIPPER_TYPES
+from roboadapt_ros.ros.node_parameters import EncoderParameters, GovernorParameters
 from roboadapt_ros.ros.outputs.settings import TYPES as OUTPUT_TYPES
 
 ARM_HZ, ARM_AGE_S = 50.0, 0.1
@@ -24,8 +24,6 @@ ROBOT_STATE_HZ = 2.0
 POSE_HZ = 1.0
 CAMERA_HZ = 5.0
 """Where no task is named."""
-FRAME_AGE_S = 0.3
-"""Default of the encoder's max_frame_age_s."""
 
 
 def full_name(rig: RigConfig, topic: str) -> str:
@@ -77,7 +75,7 @@ def rig_facts(rig: RigConfig, name: str, **models: Any) -> RigFacts:
             for camera in rig.cameras
         ),
         nodes=tuple(process.full_name for process in process_list(rig, **models)),
-        workspace_m=_workspace(rig.nodes.get('governor', {})),
+        workspace_m=_workspace(rig),
     )
 
 
@@ -120,8 +118,8 @@ def stream_rules(rig: RigConfig, contract: Contract | None) -> tuple[StreamRule,
 
 
 def _camera_rules(rig: RigConfig, contract: Contract | None) -> list[StreamRule]:
-    given = rig.nodes.get('encoder', {}).get('max_frame_age_s', FRAME_AGE_S)
-    max_age_s = _number('nodes.encoder.max_frame_age_s', given)
+    name = 'max_frame_age_s'
+    max_age_s = rig.node_settings('encoder').get(name, _default(EncoderParameters, name))
     rate_hz = CAMERA_HZ
     if contract is not None:
         max_age_s, rate_hz = min(max_age_s, contract.max_observation_age_s), contract.rate_hz
@@ -163,24 +161,19 @@ def _services(rig: RigConfig) -> list[str]:
     return found
 
 
-def _workspace(governor: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the corners of the governor's box: the rig's, or the core's own [m]."""
-    default = {field.name: field.default for field in fields(WorkspaceConfig)}
-    corners = []
-    for name, end in (('workspace_low_m', 'min'), ('workspace_high_m', 'max')):
-        corner = governor.get(name, [default[f'{axis}_{end}_m'] for axis in 'xyz'])
-        if not isinstance(corner, list) or len(corner) != 3:
+def _workspace(rig: RigConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the corners of the governor's box [m]."""
+    governor = rig.node_settings('governor')
+    low, high = (
+        governor.get(name, _default(GovernorParameters, name))
+        for name in ('workspace_low_m', 'workspace_high_m')
+    )
+    for name, corner in (('workspace_low_m', low), ('workspace_high_m', high)):
+        if len(corner) != 3:
             raise ConfigError(f'nodes.governor.{name}', corner, 'must be x, y and z [m]')
-        corners.append(tuple(_number(f'nodes.governor.{name}', side) for side in corner))
-    return corners[0], corners[1]
+    return low, high
 
 
-def _number(name: str, value: Any) -> float:
-    """Return a number of a section that no dataclass has checked.
-
-    Raises:
-        ConfigError: It is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigError(name, value, 'must be a number')
-    return float(value)
+def _default(parameters: type, name: str) -> Any:
+    """Return the default of a node's parameter."""
+    return next(field.default for field in fields(parameters) if field.name == name)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.options import add_models, models_folder
 from roboadapt_ros.cli.output import print_table, say
 from roboadapt_ros.errors import RoboAdaptError
 
@@ -15,24 +15,12 @@ if TYPE_CHECKING:
     from roboadapt_ros.contract import Contract
 
 
-def _add_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--models', type=Path, metavar='PATH', help="models folder (default: the package's own)"
-    )
-
-
-def _models(options: argparse.Namespace) -> Path:
-    from roboadapt_ros.bringup.paths import models_dir
-
-    return options.models or models_dir()
-
-
 def _list(options: argparse.Namespace, console: Console) -> int:
     """Print one row per package, unreadable ones included."""
     from roboadapt_ros.adapters.library import TaskLibrary
     from roboadapt_ros.adapters.package import load_manifest, WEIGHTS_NAME
 
-    library = TaskLibrary(_models(options) / 'tasks')
+    library = TaskLibrary(models_folder(options) / 'tasks')
     rows = []
     for task in library.names():
         try:
@@ -59,7 +47,7 @@ def _success(provenance: dict[str, Any]) -> str:
 
 def _add_task(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('task', help='task package, as in `roboadapt adapters list`')
-    _add_models(parser)
+    add_models(parser)
 
 
 def _show(options: argparse.Namespace, console: Console) -> int:
@@ -68,7 +56,7 @@ def _show(options: argparse.Namespace, console: Console) -> int:
     from roboadapt_ros.adapters.library import TaskLibrary
     from roboadapt_ros.adapters.package import load_manifest
 
-    path = TaskLibrary(_models(options) / 'tasks').path(options.task)
+    path = TaskLibrary(models_folder(options) / 'tasks').path(options.task)
     manifest, digest = load_manifest(path)
     shapes = task_shapes(manifest.adapters, manifest.head)
     count = sum(_size(shape) for shape in shapes.values())
@@ -114,7 +102,7 @@ def _contract_rows(contract: Contract) -> list[tuple[str, object]]:
 
 def _add_tasks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('task', nargs='?', help='task package (default: all)')
-    _add_models(parser)
+    add_models(parser)
 
 
 def _verify(options: argparse.Namespace, console: Console) -> int:
@@ -124,7 +112,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     from roboadapt_ros.backbones.frozen import FrozenBackbone
     from roboadapt_ros.backbones.manifest import backbone_path
 
-    models = _models(options)
+    models = models_folder(options)
     library = TaskLibrary(models / 'tasks')
     names = (options.task,) if options.task else library.names()
     failures = 0
@@ -150,6 +138,6 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     return 1 if failures or not names else 0
 
 
-list_command = Command(arguments=_add_models, run=_list)
+list_command = Command(arguments=add_models, run=_list)
 show_command = Command(arguments=_add_task, run=_show)
 verify_command = Command(arguments=_add_tasks, run=_verify)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.options import add_models, models_folder
 from roboadapt_ros.cli.output import print_table, say
 from roboadapt_ros.errors import RoboAdaptError
 
@@ -16,23 +17,11 @@ if TYPE_CHECKING:
 TITLES = ('id', 'timm name', 'family', 'licence', 'digest', 'features', 'MB')
 
 
-def _add_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--models', type=Path, metavar='PATH', help="models folder (default: the package's own)"
-    )
-
-
-def _models(options: argparse.Namespace) -> Path:
-    from roboadapt_ros.bringup.paths import models_dir
-
-    return options.models or models_dir()
-
-
 def _list(options: argparse.Namespace, console: Console) -> int:
     """Print one row per backbone, unreadable ones included."""
     from roboadapt_ros.backbones.manifest import backbone_names
 
-    models = _models(options)
+    models = models_folder(options)
     rows = [_row(models / 'backbones' / name) for name in backbone_names(models)]
     if not rows:
         say(console, f"No backbones in {models / 'backbones'}; see 'roboadapt backbones add'.")
@@ -98,7 +87,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--force', action='store_true', help='replace a package of this id; its tasks then refuse'
     )
-    _add_models(parser)
+    add_models(parser, may_be_new=True)
 
 
 def _add(options: argparse.Namespace, console: Console) -> int:
@@ -119,7 +108,7 @@ def _add(options: argparse.Namespace, console: Console) -> int:
     def tell(text: str) -> None:
         say(console, text)
 
-    path = add_backbone(_models(options), request, tell, force=options.force)
+    path = add_backbone(models_folder(options), request, tell, force=options.force)
     manifest = load_backbone_manifest(path)
     say(
         console,
@@ -131,7 +120,7 @@ def _add(options: argparse.Namespace, console: Console) -> int:
 
 def _add_names(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('id', nargs='?', help='backbone (default: all)')
-    _add_models(parser)
+    add_models(parser)
 
 
 def _verify(options: argparse.Namespace, console: Console) -> int:
@@ -139,7 +128,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     from roboadapt_ros.backbones.frozen import FrozenBackbone
     from roboadapt_ros.backbones.manifest import backbone_names, backbone_path
 
-    models = _models(options)
+    models = models_folder(options)
     names = (options.id,) if options.id else backbone_names(models)
     failures = 0
     for name in names:
@@ -161,6 +150,6 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     return 1 if failures or not names else 0
 
 
-list_command = Command(arguments=_add_models, run=_list)
+list_command = Command(arguments=add_models, run=_list)
 add_command = Command(arguments=_add_options, run=_add)
 verify_command = Command(arguments=_add_names, run=_verify)

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.options import models_folder
 from roboadapt_ros.cli.output import print_table, progress_line, require_writable, say, write_json
 
 if TYPE_CHECKING:
@@ -72,9 +73,8 @@ def _alone(
     """Run a benchmark without a graph: always, or as its settings ask for."""
     if not hasattr(bench, 'run_alone'):
         return bench.run(settings, progress)
-    from roboadapt_ros.bringup.paths import models_dir
 
-    return bench.run_alone(options.models or models_dir(), settings, progress)
+    return bench.run_alone(models_folder(options), settings, progress)
 
 
 def _on_graph(

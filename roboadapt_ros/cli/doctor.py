@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
-from roboadapt_ros.cli.options import domain
+from roboadapt_ros.cli.options import add_models, domain, models_folder
 from roboadapt_ros.cli.output import print_table, say, write_json
 from roboadapt_ros.errors import ConfigError, RoboAdaptError
 
@@ -33,9 +33,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--seconds', type=float, default=3.0, metavar='X', help='time to listen [s] (default: 3)'
     )
-    parser.add_argument(
-        '--models', type=Path, metavar='PATH', help="models folder (default: the package's own)"
-    )
+    add_models(parser)
     parser.add_argument(
         '--domain', type=domain, metavar='N', help='ROS domain (default: ROS_DOMAIN_ID)'
     )
@@ -118,10 +116,9 @@ def _task(options: argparse.Namespace, task: str) -> TaskFacts:
     """Return a task's contract and its reference pictures."""
     from roboadapt_ros.adapters.library import TaskLibrary
     from roboadapt_ros.adapters.package import load_manifest
-    from roboadapt_ros.bringup.paths import models_dir
     from roboadapt_ros.doctor.contract import TaskFacts
 
-    path = TaskLibrary((options.models or models_dir()) / 'tasks').path(task)
+    path = TaskLibrary(models_folder(options) / 'tasks').path(task)
     contract = load_manifest(path)[0].contract
     references = {}
     for camera in contract.cameras:

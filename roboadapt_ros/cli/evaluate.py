@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
-from roboadapt_ros.cli.options import whole
+from roboadapt_ros.cli.options import models_folder, whole
 from roboadapt_ros.cli.output import progress_line, require_writable, say, write_json
 from roboadapt_ros.errors import ConfigError, UnknownNameError
 
@@ -94,8 +94,7 @@ def _check(options: argparse.Namespace) -> None:
     """Raise for names and numbers that are wrong, before anything heavy starts."""
     from roboadapt_ros.adapters.library import TaskLibrary
     from roboadapt_ros.adapters.package import VERSION_MARK
-    from roboadapt_ros.bringup.paths import models_dir
-    from roboadapt_ros.encoder.engine import EngineKind
+    from roboadapt_ros.engines import EngineKind
     from roboadapt_ros.sim.tasks import TASKS
 
     if options.task not in TASKS:
@@ -106,7 +105,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError('--engine', options.engine, 'needs --in-process; else the rig says it')
     if options.record and options.adapter.partition(VERSION_MARK)[0] != options.task:
         raise ConfigError('--record', options.adapter, f'needs --adapter {options.task}')
-    library = TaskLibrary((options.models or models_dir()) / 'tasks')
+    library = TaskLibrary(models_folder(options) / 'tasks')
     served = options.task if options.adapter == NO_ADAPTER else options.adapter
     if served not in library.names():
         raise UnknownNameError('adapter', served, (*library.names(), NO_ADAPTER))
@@ -115,20 +114,18 @@ def _check(options: argparse.Namespace) -> None:
 def _record(options: argparse.Namespace, result: EvaluationResult) -> None:
     """Write what was measured into the package."""
     from roboadapt_ros.adapters.package import add_provenance
-    from roboadapt_ros.bringup.paths import models_dir
 
     summary = {key: value for key, value in result.to_json().items() if key != 'records'}
-    path = (options.models or models_dir()) / 'tasks' / options.adapter
+    path = models_folder(options) / 'tasks' / options.adapter
     add_provenance(path, 'measured', summary)
 
 
 def _in_process(options: argparse.Namespace, progress: Progress) -> EvaluationResult:
-    from roboadapt_ros.bringup.paths import models_dir
-    from roboadapt_ros.encoder.engine import EngineKind
+    from roboadapt_ros.engines import EngineKind
     from roboadapt_ros.evaluation.inprocess import run_episodes
 
     return run_episodes(
-        options.models or models_dir(),
+        models_folder(options),
         options.task,
         options.adapter,
         options.episodes,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.options import add_models, models_folder
 from roboadapt_ros.cli.output import print_table, progress_line, say
 from roboadapt_ros.errors import ConfigError, UnknownNameError
 
@@ -44,17 +45,14 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help="folder to write to, with <task>.onnx_adapter files for ONNX Runtime's adapter "
         "loading (default: where the encoder looks, the backbone's folder)",
     )
-    parser.add_argument(
-        '--models', type=Path, metavar='PATH', help="models folder (default: the package's own)"
-    )
+    add_models(parser)
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
     """Export, and print a row per graph."""
     from roboadapt_ros.backbones.manifest import backbone_names
-    from roboadapt_ros.bringup.paths import models_dir
 
-    models = options.models or models_dir()
+    models = models_folder(options)
     known = backbone_names(models)
     if options.backbone is not None and options.backbone not in known:
         raise UnknownNameError('backbone', options.backbone, known)

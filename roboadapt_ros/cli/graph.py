@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from roboadapt_ros.cli.options import domain, models
+from roboadapt_ros.cli.options import add_models, domain, models_folder
 from roboadapt_ros.errors import BringupError, ConfigError
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ def add_graph_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--rig', default='sim', metavar='RIG', help='file in config/rigs (default: sim)'
     )
-    parser.add_argument(
-        '--models', type=models, metavar='PATH', help="models folder (default: the package's own)"
-    )
+    add_models(parser)
     parser.add_argument(
         '--runs',
         type=Path,
@@ -67,14 +65,13 @@ def graph_up(
         BringupError: A process ended; the message has the end of its log.
     """
     from roboadapt_ros.adapters.library import TaskLibrary
-    from roboadapt_ros.bringup.paths import models_dir
     from roboadapt_ros.bringup.rig import load_rig
     from roboadapt_ros.bringup.supervisor import Graph
 
     rig = load_rig(options.rig)
     if not rig.simulated:
         raise ConfigError('--rig', options.rig, 'must be a simulated rig; this command moves it')
-    library = TaskLibrary((options.models or models_dir()) / 'tasks')
+    library = TaskLibrary(models_folder(options) / 'tasks')
     for task in tasks:
         library.path(task)
     graph = Graph(

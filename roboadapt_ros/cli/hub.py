@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.options import add_models, models_folder
 from roboadapt_ros.cli.output import say
 
 if TYPE_CHECKING:
@@ -17,15 +17,7 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--endpoint', metavar='URL', help="the hub's address (default: HF_ENDPOINT, or its own)"
     )
-    parser.add_argument(
-        '--models', type=Path, metavar='PATH', help="models folder (default: the package's own)"
-    )
-
-
-def _models(options: argparse.Namespace) -> Path:
-    from roboadapt_ros.bringup.paths import models_dir
-
-    return options.models or models_dir()
+    add_models(parser, may_be_new=True)
 
 
 def _push_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +35,7 @@ def _push(options: argparse.Namespace, console: Console) -> int:
     from roboadapt_ros.adapters.hub import push
     from roboadapt_ros.adapters.library import TaskLibrary
 
-    path = TaskLibrary(_models(options) / 'tasks').path(options.task)
+    path = TaskLibrary(models_folder(options) / 'tasks').path(options.task)
     say(console, f'sending {path} to {options.repository}')
     url = push(path, options.repository, private=not options.public, endpoint=options.endpoint)
     say(console, f'Pushed {options.task}: {url}')
@@ -64,7 +56,7 @@ def _pull(options: argparse.Namespace, console: Console) -> int:
     from roboadapt_ros.adapters.hub import pull
     from roboadapt_ros.backbones.manifest import backbone_names
 
-    models = _models(options)
+    models = models_folder(options)
     say(console, f'fetching {options.repository}')
     package = pull(
         options.repository,

@@ -111,7 +111,30 @@ def namespace(text: str) -> str:
     return text
 
 
-def models(text: str) -> Path:
+def add_models(parser: argparse.ArgumentParser, *, may_be_new: bool = False) -> None:
+    """Add `--models`, read by `models_folder`.
+
+    Args:
+        parser: Parser to extend.
+        may_be_new: Whether a folder that is not there will do: the command makes it.
+    """
+    parser.add_argument(
+        '--models',
+        type=Path if may_be_new else _models,
+        metavar='PATH',
+        help="models folder (default: the package's own)",
+    )
+
+
+def models_folder(options: argparse.Namespace) -> Path:
+    """Return the folder of `--models`, or the package's own."""
+    from roboadapt_ros.bringup.paths import models_dir
+
+    folder: Path | None = options.models
+    return folder or models_dir()
+
+
+def _models(text: str) -> Path:
     """Read a models folder that must be there."""
     if not Path(text).is_dir():
         raise ConfigError('--models', text, 'must be a folder with backbones/ and tasks/')

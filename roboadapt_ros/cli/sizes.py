@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.options import add_models, models_folder
 from roboadapt_ros.cli.output import print_table, say
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         f'{" ".join(TIMM_NAMES)})',
     )
     parser.add_argument('--markdown', action='store_true', help='print a Markdown table')
-    parser.add_argument(
-        '--models', type=Path, metavar='PATH', help="models folder (default: the package's own)"
-    )
+    add_models(parser)
     add_options(parser, Placement)
 
 
@@ -45,11 +44,10 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     """Print a row per backbone and placement; nothing is downloaded or computed."""
     from roboadapt_ros.adapters.placement import Placement
     from roboadapt_ros.backbones.manifest import backbone_names
-    from roboadapt_ros.bringup.paths import models_dir
     from roboadapt_ros.cli.options import from_options
 
     placement = from_options(Placement, options)
-    models = options.models or models_dir()
+    models = models_folder(options)
     names = options.backbone or (*backbone_names(models), *TIMM_NAMES)
     rows = [row for name in names for row in _rows(_manifest(name, models), placement)]
     if options.markdown:

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.options import add_models, models_folder
 from roboadapt_ros.cli.output import say
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help='simulate the robot, its driver and its cameras under the names of the rig file',
     )
     parser.add_argument('--task', default='', help='task to serve from the start (default: none)')
-    parser.add_argument(
-        '--models', type=Path, metavar='PATH', help="models folder (default: the package's own)"
-    )
+    add_models(parser)
     parser.add_argument(
         '--record', type=Path, metavar='PATH', help='folder to record to (default: no recording)'
     )
@@ -41,7 +40,6 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     """Bring the graph up, say how to go on, and watch it."""
     from roboadapt_ros.adapters.library import TaskLibrary
     from roboadapt_ros.bringup.fake import fake_rig
-    from roboadapt_ros.bringup.paths import models_dir
     from roboadapt_ros.bringup.rig import load_rig
     from roboadapt_ros.bringup.supervisor import Graph
 
@@ -50,7 +48,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         rig, lacks = fake_rig(rig)
         for lack in lacks:
             say(console, f'Not installed: {lack}')
-    library = TaskLibrary((options.models or models_dir()) / 'tasks')
+    library = TaskLibrary(models_folder(options) / 'tasks')
     if options.task:
         library.path(options.task)
     log_dir = options.runs / time.strftime('%Y-%m-%d_%H-%M-%S') / 'log'

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from roboadapt_ros.backbones.manifest import load_backbone_manifest
 from roboadapt_ros.config import load_json
-from roboadapt_ros.encoder.engine import EngineKind
 from roboadapt_ros.encoder.graphs import FORMAT, GraphStore, machine_name, runtime_version
 from roboadapt_ros.encoder.offshoot import run_module
+from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import EngineError, RoboAdaptError
 
 IMAGES = 2

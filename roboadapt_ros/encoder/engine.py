@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
 import numpy as np
@@ -22,23 +21,6 @@ from roboadapt_ros.errors import ConfigError
 Images = npt.NDArray[np.uint8]
 """(B, S, S, 3) uint8 RGB of the manifest's size."""
 Tensors = Mapping[str, npt.NDArray[np.float32]]
-
-
-class EngineKind(Enum):
-    """The engines a rig file may name."""
-
-    AUTO = 'auto'
-    """The fastest exact one on this machine, measured at start."""
-    TORCH = 'torch'
-    """On the CPU, float32."""
-    CUDA = 'cuda'
-    """torch on an NVIDIA GPU, float32, CUDA graphs."""
-    CUDA_HALF = 'cuda_half'
-    """The same in bfloat16: faster, not exact."""
-    ONNX = 'onnx'
-    """ONNX Runtime, float32."""
-    ONNX_INT8 = 'onnx_int8'
-    """ONNX Runtime, the backbone's matrices in 8 bits: faster on some CPUs, not exact."""
 
 
 @dataclass(eq=False)

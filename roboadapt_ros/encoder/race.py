@@ -13,7 +13,7 @@ import numpy as np
 from roboadapt_ros.config import save_json
 from roboadapt_ros.encoder.choice import Choice, choice_name, EXACT, IMAGES, libraries
 from roboadapt_ros.encoder.cuda_engine import CudaEngine, torch_sees_gpu
-from roboadapt_ros.encoder.engine import Engine, EngineKind
+from roboadapt_ros.encoder.engine import Engine
 from roboadapt_ros.encoder.examples import example_tasks
 from roboadapt_ros.encoder.export import export_missing, usual_places
 from roboadapt_ros.encoder.graphs import FORMAT, GraphStore, machine_name
@@ -21,6 +21,7 @@ from roboadapt_ros.encoder.onnx_engine import OnnxEngine
 from roboadapt_ros.encoder.places import Places
 from roboadapt_ros.encoder.session import Session, Values
 from roboadapt_ros.encoder.torch_engine import TorchEngine
+from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import RoboAdaptError
 
 WARM_UPS = 3

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from roboadapt_ros.adapters.library import TaskLibrary
 from roboadapt_ros.backbones.manifest import backbone_path
-from roboadapt_ros.encoder.engine import Engine, EngineKind
+from roboadapt_ros.encoder.engine import Engine
 from roboadapt_ros.encoder.residency import DEFAULT_MAX_BYTES
 from roboadapt_ros.encoder.task_encoder import TaskEncoder
+from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import EngineError
 
 logger = logging.getLogger(__name__)

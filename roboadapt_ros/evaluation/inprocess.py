@@ -8,9 +8,9 @@ from pathlib import Path
 from roboadapt_ros.adapters.library import TaskLibrary
 from roboadapt_ros.adapters.package import load_package, TaskPackage
 from roboadapt_ros.dataflow import ActionChunk
-from roboadapt_ros.encoder.engine import EngineKind
 from roboadapt_ros.encoder.select import load_encoder
 from roboadapt_ros.encoder.task_encoder import TaskEncoder
+from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.evaluation.loop import ClosedLoop, make_sim_rig, Observation
 from roboadapt_ros.evaluation.results import EpisodeRecord, EvaluationResult, Through

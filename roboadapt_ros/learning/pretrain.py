@@ -10,6 +10,7 @@ import numpy.typing as npt
 from roboadapt_ros.backbones.frozen import build_timm, save_backbone
 from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.backbones.masked import MaskedAutoencoder
+from roboadapt_ros.config import require_free
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.encoder.preprocess import preprocess
 from roboadapt_ros.learning.dataset import data_hash, episode_paths, load_episode
@@ -56,7 +57,12 @@ def pretrain(
 
     Returns:
         The manifest as written.
+
+    Raises:
+        PackageError: A package is there, and it is not to be replaced.
+        RoboAdaptError: The data can't be read.
     """
+    require_free(config.out, 'another --out', force=config.force)
     torch.manual_seed(config.seed)
     torch.set_num_threads(config.threads)
     images, digest = load_images(config, contract, progress)

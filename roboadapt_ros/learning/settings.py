@@ -86,6 +86,7 @@ class PretrainConfig:
         default=0, metadata={'help': 'seed of weights, masks and order', 'minimum': 0}
     )
     threads: int = field(default=2, metadata={'help': 'torch threads', 'minimum': 1})
+    force: bool = field(default=False, metadata={'help': 'replace the package that is there'})
 
     def __post_init__(self) -> None:
         """Check the ratio and the pooling."""
@@ -152,6 +153,7 @@ class TrainConfig(Placement):
         default=250, metadata={'help': 'steps between checkpoints', 'minimum': 1}
     )
     resume: bool = field(default=False, metadata={'help': 'go on from the last checkpoint'})
+    force: bool = field(default=False, metadata={'help': 'replace a package of this name'})
 
     def __post_init__(self) -> None:
         """Check there is something to train."""

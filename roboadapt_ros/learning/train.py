@@ -15,8 +15,9 @@ import time
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.adapters.layout import HeadLayout
-from roboadapt_ros.adapters.package import load_package, Normaliser, TaskPackage
+from roboadapt_ros.adapters.package import load_package, Normaliser, TaskPackage, VERSION_MARK
 from roboadapt_ros.backbones.frozen import FrozenBackbone
+from roboadapt_ros.config import require_free
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.learning.checkpoint import Checkpoint
@@ -234,9 +235,12 @@ def train(config: TrainConfig, contract: Contract, progress: Progress = silent) 
         The package as written.
 
     Raises:
+        PackageError: A package of that name is there, and it is not to be replaced.
         BaseChangedError: Training has written to the backbone (it can't; this is checked).
         RoboAdaptError: Data, backbone or checkpoint can't be read.
     """
+    other = f"'{config.task.partition(VERSION_MARK)[0]}@VERSION', another --out"
+    require_free(config.out / config.task, other, force=config.force)
     torch.manual_seed(config.seed)
     torch.set_num_threads(config.threads)
     started = time.monotonic()

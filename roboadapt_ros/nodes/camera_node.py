@@ -14,12 +14,12 @@ import time
 import traceback
 
 from roboadapt_ros.errors import ConfigError, ImageError
-from roboadapt_ros.nodes.parameters import CameraParameters
 from roboadapt_ros.ros.capture import Frame, FrameSource, make_source
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.diagnostics import Health, Level
 from roboadapt_ros.ros.images import from_rgb
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node_parameters import CameraParameters
 from roboadapt_ros.ros.qos import IMAGE
 from roboadapt_ros.ros.rig_messages import camera_info
 from roboadapt_ros.ros.run import run

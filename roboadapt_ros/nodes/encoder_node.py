@@ -37,11 +37,10 @@ from roboadapt_interfaces.srv import (
     VerifyBase,
 )
 from roboadapt_ros.dataflow import Features
-from roboadapt_ros.encoder.engine import EngineKind
 from roboadapt_ros.encoder.select import load_encoder
+from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import ImageError, RefusedError, RoboAdaptError
 from roboadapt_ros.nodes.adapter_services import AdapterServices
-from roboadapt_ros.nodes.parameters import EncoderParameters
 from roboadapt_ros.ros.convert import from_time, to_features, to_time
 from roboadapt_ros.ros.diagnostics import Health, Level
 from roboadapt_ros.ros.encoding import EncodeWorker
@@ -49,6 +48,7 @@ from roboadapt_ros.ros.frames import Frame, FramePairer, FrameSet, StampRule
 from roboadapt_ros.ros.images import to_rgb
 from roboadapt_ros.ros.listener import Listener
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node_parameters import EncoderParameters
 from roboadapt_ros.ros.qos import DATA, IMAGE, LATCHED
 from roboadapt_ros.ros.run import run
 from sensor_msgs.msg import CompressedImage, Image

@@ -7,9 +7,9 @@ import threading
 from typing import Any
 
 from roboadapt_ros.errors import RoboAdaptError
-from roboadapt_ros.nodes.parameters import SimRigParameters
 from roboadapt_ros.ros.calls import interface_class
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node_parameters import SimRigParameters
 from roboadapt_ros.sim.driver_state import DriverState
 
 _ACTIVE, _INACTIVE = 3, 2

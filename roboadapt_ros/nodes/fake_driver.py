@@ -27,11 +27,11 @@ from rclpy.action import ActionServer
 from roboadapt_ros.errors import ConfigError, RoboAdaptError
 from roboadapt_ros.nodes.fake_controllers import FakeControllerManager
 from roboadapt_ros.nodes.fake_hand import FakeHand
-from roboadapt_ros.nodes.parameters import SimRigParameters
 from roboadapt_ros.ros.calls import interface_class
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.franka_state import wrench
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node_parameters import SimRigParameters
 from roboadapt_ros.ros.qos import STATE, STATE_OUT
 from roboadapt_ros.ros.rig_messages import joint_state
 from roboadapt_ros.sim.driver_state import DriverState

@@ -19,9 +19,9 @@ from typing import Any
 from rclpy.action import ActionServer
 from rclpy.task import Future
 from roboadapt_ros.errors import ConfigError
-from roboadapt_ros.nodes.parameters import SimRigParameters
 from roboadapt_ros.ros.calls import interface_class
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node_parameters import SimRigParameters
 from roboadapt_ros.sim.rig import SimRig
 from std_srvs.srv import Trigger
 

@@ -44,7 +44,6 @@ from roboadapt_ros.control.kinematics import PandaKinematics
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.control.workspace import WorkspaceConfig
 from roboadapt_ros.errors import ConfigError, RefusedError, SpecError
-from roboadapt_ros.nodes.parameters import GovernorParameters
 from roboadapt_ros.nodes.rig_link import RigLink
 from roboadapt_ros.nodes.robot_description import DescribedLimits
 from roboadapt_ros.nodes.robot_guard import RobotGuard
@@ -60,6 +59,7 @@ from roboadapt_ros.ros.diagnostics import Health, Level
 from roboadapt_ros.ros.hands.settings import TOPIC
 from roboadapt_ros.ros.listen import listen_robot, listen_state
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node_parameters import GovernorParameters
 from roboadapt_ros.ros.qos import DATA, STATE, STATUS, TRACE
 from roboadapt_ros.ros.robot import ArmSample, StateBuffer
 from roboadapt_ros.ros.run import run

@@ -30,11 +30,11 @@ from roboadapt_ros.adapters.package import load_package
 from roboadapt_ros.control.kinematics import PandaKinematics
 from roboadapt_ros.dataflow import ActionChunk, Features, RobotState
 from roboadapt_ros.errors import RefusedError, RoboAdaptError, SpecError
-from roboadapt_ros.nodes.parameters import PolicyParameters
 from roboadapt_ros.policy.policy import TaskPolicies
 from roboadapt_ros.ros.convert import from_features, from_time, to_chunk
 from roboadapt_ros.ros.listen import listen_state
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node_parameters import PolicyParameters
 from roboadapt_ros.ros.qos import DATA, LATCHED, STATE_HISTORY
 from roboadapt_ros.ros.robot import StateBuffer
 from roboadapt_ros.ros.run import run

@@ -18,9 +18,9 @@ from typing import Any
 
 from mcap.writer import CompressionType, Writer
 from roboadapt_ros.errors import ConfigError
-from roboadapt_ros.nodes.parameters import RecorderParameters
 from roboadapt_ros.ros.diagnostics import Health, Level
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node_parameters import RecorderParameters
 from roboadapt_ros.ros.qos import DATA, IMAGE, LATCHED, STATUS, TRACE
 from roboadapt_ros.ros.run import run
 from roboadapt_ros.ros.schema import definition

@@ -22,10 +22,10 @@ from roboadapt_ros.control.governor import Governor
 from roboadapt_ros.control.kinematics import PandaKinematics
 from roboadapt_ros.control.pose_check import PoseCheck
 from roboadapt_ros.errors import RefusedError
-from roboadapt_ros.nodes.parameters import GovernorParameters
 from roboadapt_ros.ros.convert import from_time
 from roboadapt_ros.ros.hands.make import make_hand
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node_parameters import GovernorParameters
 from roboadapt_ros.ros.outputs.output import ArmModel, Point
 from roboadapt_ros.ros.outputs.sender import ArmSender
 from roboadapt_ros.ros.qos import STATE

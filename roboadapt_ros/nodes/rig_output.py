@@ -8,13 +8,13 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from roboadapt_ros.nodes.fake_driver import FakeDriver
-from roboadapt_ros.nodes.parameters import SimRigParameters
 from roboadapt_ros.nodes.rig_faults import RigFaults
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.diagnostics import Health, Level, to_status
 from roboadapt_ros.ros.franka_state import ArmReport, StateWriter
 from roboadapt_ros.ros.images import from_rgb
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node_parameters import SimRigParameters
 from roboadapt_ros.ros.qos import IMAGE, STATE, STATE_OUT, STATUS
 from roboadapt_ros.ros.rig_messages import camera_info, finger_state, joint_state, pose
 from roboadapt_ros.sim.franka import RobotMode

@@ -8,9 +8,9 @@ import threading
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
 from roboadapt_ros.errors import RoboAdaptError
-from roboadapt_ros.nodes.parameters import SimRigParameters
 from roboadapt_ros.nodes.rig_faults import RigFaults
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node_parameters import SimRigParameters
 from roboadapt_ros.sim.rig import SimRig
 from std_srvs.srv import SetBool, Trigger
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from rclpy.node import Node
 from roboadapt_ros.control.recovery import Action, Outcome, Pending, Step
-from roboadapt_ros.nodes.parameters import GovernorParameters
 from roboadapt_ros.ros.calls import (
     ActionCall,
     Clients,
@@ -21,6 +20,7 @@ from roboadapt_ros.ros.calls import (
     ServiceCall,
     trigger_outcome,
 )
+from roboadapt_ros.ros.node_parameters import GovernorParameters
 from std_srvs.srv import Trigger
 
 BEST_EFFORT, STRICT = 1, 2

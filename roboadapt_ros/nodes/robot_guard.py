@@ -14,10 +14,10 @@ from roboadapt_ros.control.governor import Governor
 from roboadapt_ros.control.recovery import Outcome, Pending
 from roboadapt_ros.control.robot_status import Release, RobotMode, RobotStatus, RobotWatch
 from roboadapt_ros.errors import RefusedError
-from roboadapt_ros.nodes.parameters import GovernorParameters
 from roboadapt_ros.nodes.robot_actions import RobotActions
 from roboadapt_ros.nodes.robot_recovery import RobotRecovery
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node_parameters import GovernorParameters
 from roboadapt_ros.ros.publishers import other_publishers
 
 CHECK_PERIOD_S = 1.0

@@ -18,9 +18,9 @@ from roboadapt_ros.control.recovery import (
     Step,
 )
 from roboadapt_ros.control.robot_status import RobotWatch
-from roboadapt_ros.nodes.parameters import GovernorParameters
 from roboadapt_ros.nodes.robot_actions import RobotActions
 from roboadapt_ros.ros.calls import Condition
+from roboadapt_ros.ros.node_parameters import GovernorParameters
 
 STATE_MAX_AGE_S = 0.1
 

@@ -18,9 +18,9 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from roboadapt_interfaces.srv import Recover
 from roboadapt_ros.control.robot_status import Release, RobotMode
 from roboadapt_ros.errors import RefusedError
-from roboadapt_ros.nodes.parameters import GovernorParameters
 from roboadapt_ros.nodes.robot_guard import RobotGuard
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node_parameters import GovernorParameters
 from std_srvs.srv import Trigger
 
 STOP_TIMEOUT_S = 3.0

@@ -31,11 +31,11 @@ from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.control.robot_status import RobotStatus
 from roboadapt_ros.dataflow import ActionChunk, RobotState
 from roboadapt_ros.errors import RefusedError, RoboAdaptError, SpecError
-from roboadapt_ros.nodes.parameters import Sim2RealParameters
 from roboadapt_ros.nodes.task_bridges import TaskBridges
 from roboadapt_ros.ros.convert import from_chunk, to_chunk, to_gate_status
 from roboadapt_ros.ros.listen import listen_robot, listen_state
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node_parameters import Sim2RealParameters
 from roboadapt_ros.ros.qos import DATA, STATE, STATUS
 from roboadapt_ros.ros.robot import ArmSample, StateBuffer
 from roboadapt_ros.ros.run import run

@@ -41,7 +41,6 @@ from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.errors import RoboAdaptError, SpecError
 from roboadapt_ros.nodes.episode import Episode
 from roboadapt_ros.nodes.fake_driver import FakeDriver
-from roboadapt_ros.nodes.parameters import SimRigParameters
 from roboadapt_ros.nodes.rig_faults import RigFaults
 from roboadapt_ros.nodes.rig_output import RigOutput
 from roboadapt_ros.nodes.rig_services import RigServices
@@ -49,6 +48,7 @@ from roboadapt_ros.ros.convert import from_time, to_time
 from roboadapt_ros.ros.diagnostics import Health, Level, to_status
 from roboadapt_ros.ros.gripper import GripperReader
 from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node_parameters import SimRigParameters
 from roboadapt_ros.ros.pacer import Pacer
 from roboadapt_ros.ros.qos import COMMAND, DATA, STATUS
 from roboadapt_ros.ros.rig_messages import read_pose

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import dataclasses
-from typing import Any
+from typing import Any, get_type_hints
 
-from roboadapt_ros.errors import ConfigError, UnknownNameError
+from roboadapt_ros.config import convert
+from roboadapt_ros.errors import ConfigError, UnknownKeyError, UnknownNameError
+
+ROS_OWN = ('qos_overrides.', 'use_sim_time', 'start_type_description_service')
+"""How the names of parameters begin that every ROS node has."""
 
 
 def param(
@@ -56,13 +60,38 @@ def check_fields(settings: Any, section: str) -> None:
         ConfigError: A number out of bounds.
     """
     for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        choices = field.metadata.get('choices') or ()
-        for item in value if isinstance(value, tuple) else (value,):
-            if choices and item not in choices:
-                raise UnknownNameError(f'{section}.{field.name}', str(item), choices)
-            if not is_within(field, item):
-                raise ConfigError(f'{section}.{field.name}', item, bounds_text(field))
+        _check_field(field, getattr(settings, field.name), f'{section}.{field.name}')
+
+
+def read_section(cls: type, mapping: object, section: str) -> dict[str, Any]:
+    """Return what a mapping sets of the fields of a dataclass, converted and checked.
+
+    Args:
+        cls: A dataclass whose fields were made by `param`; nested ones are sections of their own.
+        mapping: Field to value; not all have to be there. ROS's own parameters may be.
+        section: Where it stands, for the message: 'nodes.governor'.
+
+    Raises:
+        UnknownKeyError: A key that is no field, with the nearest one.
+        UnknownNameError: A string that is not among the choices.
+        ConfigError: A value of another type, or a number out of bounds.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(section, mapping, f'must be a mapping of {cls.__name__} fields')
+    fields, hints = {field.name: field for field in dataclasses.fields(cls)}, get_type_hints(cls)
+    found: dict[str, Any] = {}
+    for key, value in mapping.items():
+        where = f'{section}.{key}'
+        if str(key).startswith(ROS_OWN):
+            found[key] = value
+        elif key not in fields:
+            raise UnknownKeyError(section, str(key), fields)
+        elif dataclasses.is_dataclass(hints[key]):
+            found[key] = read_section(hints[key], value, where)
+        else:
+            found[key] = convert(hints[key], value, where)
+            _check_field(fields[key], found[key], where)
+    return found
 
 
 def check_options(settings: Any, section: str, options: Mapping[str, tuple[str, ...]]) -> None:
@@ -88,6 +117,16 @@ def check_options(settings: Any, section: str, options: Mapping[str, tuple[str, 
                 f'is an option of {", ".join(drivers)}; {settings.driver} takes '
                 f'{", ".join(allowed)}',
             )
+
+
+def _check_field(field: dataclasses.Field[Any], value: Any, where: str) -> None:
+    """Hold a value, or each of several, against a field's bounds and choices."""
+    choices = field.metadata.get('choices') or ()
+    for item in value if isinstance(value, tuple) else (value,):
+        if choices and item not in choices:
+            raise UnknownNameError(where, str(item), choices)
+        if not is_within(field, item):
+            raise ConfigError(where, item, bounds_text(field))
 
 
 def is_within(field: dataclasses.Field[Any], value: Any) -> bool:

@@ -1,7 +1,7 @@
 """The parameters of every node: one frozen dataclass each, the only place with defaults.
 
-This module imports no core part that is heavy; `ros.params` turns the fields into ROS
-parameters.
+`ros.params` turns the fields into ROS parameters; a rig file's sections of nodes are checked by
+them. This module must not import rclpy.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from roboadapt_ros.control.governor_config import (
     MIN_DISTANCE_MAX_M,
     SelfCollisionConfig,
 )
-from roboadapt_ros.encoder.engine import EngineKind
-from roboadapt_ros.ros.gripper import GRIPPER_MESSAGES
-from roboadapt_ros.ros.hands.settings import GripperConfig
+from roboadapt_ros.engines import EngineKind
+from roboadapt_ros.ros.field import param
+from roboadapt_ros.ros.hands.settings import GripperConfig, TOPIC_TYPES
 from roboadapt_ros.ros.outputs.settings import OutputConfig
-from roboadapt_ros.ros.params import param
 from roboadapt_ros.ros.robot_settings import (
     CollisionSettings,
     ContactSettings,
@@ -39,9 +38,7 @@ class SimRigParameters:
 
     joint_names: tuple[str, ...] = param(help="names of the arm joints, in the arm's order")
     gripper_joint_names: tuple[str, ...] = param(help='names of the two finger joints')
-    gripper_message: str = param(
-        help='type of the gripper command', choices=tuple(GRIPPER_MESSAGES)
-    )
+    gripper_message: str = param(help='type of the gripper command', choices=TOPIC_TYPES)
     gripper_convention: str = param('width_m', help='meaning of its number', choices=CONVENTIONS)
     width: int = param(192, help='image width', unit='px', minimum=16, maximum=640)
     height: int = param(144, help='image height', unit='px', minimum=16, maximum=480)
@@ -281,3 +278,15 @@ class RecorderParameters:
     target_type: str = param(
         'sensor_msgs/JointState', help='type of `target`, what is sent to the arm'
     )
+
+
+NODE_PARAMETERS: dict[str, type] = {
+    'sim_rig': SimRigParameters,
+    'camera': CameraParameters,
+    'encoder': EncoderParameters,
+    'policy': PolicyParameters,
+    'sim2real': Sim2RealParameters,
+    'governor': GovernorParameters,
+    'recorder': RecorderParameters,
+}
+"""Node -> its parameters: the sections a rig file's `nodes` may have."""

@@ -21,7 +21,7 @@ from rclpy.exceptions import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from roboadapt_ros.errors import ConfigError, UnknownNameError
-from roboadapt_ros.ros.field import bounds_text, param
+from roboadapt_ros.ros.field import bounds_text, param, ROS_OWN
 
 __all__ = ['declare', 'param', 'read', 'require_known']
 
@@ -36,7 +36,6 @@ _TYPES = {
     tuple[float, ...]: Parameter.Type.DOUBLE_ARRAY,
     tuple[int, ...]: Parameter.Type.INTEGER_ARRAY,
 }
-_ROS_OWN = ('qos_overrides.', 'use_sim_time', 'start_type_description_service')
 _LARGEST = 1e9
 """Bound of a range that is open at one side: ROS ranges have two ends."""
 
@@ -72,7 +71,7 @@ def require_known(node: Node, cls: type) -> None:
     names = [name for name, _, _ in _parameters(cls)]
     # rclpy gives no public access to what was set and not declared.
     for name in getattr(node, '_parameter_overrides', {}):
-        if name not in names and not node.has_parameter(name) and not name.startswith(_ROS_OWN):
+        if name not in names and not node.has_parameter(name) and not name.startswith(ROS_OWN):
             raise UnknownNameError('parameter', name, names)
 
 

@@ -7,7 +7,7 @@ import doctor_facts as facts
 import numpy as np
 import pytest
 from roboadapt_ros.bringup.rig import load_rig, rig_names
-from roboadapt_ros.bringup.rig_facts import FRAME_AGE_S, full_name, rig_facts, stream_rules
+from roboadapt_ros.bringup.rig_facts import full_name, rig_facts, stream_rules
 from roboadapt_ros.doctor.colours import colours_look_swapped
 from roboadapt_ros.doctor.description import joint_limits
 from roboadapt_ros.doctor.examine import examine
@@ -726,15 +726,6 @@ def test_names_are_in_the_namespace_and_the_box_is_the_rigs():
     assert found.workspace_m[0] == (0.25, -0.4, 0.01)
     assert full_name(rig, '/tf') == '/tf'
     assert rig_facts(load_rig('sim'), 'sim').workspace_m == ((0.1, -0.5, 0.0), (0.8, 0.5, 0.8))
-
-
-def test_the_age_of_frames_is_the_encoders():
-    parameters = pytest.importorskip('roboadapt_ros.nodes.parameters')
-    fields = parameters.EncoderParameters.__dataclass_fields__
-    assert fields['max_frame_age_s'].default == FRAME_AGE_S
-    governor = parameters.GovernorParameters.__dataclass_fields__
-    found = rig_facts(load_rig('sim'), 'sim').workspace_m
-    assert (governor['workspace_low_m'].default, governor['workspace_high_m'].default) == found
 
 
 def test_a_topic_nobody_knows_is_empty():

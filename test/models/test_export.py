@@ -15,7 +15,7 @@ from roboadapt_ros.backbones.manifest import load_backbone_manifest
 from roboadapt_ros.cli.main import main
 from roboadapt_ros.encoder import choice
 from roboadapt_ros.encoder.choice import choice_name, choose, find_choice
-from roboadapt_ros.encoder.engine import EngineKind
+from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.encoder.examples import TaskTensors
 from roboadapt_ros.encoder.export import export_graph, export_int8
 from roboadapt_ros.encoder.graphs import GraphStore
@@ -134,7 +134,7 @@ def test_a_later_start_measures_nothing_and_loads_no_torch(vit) -> None:
     edit(store(vit).writable / choice_name(1), winner='onnx')
     code = (
         'import sys; from pathlib import Path; '
-        'from roboadapt_ros.encoder.engine import EngineKind; '
+        'from roboadapt_ros.engines import EngineKind; '
         'from roboadapt_ros.encoder.select import load_encoder; '
         "encoder = load_encoder(Path(sys.argv[1]), 'tiny', kind=EngineKind.AUTO, log=print); "
         'print(*sys.modules)'

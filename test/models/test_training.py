@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 from roboadapt_ros.adapters.layout import TopKind
 from roboadapt_ros.adapters.package import load_package, TaskPackage
 from roboadapt_ros.backbones.frozen import FrozenBackbone
+from roboadapt_ros.errors import PackageError, TrainingError
 from roboadapt_ros.learning.checkpoint import Checkpoint
 from roboadapt_ros.learning.dataset import Samples
 from roboadapt_ros.learning.packaging import package_task
+from roboadapt_ros.learning.pretrain import pretrain
 from roboadapt_ros.learning.progress import silent
-from roboadapt_ros.learning.settings import TrainConfig
-from roboadapt_ros.learning.train import Trainer
+from roboadapt_ros.learning.settings import PretrainConfig, TrainConfig
+from roboadapt_ros.learning.train import train, Trainer
 from tiny import contract, FAMILIES, make_backbone, SIZE
 import torch
 
@@ -94,3 +97,18 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint(backbone, tmp_path) 
     checkpoint = Checkpoint(settings.out / 'checkpoint.safetensors')
     trainer.second_stage(lambda done, total, text: progressed.append(done), checkpoint)
     assert progressed == [3, 4]
+
+
+def test_a_package_that_is_there_is_replaced_only_when_that_is_said(backbone, tmp_path) -> None:
+    folder, none = tmp_path / 'backbones' / backbone.manifest.id, (tmp_path / 'none',)
+    settings = config(tmp_path, backbone=folder, data=none)
+    _, package = trained(settings, backbone)
+    with pytest.raises(PackageError, match="pick: exists.*'pick@VERSION'.*--force to replace"):
+        train(settings, contract())
+    assert load_package(package.path).digest == package.digest
+    there = PretrainConfig(data=none, out=folder)
+    with pytest.raises(PackageError, match='exists.*another --out, or --force'):
+        pretrain(there, contract())
+    for work, asked in ((train, settings), (pretrain, there)):
+        with pytest.raises(TrainingError, match='No episodes'):
+            work(replace(asked, force=True), contract())

@@ -22,24 +22,18 @@ from roboadapt_ros.errors import (
     UnknownKeyError,
     UnknownNameError,
 )
-from roboadapt_ros.nodes import parameters
 from roboadapt_ros.nodes.governor_node import build_config
-from roboadapt_ros.nodes.parameters import Sim2RealParameters
 from roboadapt_ros.nodes.sim2real_node import bridge_config
 from roboadapt_ros.ros.hands.settings import OPTIONS as GRIPPER_OPTIONS
+from roboadapt_ros.ros.node_parameters import (
+    GovernorParameters,
+    NODE_PARAMETERS,
+    Sim2RealParameters,
+)
 from roboadapt_ros.ros.outputs.settings import OPTIONS as OUTPUT_OPTIONS
 from roboadapt_ros.ros.outputs.settings import TOPICS
 import yaml
 
-PARAMETERS = {
-    'sim_rig_node': parameters.SimRigParameters,
-    'camera_node': parameters.CameraParameters,
-    'encoder_node': parameters.EncoderParameters,
-    'policy_node': parameters.PolicyParameters,
-    'sim2real_node': parameters.Sim2RealParameters,
-    'governor_node': parameters.GovernorParameters,
-    'recorder_node': parameters.RecorderParameters,
-}
 CONFIG = Path(__file__).parents[2] / 'config'
 
 
@@ -57,13 +51,17 @@ def test_every_parameter_of_every_process_fits_its_node(name, models, tmp_path):
     for process in process_list(load_rig(name), models_dir=models, record_to=tmp_path):
         values = dict(process.parameters)
         # The dataclass refuses unknown keys and wrong types, as the node would.
-        from_mapping(PARAMETERS[process.executable], values, f'{name}: {process.name}')
+        from_mapping(
+            NODE_PARAMETERS[process.executable.removesuffix('_node')],
+            values,
+            f'{name}: {process.name}',
+        )
 
 
 @pytest.mark.parametrize('path', sorted((CONFIG / 'cameras').glob('*.yaml')), ids=lambda p: p.stem)
 def test_every_camera_file_fits_the_camera_node(path):
     settings = yaml.safe_load(path.read_text(encoding='utf-8'))
-    from_mapping(parameters.CameraParameters, {**settings, 'camera': 'scene'}, path.name)
+    from_mapping(NODE_PARAMETERS['camera'], {**settings, 'camera': 'scene'}, path.name)
 
 
 def test_the_simulated_graph_is_complete_and_ends_with_the_encoder(models):
@@ -122,6 +120,34 @@ def test_what_is_no_topic_is_named(tmp_path, topic):
         load_rig(path)
 
 
+@pytest.mark.parametrize(
+    ('settings', 'said'),
+    [
+        ({'velocity_scal': 0.5}, "'velocity_scal'.*Did you mean 'velocity_scale'"),
+        ({'velocity_scale': 1.5}, r'nodes\.governor\.velocity_scale = 1\.5: must be within'),
+        ({'velocity_scale': float('nan')}, r'velocity_scale = nan: must be within'),
+        ({'velocity_scale': 'fast'}, r"velocity_scale = 'fast': must be float"),
+        ({'robot': 'pandaa'}, r"nodes\.governor\.robot 'pandaa'. Did you mean 'panda'"),
+        ({'watch': {'force_m': 1.0}}, r"nodes\.governor\.watch.*Did you mean 'force_max_n'"),
+        (['velocity_scale'], r'nodes\.governor.*must be a mapping'),
+    ],
+)
+def test_what_is_wrong_with_a_node_is_named_before_it_is_started(tmp_path, settings, said):
+    path = _changed(tmp_path, lambda m: m['nodes'].update(governor=settings))
+    with pytest.raises(RoboAdaptError, match=said):
+        load_rig(path)
+
+
+def test_a_nodes_settings_are_of_the_types_that_ros_asks_for(models, tmp_path):
+    given = {'velocity_scale': 1, 'workspace_low_m': [0, -1, 0], 'use_sim_time': True}
+    path = _changed(tmp_path, lambda m: m['nodes'].update(governor=given))
+    found = _processes(path, models)['governor'].parameters
+    numbers = [found['velocity_scale'], *found['workspace_low_m']]
+    assert numbers == [1, 0, -1, 0]
+    assert {type(number) for number in numbers} == {float}
+    assert found['use_sim_time'] is True
+
+
 @pytest.mark.parametrize('corner', [[0.0, 0.1], [], [0.0, 'a', 0.1], None])
 def test_a_corner_of_the_workspace_is_three_numbers(tmp_path, corner):
     path = _changed(tmp_path, lambda m: m['nodes'].update(governor={'workspace_low_m': corner}))
@@ -132,7 +158,7 @@ def test_a_corner_of_the_workspace_is_three_numbers(tmp_path, corner):
 @pytest.mark.parametrize('corner', [(0.0, 0.1), (0.0,) * 4])
 def test_a_governor_with_half_a_workspace_is_not_configured(corner):
     arm = {'joint_names': tuple('abcdefg'), 'gripper_joint_names': ('l', 'r')}
-    wrong = parameters.GovernorParameters(robot='fr3', workspace_low_m=corner, **arm)
+    wrong = GovernorParameters(robot='fr3', workspace_low_m=corner, **arm)
     with pytest.raises(ConfigError, match=r'workspace_low_m.*must be x, y and z'):
         build_config(wrong)
 
