@@ -25,10 +25,13 @@ _LEVER_M = 0.05
 """A force at the hand turns some joint with a longer lever than this; what is felt below it
 needs no Jacobian."""
 _DAMPING = 1e-4
-_DELAY_S = 0.06
-"""By how much an arm that moves along is behind its target, beside its damping and the time from
-its state to that of the target [s]: the planner's limits of jerk, a tick or two."""
-_AHEAD_MAX_S = 0.5
+_DELAY_S = 0.02
+"""By how much an arm that moves along is behind its command, beside its damping and the age of
+its state [s]: a tick to send it, and one in which the controller blends it in."""
+_AGE_MAX_S = 0.5
+_PRESSES = 0.5
+"""An arm presses on something where its command asks for more than this part of what is allowed;
+less of it may be its own inertia."""
 _STILL_RAD_S = 0.1
 """An arm that is faster than this is not blocked."""
 
@@ -82,12 +85,18 @@ class ContactLeash:
         self._stiffness = np.array(config.stiffness_nm_rad)
         self._damping = np.array(config.damping_nm_s_rad)
 
-    def hold(self, target: Target, time_ns: int, measured: Measured | None) -> Target | None:
-        """Return the target to go to instead, or None where it presses no harder than allowed.
+    def hold(
+        self, target: Target, command: FloatArray, time_ns: int, measured: Measured | None
+    ) -> Target | None:
+        """Return the target to go to instead, or None where the arm may go on.
+
+        It may while it does not press: what a target is ahead of the arm's command is no force
+        yet, and an arm that moves freely keeps up.
 
         Args:
             target: Where to be.
-            time_ns: When [ns].
+            command: Where the arm was last told to be (7,) [rad].
+            time_ns: When to be at the target [ns].
             measured: The arm; None: not known, nothing is held back.
         """
         if measured is None or not self._config.is_known:
@@ -96,14 +105,17 @@ class ContactLeash:
         # for: an arm that slips off what it presses on is not to be pushed on without damping.
         along = np.where(measured.dq * target.dq > 0.0, measured.dq, 0.0)
         speed = np.clip(along, -np.abs(target.dq), np.abs(target.dq))
-        ahead_s = min(max((time_ns - measured.stamp_ns) / 1e9, 0.0), _AHEAD_MAX_S)
-        lag = (self._damping / self._stiffness + _DELAY_S + ahead_s) * speed
-        excess = target.q - measured.q - lag
+        age_s = min(max((time_ns - measured.stamp_ns) / 1e9, 0.0), _AGE_MAX_S)
+        reached = measured.q + (self._damping / self._stiffness + _DELAY_S + age_s) * speed
+        presses = self._stiffness * (command - reached)
+        if self._share(presses / _PRESSES, measured.q) == 1.0:
+            return None
+        excess = target.q - reached
         share = self._share(self._stiffness * excess, measured.q)
         if share == 1.0:
             return None
         rest = np.zeros(JOINTS)
-        return Target(measured.q + lag + share * excess, rest, rest)
+        return Target(reached + share * excess, rest, rest)
 
     def _share(self, torque: FloatArray, q: FloatArray) -> float:
         """Return the part of torques (7,) [Nm] that the arm may press with."""

@@ -137,7 +137,7 @@ class Follower:
             self._motion.brake()
             return None
         target = self._curve.sample(time_ns)
-        held = self._leash.hold(target, time_ns, measured)
+        held = self._leash.hold(target, self.state.q, time_ns, measured)
         if held is not None:
             self.is_held = True
             self.counts['held_back_contact'] += 1

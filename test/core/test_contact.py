@@ -23,9 +23,12 @@ REST = np.zeros(7)
 NOW_NS = 1_700_000_000_000_000_000
 
 
-def _hold(step, dq=REST, config=GAINS, *, moving=REST, age_ns=0):
+def _hold(step, dq=REST, config=GAINS, *, told=None, moving=REST, age_ns=0):
+    """Return what is made of a target a step away; the arm was told to be there or at `told`."""
     measured = Measured(Q_HOME, moving, 0.04, NOW_NS - age_ns)
-    return ContactLeash(config, KINEMATICS).hold(Target(Q_HOME + step, dq, REST), NOW_NS, measured)
+    target = Target(Q_HOME + step, dq, REST)
+    command = Q_HOME + (step if told is None else told)
+    return ContactLeash(config, KINEMATICS).hold(target, command, NOW_NS, measured)
 
 
 def _force(target):
@@ -120,6 +123,14 @@ def test_a_target_that_presses_too_hard_is_held_at_the_largest_force():
     assert (held.ddq == 0.0).all()
 
 
+def test_a_target_far_ahead_is_left_alone_while_the_arm_does_not_press():
+    far = _downward(3.0 * GAINS.force_max_n)
+    assert _hold(far, told=_downward(0.4 * GAINS.force_max_n)) is None
+    held = _hold(far, told=_downward(0.6 * GAINS.force_max_n))
+    assert _force_n(held) == pytest.approx(GAINS.force_max_n, rel=0.02)
+    assert _hold(_downward(0.9 * GAINS.force_max_n), told=far) is None, 'it goes back by itself'
+
+
 def test_an_arm_that_is_held_is_not_led_aside():
     """Soft joints would give way first, and turn the hand."""
     step = _downward(2.0 * GAINS.force_max_n) + np.linspace(-0.02, 0.02, 7)
@@ -137,7 +148,7 @@ def test_a_joint_that_would_turn_too_hard_is_held_at_the_largest_torque():
 
 def test_the_lag_of_an_arm_that_moves_along_is_no_force():
     dq = np.array([1.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
-    lag = dq * (DAMPING / STIFFNESS + 0.06)
+    lag = dq * (DAMPING / STIFFNESS + 0.02)
     assert _hold(lag, dq, moving=dq) is None
     for moving in (0.0 * dq, -dq):
         assert _force_n(_hold(lag, dq, moving=moving)) <= 1.001 * GAINS.force_max_n
@@ -149,7 +160,8 @@ def test_the_lag_of_an_arm_that_moves_along_is_no_force():
 
 def test_without_gains_or_a_measured_arm_nothing_is_held_back():
     assert _hold(_downward(500.0), config=ContactConfig()) is None
-    assert ContactLeash(GAINS, KINEMATICS).hold(Target(Q_HOME + 1.0, REST, REST), 1, None) is None
+    far = Q_HOME + 1.0
+    assert ContactLeash(GAINS, KINEMATICS).hold(Target(far, REST, REST), far, 1, None) is None
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_what_is_no_topic_is_named(tmp_path, topic):
     [
         ({'velocity_scal': 0.5}, "'velocity_scal'.*Did you mean 'velocity_scale'"),
         ({'velocity_scale': 1.5}, r'nodes\.governor\.velocity_scale = 1\.5: must be within'),
-        ({'velocity_scale': float('nan')}, r'velocity_scale = nan: must be within'),
+        ({'velocity_scale': float('nan')}, r'velocity_scale = nan: must be a number'),
         ({'velocity_scale': 'fast'}, r"velocity_scale = 'fast': must be float"),
         ({'robot': 'pandaa'}, r"nodes\.governor\.robot 'pandaa'. Did you mean 'panda'"),
         ({'watch': {'force_m': 1.0}}, r"nodes\.governor\.watch.*Did you mean 'force_max_n'"),
