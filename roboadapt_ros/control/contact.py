@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.control.limits import JOINTS
 from roboadapt_ros.control.measured import Measured
+from roboadapt_ros.control.motion import MotionState
 from roboadapt_ros.control.spline import Target
 from roboadapt_ros.control.workspace import Kinematics
 from roboadapt_ros.errors import ConfigError
@@ -25,9 +26,9 @@ _LEVER_M = 0.05
 """A force at the hand turns some joint with a longer lever than this; what is felt below it
 needs no Jacobian."""
 _DAMPING = 1e-4
-_DELAY_S = 0.02
+_DELAY_TICKS = 2.0
 """By how much an arm that moves along is behind its command, beside its damping and the age of
-its state [s]: a tick to send it, and one in which the controller blends it in."""
+its state: a tick to send it, and one in which the controller blends it in."""
 _AGE_MAX_S = 0.5
 _PRESSES = 0.5
 """An arm presses on something where its command asks for more than this part of what is allowed;
@@ -70,23 +71,31 @@ class ContactConfig:
 
 
 class ContactLeash:
-    """Keeps targets so near to the measured arm that it presses no harder than allowed.
+    """Keeps the target of a pressing arm so near that it presses no harder than allowed.
 
     A target too far ahead is brought back on the straight line to where the arm is (or would be
     by its lag): so it is slowed or held, and never led aside.
 
-    Example: stiffness 600 Nm/rad and at most 25 Nm let the target of a joint at rest be 0.042
-    rad away; with one 0.084 rad away, every joint is left half its way.
+    Example: stiffness 600 Nm/rad and at most 25 Nm let the command of a joint at rest come to
+    0.042 rad. With a command 0.03 rad away and a target of 0.084 rad, every joint is left half
+    the target's way; with a command 0.02 rad away the target is left alone.
     """
 
-    def __init__(self, config: ContactConfig, kinematics: Kinematics):
-        """Store the gains."""
+    def __init__(self, config: ContactConfig, kinematics: Kinematics, dt_s: float):
+        """Store the gains.
+
+        Args:
+            config: Gains and limits.
+            kinematics: The arm's geometry.
+            dt_s: Time of one tick [s].
+        """
         self._config, self._kinematics = config, kinematics
         self._stiffness = np.array(config.stiffness_nm_rad)
-        self._damping = np.array(config.damping_nm_s_rad)
+        if config.is_known:
+            self._lag_s = np.array(config.damping_nm_s_rad) / self._stiffness + _DELAY_TICKS * dt_s
 
     def hold(
-        self, target: Target, command: FloatArray, time_ns: int, measured: Measured | None
+        self, target: Target, command: MotionState, now_ns: int, measured: Measured | None
     ) -> Target | None:
         """Return the target to go to instead, or None where the arm may go on.
 
@@ -95,19 +104,19 @@ class ContactLeash:
 
         Args:
             target: Where to be.
-            command: Where the arm was last told to be (7,) [rad].
-            time_ns: When to be at the target [ns].
+            command: What the arm was last told.
+            now_ns: Time now [ns].
             measured: The arm; None: not known, nothing is held back.
         """
         if measured is None or not self._config.is_known:
             return None
-        # What an arm that moves along lags by is no force. No more than at the speed that is asked
-        # for: an arm that slips off what it presses on is not to be pushed on without damping.
-        along = np.where(measured.dq * target.dq > 0.0, measured.dq, 0.0)
-        speed = np.clip(along, -np.abs(target.dq), np.abs(target.dq))
-        age_s = min(max((time_ns - measured.stamp_ns) / 1e9, 0.0), _AGE_MAX_S)
-        reached = measured.q + (self._damping / self._stiffness + _DELAY_S + age_s) * speed
-        presses = self._stiffness * (command - reached)
+        # What an arm that moves along lags by is no force. No more than at the speed it was told:
+        # an arm that slips off what it presses on is not to be pushed on without damping.
+        along = np.where(measured.dq * command.dq > 0.0, measured.dq, 0.0)
+        speed = np.clip(along, -np.abs(command.dq), np.abs(command.dq))
+        age_s = min(max((now_ns - measured.stamp_ns) / 1e9, 0.0), _AGE_MAX_S)
+        reached = measured.q + (self._lag_s + age_s) * speed
+        presses = self._stiffness * (command.q - reached)
         if self._share(presses / _PRESSES, measured.q) == 1.0:
             return None
         excess = target.q - reached

@@ -122,11 +122,12 @@ class Follower:
         start_ns, end_ns = self._easing_ns
         return start_ns <= time_ns < end_ns
 
-    def follow(self, time_ns: int, measured: Measured | None = None) -> str | None:
+    def follow(self, time_ns: int, now_ns: int, measured: Measured | None = None) -> str | None:
         """Move one tick along the curve; where that is not allowed, along the stop.
 
         Args:
             time_ns: Time on the curve at the coming point [ns].
+            now_ns: Time now [ns].
             measured: The arm, so that it does not press too hard; None: whatever it presses.
 
         Returns:
@@ -137,7 +138,7 @@ class Follower:
             self._motion.brake()
             return None
         target = self._curve.sample(time_ns)
-        held = self._leash.hold(target, self.state.q, time_ns, measured)
+        held = self._leash.hold(target, self.state, now_ns, measured)
         if held is not None:
             self.is_held = True
             self.counts['held_back_contact'] += 1

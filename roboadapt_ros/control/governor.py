@@ -67,7 +67,7 @@ class Governor:
         outside = (kinematics, SelfDistance(), config.self_collision.min_distance_m)
         self._path = PathGate(self._rig, *outside, config.admission)
         guard = MotionGuard(self._rig, *outside, self._dt_s)
-        leash = ContactLeash(config.contact, kinematics)
+        leash = ContactLeash(config.contact, kinematics, self._dt_s)
         self._follower = Follower(config.motion, guard, leash, self._dt_s)
         self._gripper = GripperLimiter(config.gripper, limits.gripper_width_max_m)
         self._jam = JamWatch(config.gripper)
@@ -193,10 +193,10 @@ class Governor:
         is_easing = self.state is GovernorState.RAMP_DOWN and self._follower.is_easing(now_ns)
         if self.state is GovernorState.TRACKING and self._chunk is not None:
             time_ns = now_ns + self._lookahead_ns
-            self._follower.follow(time_ns, self._measured.newest)
+            self._follower.follow(time_ns, now_ns, self._measured.newest)
             self._gripper.aim(float(self._chunk.sample(min(time_ns, self._end_ns))[-1]), now_ns)
         elif is_easing:
-            self._follower.follow(now_ns)
+            self._follower.follow(now_ns, now_ns)
         else:
             self._follower.brake()
         width_m = self._gripper.step(self._dt_s)

@@ -9,6 +9,7 @@ from roboadapt_ros.control.governor import Governor, GovernorConfig, GovernorSta
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.control.measured import Measured
+from roboadapt_ros.control.motion import MotionState
 from roboadapt_ros.control.spline import Target
 from roboadapt_ros.control.workspace import WorkspaceConfig
 from roboadapt_ros.errors import ConfigError
@@ -20,15 +21,16 @@ STIFFNESS = np.array(GAINS.stiffness_nm_rad)
 DAMPING = np.array(GAINS.damping_nm_s_rad)
 KINEMATICS = PandaKinematics()
 REST = np.zeros(7)
+TICK_S = 0.01
 NOW_NS = 1_700_000_000_000_000_000
 
 
 def _hold(step, dq=REST, config=GAINS, *, told=None, moving=REST, age_ns=0):
-    """Return what is made of a target a step away; the arm was told to be there or at `told`."""
+    """Return what is made of a target a step away; the arm was told to be there, or at `told`."""
     measured = Measured(Q_HOME, moving, 0.04, NOW_NS - age_ns)
-    target = Target(Q_HOME + step, dq, REST)
-    command = Q_HOME + (step if told is None else told)
-    return ContactLeash(config, KINEMATICS).hold(target, command, NOW_NS, measured)
+    command = MotionState(Q_HOME + (step if told is None else told), dq, REST)
+    leash = ContactLeash(config, KINEMATICS, TICK_S)
+    return leash.hold(Target(Q_HOME + step, dq, REST), command, NOW_NS, measured)
 
 
 def _force(target):
@@ -152,16 +154,25 @@ def test_the_lag_of_an_arm_that_moves_along_is_no_force():
     assert _hold(lag, dq, moving=dq) is None
     for moving in (0.0 * dq, -dq):
         assert _force_n(_hold(lag, dq, moving=moving)) <= 1.001 * GAINS.force_max_n
-    assert _hold(lag, 0.0 * dq, moving=dq) is not None, 'nothing asks for this speed'
+    assert _hold(lag, 0.0 * dq, moving=dq) is not None, 'it was not told to move at this speed'
     late = lag + dq * 0.08
     assert _hold(late, dq, moving=dq) is not None
     assert _hold(late, dq, moving=dq, age_ns=80_000_000) is None
 
 
+@pytest.mark.parametrize('slip_rad_s', [0.1, 0.3, 0.5, 1.0, 1.5])
+def test_an_arm_that_slips_off_pulls_its_target_no_further_than_its_spring(slip_rad_s):
+    """Its own speed is no lag: nobody told it to move."""
+    ahead, slips = np.eye(7)[0], np.eye(7)[0] * slip_rad_s
+    at_the_limit = GAINS.torque_max_nm / STIFFNESS[0] * ahead
+    held = _hold(0.2 * ahead, told=at_the_limit, moving=slips)
+    np.testing.assert_allclose(held.q, Q_HOME + at_the_limit)
+
+
 def test_without_gains_or_a_measured_arm_nothing_is_held_back():
     assert _hold(_downward(500.0), config=ContactConfig()) is None
-    far = Q_HOME + 1.0
-    assert ContactLeash(GAINS, KINEMATICS).hold(Target(far, REST, REST), far, 1, None) is None
+    far = MotionState(Q_HOME + 1.0, REST, REST)
+    assert ContactLeash(GAINS, KINEMATICS, TICK_S).hold(Target(*far), far, 1, None) is None
 
 
 @pytest.mark.parametrize(
