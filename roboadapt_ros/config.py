@@ -116,7 +116,7 @@ def from_mapping(cls: type[T], mapping: object, source: str) -> T:
     values = {}
     for name, field in fields.items():
         if name in mapping:
-            values[name] = convert(hints[name], mapping[name], f'{source}.{name}')
+            values[name] = to_type(hints[name], mapping[name], f'{source}.{name}')
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ConfigError(f'{source}.{name}', None, 'is required and missing')
     return cls(**values)
@@ -215,7 +215,7 @@ def save_json(value: Any, path: Path) -> None:
     temporary.replace(path)
 
 
-def convert(hint: Any, value: Any, where: str) -> Any:
+def to_type(hint: Any, value: Any, where: str) -> Any:
     """Return `value` as the annotated type `hint`.
 
     Raises:
@@ -234,7 +234,7 @@ def convert(hint: Any, value: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(value, Mapping):
             raise ConfigError(where, value, 'must be a mapping')
-        return {str(k): convert(args[1], v, f'{where}.{k}') for k, v in value.items()}
+        return {str(k): to_type(args[1], v, f'{where}.{k}') for k, v in value.items()}
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         try:
             return hint(value)
@@ -248,10 +248,10 @@ def _convert_union(args: tuple[Any, ...], value: Any, where: str) -> Any:
         return None
     remaining = [a for a in args if a is not type(None)]
     if len(remaining) == 1:
-        return convert(remaining[0], value, where)
+        return to_type(remaining[0], value, where)
     for option in remaining:
         try:
-            return convert(option, value, where)
+            return to_type(option, value, where)
         except ConfigError:
             continue
     raise ConfigError(where, value, f'must be one of {remaining}')
@@ -261,11 +261,11 @@ def _convert_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, 
     if not isinstance(value, (list, tuple)):
         raise ConfigError(where, value, 'must be a list')
     if len(args) == 2 and args[1] is Ellipsis:
-        return tuple(convert(args[0], v, f'{where}[{i}]') for i, v in enumerate(value))
+        return tuple(to_type(args[0], v, f'{where}[{i}]') for i, v in enumerate(value))
     if len(args) != len(value):
         raise ConfigError(where, value, f'must have {len(args)} entries')
     return tuple(
-        convert(a, v, f'{where}[{i}]') for i, (a, v) in enumerate(zip(args, value, strict=True))
+        to_type(a, v, f'{where}[{i}]') for i, (a, v) in enumerate(zip(args, value, strict=True))
     )
 
 

@@ -14,6 +14,7 @@ from roboadapt_ros.bringup.environment import without_images
 from roboadapt_ros.bringup.paths import config_dir
 from roboadapt_ros.bringup.paths import models_dir as packaged_models_dir
 from roboadapt_ros.bringup.rig import CameraNames, RigConfig
+from roboadapt_ros.config import to_mapping
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.hands.settings import GripperConfig
 from roboadapt_ros.ros.outputs.settings import OutputConfig, TOPICS, TYPES
@@ -255,8 +256,9 @@ class _Builder:
 
     def _own(self, node: str) -> dict[str, Any]:
         """Return what the rig file sets of a node, as parameter files have it."""
-        own: dict[str, Any] = _plain(self._rig.node_settings(node))
-        return own
+        own: dict[str, Any] = to_mapping(self._rig.nodes.get(node, {}))
+        # An empty list is no list of strings to rclpy, and the default of all that may be empty.
+        return {name: value for name, value in own.items() if value != []}
 
     def _describe(
         self,
@@ -276,13 +278,6 @@ class _Builder:
             niceness=NICENESS.get(node, 0),
             realtime=REALTIME.get(node, 0),
         )
-
-
-def _plain(value: Any) -> Any:
-    """Return lists for tuples, as parameter files have them."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return list(value) if isinstance(value, tuple) else value
 
 
 def settings(section: type, values: Any) -> dict[str, Any]:

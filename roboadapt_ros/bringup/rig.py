@@ -176,7 +176,7 @@ class RigConfig:
     tasks: tuple[str, ...] = ()
     """Tasks to make resident; empty: all that fit the backbone."""
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Parameters by node, over those that follow from this file."""
+    """Parameters by node, over those that follow from this file; checked and converted."""
     environment: dict[str, str] = field(default_factory=dict)
     """Environment variables of every process."""
 
@@ -198,15 +198,11 @@ class RigConfig:
         for name in self.nodes:
             if name not in NODE_PARAMETERS:
                 raise UnknownNameError('section of nodes', name, NODE_PARAMETERS)
-            self.node_settings(name)
-
-    def node_settings(self, node: str) -> dict[str, Any]:
-        """Return what the file sets of a node's parameters, converted; {}: nothing.
-
-        Raises:
-            RoboAdaptError: As `read_section`.
-        """
-        return read_section(NODE_PARAMETERS[node], self.nodes.get(node, {}), f'nodes.{node}')
+        checked = {
+            name: read_section(NODE_PARAMETERS[name], given, f'nodes.{name}')
+            for name, given in self.nodes.items()
+        }
+        object.__setattr__(self, 'nodes', checked)  # frozen for everybody else
 
     def _check_topics(self) -> None:
         """Check that what names a topic is one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 from roboadapt_ros.bringup.processes import process_list
@@ -10,7 +9,6 @@ from roboadapt_ros.bringup.rig import RigConfig
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.doctor.facts import CameraFacts, RigFacts, StreamRule
 from roboadapt_ros.doctor.topics import ACTION_SUFFIX
-from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.hands.settings import FRANKA_ACTIONS, GRIPPER_COMMAND
 from roboadapt_ros.ros.hands.settings import TYPES as GRIPPER_TYPES
 from roboadapt_ros.ros.node_parameters import EncoderParameters, GovernorParameters
@@ -118,8 +116,8 @@ def stream_rules(rig: RigConfig, contract: Contract | None) -> tuple[StreamRule,
 
 
 def _camera_rules(rig: RigConfig, contract: Contract | None) -> list[StreamRule]:
-    name = 'max_frame_age_s'
-    max_age_s = rig.node_settings('encoder').get(name, _default(EncoderParameters, name))
+    encoder = rig.nodes.get('encoder', {})
+    max_age_s = encoder.get('max_frame_age_s', EncoderParameters.max_frame_age_s)
     rate_hz = CAMERA_HZ
     if contract is not None:
         max_age_s, rate_hz = min(max_age_s, contract.max_observation_age_s), contract.rate_hz
@@ -163,17 +161,8 @@ def _services(rig: RigConfig) -> list[str]:
 
 def _workspace(rig: RigConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the corners of the governor's box [m]."""
-    governor = rig.node_settings('governor')
-    low, high = (
-        governor.get(name, _default(GovernorParameters, name))
-        for name in ('workspace_low_m', 'workspace_high_m')
+    governor = rig.nodes.get('governor', {})
+    return (
+        governor.get('workspace_low_m', GovernorParameters.workspace_low_m),
+        governor.get('workspace_high_m', GovernorParameters.workspace_high_m),
     )
-    for name, corner in (('workspace_low_m', low), ('workspace_high_m', high)):
-        if len(corner) != 3:
-            raise ConfigError(f'nodes.governor.{name}', corner, 'must be x, y and z [m]')
-    return low, high
-
-
-def _default(parameters: type, name: str) -> Any:
-    """Return the default of a node's parameter."""
-    return next(field.default for field in fields(parameters) if field.name == name)

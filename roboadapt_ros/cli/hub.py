@@ -13,11 +13,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def _add_shared(parser: argparse.ArgumentParser) -> None:
+def _add_endpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--endpoint', metavar='URL', help="the hub's address (default: HF_ENDPOINT, or its own)"
     )
-    add_models(parser, may_be_new=True)
 
 
 def _push_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +26,8 @@ def _push_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--public', action='store_true', help='a repository made now can be seen by everyone'
     )
-    _add_shared(parser)
+    _add_endpoint(parser)
+    add_models(parser)
 
 
 def _push(options: argparse.Namespace, console: Console) -> int:
@@ -48,7 +48,8 @@ def _pull_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--force', action='store_true', help='replace another package of the same name'
     )
-    _add_shared(parser)
+    _add_endpoint(parser)
+    add_models(parser, may_be_new=True)
 
 
 def _pull(options: argparse.Namespace, console: Console) -> int:

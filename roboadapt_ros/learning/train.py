@@ -239,7 +239,7 @@ def train(config: TrainConfig, contract: Contract, progress: Progress = silent) 
         BaseChangedError: Training has written to the backbone (it can't; this is checked).
         RoboAdaptError: Data, backbone or checkpoint can't be read.
     """
-    other = f"'{config.task.partition(VERSION_MARK)[0]}@VERSION', another --out"
+    other = f'--task {config.task.partition(VERSION_MARK)[0]}@VERSION, another --out'
     require_free(config.out / config.task, other, force=config.force)
     torch.manual_seed(config.seed)
     torch.set_num_threads(config.threads)

@@ -43,7 +43,7 @@ from roboadapt_ros.control.gripper import GripperLimitConfig
 from roboadapt_ros.control.kinematics import PandaKinematics
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.control.workspace import WorkspaceConfig
-from roboadapt_ros.errors import ConfigError, RefusedError, SpecError
+from roboadapt_ros.errors import RefusedError, SpecError
 from roboadapt_ros.nodes.rig_link import RigLink
 from roboadapt_ros.nodes.robot_description import DescribedLimits
 from roboadapt_ros.nodes.robot_guard import RobotGuard
@@ -73,12 +73,8 @@ def build_config(parameters: GovernorParameters) -> GovernorConfig:
     """Return the core's configuration.
 
     Raises:
-        ConfigError: A corner of the workspace is not x, y and z, or settings contradict others.
+        ConfigError: Settings contradict others.
     """
-    for name in ('workspace_low_m', 'workspace_high_m'):
-        corner = getattr(parameters, name)
-        if len(corner) != 3:
-            raise ConfigError(f'parameter {name}', corner, 'must be x, y and z [m]')
     corners = zip('xyz', parameters.workspace_low_m, parameters.workspace_high_m, strict=True)
     bounds = {}
     for axis, low, high in corners:

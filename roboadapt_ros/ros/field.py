@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import dataclasses
+import math
 from typing import Any, get_type_hints
 
-from roboadapt_ros.config import convert
+from roboadapt_ros.config import to_type
 from roboadapt_ros.errors import ConfigError, UnknownKeyError, UnknownNameError
-
-ROS_OWN = ('qos_overrides.', 'use_sim_time', 'start_type_description_service')
-"""How the names of parameters begin that every ROS node has."""
 
 
 def param(
@@ -23,6 +21,7 @@ def param(
     unit: str = '',
     minimum: float | None = None,
     maximum: float | None = None,
+    length: int | None = None,
     choices: tuple[str, ...] = (),
     dynamic: bool = False,
 ) -> Any:
@@ -34,6 +33,7 @@ def param(
         unit: Unit, '' for none.
         minimum: Inclusive lower bound of a number.
         maximum: Inclusive upper bound of a number.
+        length: How many values a list has, any number when None.
         choices: Allowed strings, any when empty.
         dynamic: Whether it can be set while the node runs; the node then checks it itself.
     """
@@ -42,6 +42,7 @@ def param(
         'unit': unit,
         'minimum': minimum,
         'maximum': maximum,
+        'length': length,
         'choices': choices,
         'dynamic': dynamic,
     }
@@ -60,38 +61,47 @@ def check_fields(settings: Any, section: str) -> None:
         ConfigError: A number out of bounds.
     """
     for field in dataclasses.fields(settings):
-        _check_field(field, getattr(settings, field.name), f'{section}.{field.name}')
+        check_field(field, getattr(settings, field.name), f'{section}.{field.name}')
 
 
 def read_section(cls: type, mapping: object, section: str) -> dict[str, Any]:
     """Return what a mapping sets of the fields of a dataclass, converted and checked.
 
     Args:
-        cls: A dataclass whose fields were made by `param`; nested ones are sections of their own.
+        cls: A dataclass whose fields were made by `param`. One that is a dataclass itself is no
+            part of the section: it has one of its own.
         mapping: Field to value; not all have to be there. ROS's own parameters may be.
         section: Where it stands, for the message: 'nodes.governor'.
 
     Raises:
         UnknownKeyError: A key that is no field, with the nearest one.
         UnknownNameError: A string that is not among the choices.
-        ConfigError: A value of another type, or a number out of bounds.
+        ConfigError: A value of another type or length, or a number out of bounds.
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(section, mapping, f'must be a mapping of {cls.__name__} fields')
-    fields, hints = {field.name: field for field in dataclasses.fields(cls)}, get_type_hints(cls)
+    hints = get_type_hints(cls)
+    fields = {
+        field.name: field
+        for field in dataclasses.fields(cls)
+        if not dataclasses.is_dataclass(hints[field.name])
+    }
     found: dict[str, Any] = {}
     for key, value in mapping.items():
-        where = f'{section}.{key}'
-        if str(key).startswith(ROS_OWN):
+        if is_ros_own(str(key)):
             found[key] = value
-        elif key not in fields:
+            continue
+        if key not in fields:
             raise UnknownKeyError(section, str(key), fields)
-        elif dataclasses.is_dataclass(hints[key]):
-            found[key] = read_section(hints[key], value, where)
-        else:
-            found[key] = convert(hints[key], value, where)
-            _check_field(fields[key], found[key], where)
+        found[key] = to_type(hints[key], value, f'{section}.{key}')
+        check_field(fields[key], found[key], f'{section}.{key}')
     return found
+
+
+def is_ros_own(name: str) -> bool:
+    """Return whether every ROS node has a parameter of that name."""
+    section, _, _ = name.partition('.')
+    return section == 'qos_overrides' or name in ('use_sim_time', 'start_type_description_service')
 
 
 def check_options(settings: Any, section: str, options: Mapping[str, tuple[str, ...]]) -> None:
@@ -119,9 +129,16 @@ def check_options(settings: Any, section: str, options: Mapping[str, tuple[str, 
             )
 
 
-def _check_field(field: dataclasses.Field[Any], value: Any, where: str) -> None:
-    """Hold a value, or each of several, against a field's bounds and choices."""
-    choices = field.metadata.get('choices') or ()
+def check_field(field: dataclasses.Field[Any], value: Any, where: str) -> None:
+    """Hold a value, or each of several, against a field's length, bounds and choices.
+
+    Raises:
+        UnknownNameError: A string that is not among the choices.
+        ConfigError: More or fewer values than the field has, or a number out of bounds.
+    """
+    length, choices = field.metadata.get('length'), field.metadata.get('choices') or ()
+    if length is not None and len(value) != length:
+        raise ConfigError(where, value, f'must have {length} entries')
     for item in value if isinstance(value, tuple) else (value,):
         if choices and item not in choices:
             raise UnknownNameError(where, str(item), choices)
@@ -130,8 +147,11 @@ def _check_field(field: dataclasses.Field[Any], value: Any, where: str) -> None:
 
 
 def is_within(field: dataclasses.Field[Any], value: Any) -> bool:
-    """Return whether a value keeps the bounds of a field, where it has some."""
+    """Return whether a value keeps the bounds of a field, where it has some; infinity does not."""
     low, high = field.metadata.get('minimum'), field.metadata.get('maximum')
+    is_bounded = low is not None or high is not None
+    if is_bounded and not math.isfinite(value):
+        return False
     return (low is None or value >= low) and (high is None or value <= high)
 
 

@@ -105,7 +105,7 @@ class CameraParameters:
         0.0, help='time from exposure to the frame being read', unit='s', minimum=0.0, maximum=0.5
     )
     intrinsics: tuple[float, ...] = param(
-        (0.0, 0.0, 0.0, 0.0), help='fx, fy, cx, cy; zeros: not calibrated', unit='px'
+        (0.0, 0.0, 0.0, 0.0), help='fx, fy, cx, cy; zeros: not calibrated', unit='px', length=4
     )
     frame_id: str = param('', help="frame of the images; '' = <camera>_optical_frame")
 
@@ -145,7 +145,9 @@ class EncoderParameters:
 
 def base_offset() -> Any:
     """Return the parameter of where the tasks' base is; two nodes have it and must agree."""
-    return param((0.0, 0.0, 0.0), help="the tasks' base seen from the rig's base", unit='m')
+    return param(
+        (0.0, 0.0, 0.0), help="the tasks' base seen from the rig's base", unit='m', length=3
+    )
 
 
 def base_yaw() -> Any:
@@ -255,10 +257,13 @@ class GovernorParameters:
         maximum=2.0,
     )
     workspace_low_m: tuple[float, ...] = param(
-        (0.1, -0.5, 0.0), help='lower corner of the box the hand stays in, base frame', unit='m'
+        (0.1, -0.5, 0.0),
+        help='lower corner of the box the hand stays in, base frame',
+        unit='m',
+        length=3,
     )
     workspace_high_m: tuple[float, ...] = param(
-        (0.8, 0.5, 0.8), help='upper corner of that box', unit='m'
+        (0.8, 0.5, 0.8), help='upper corner of that box', unit='m', length=3
     )
     self_distance_min_m: float = param(
         _SELF.min_distance_m,

@@ -21,9 +21,7 @@ from rclpy.exceptions import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from roboadapt_ros.errors import ConfigError, UnknownNameError
-from roboadapt_ros.ros.field import bounds_text, param, ROS_OWN
-
-__all__ = ['declare', 'param', 'read', 'require_known']
+from roboadapt_ros.ros.field import bounds_text, check_field, is_ros_own
 
 T = TypeVar('T')
 
@@ -71,7 +69,7 @@ def require_known(node: Node, cls: type) -> None:
     names = [name for name, _, _ in _parameters(cls)]
     # rclpy gives no public access to what was set and not declared.
     for name in getattr(node, '_parameter_overrides', {}):
-        if name not in names and not node.has_parameter(name) and not name.startswith(ROS_OWN):
+        if name not in names and not node.has_parameter(name) and not is_ros_own(name):
             raise UnknownNameError('parameter', name, names)
 
 
@@ -100,12 +98,9 @@ def _read(node: Node, cls: type[T], prefix: str) -> T:
                     f'parameter {prefix}{field.name}', None, 'is required and was not set'
                 )
             value = field.default
-        choices = field.metadata.get('choices', ())
-        for item in value if isinstance(value, (list, tuple)) else (value,):
-            if choices and item not in choices:
-                raise UnknownNameError(f'{prefix}{field.name}', str(item), choices)
         is_list = not isinstance(value, (str, bool, int, float))
         values[field.name] = tuple(value) if is_list else value
+        check_field(field, values[field.name], f'parameter {prefix}{field.name}')
     return cls(**values)
 
 

@@ -211,5 +211,3 @@ class LoadSettings:
                 raise ConfigError(f'arm.load.{name}', values, f'must be {count} finite numbers')
             if any(values) and not self.is_given:
                 raise ConfigError('arm.load.mass_kg', self.mass_kg, f'must be given with {name}')
-        if not math.isfinite(self.mass_kg):
-            raise ConfigError('arm.load.mass_kg', self.mass_kg, 'must be finite')

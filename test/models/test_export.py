@@ -15,7 +15,6 @@ from roboadapt_ros.backbones.manifest import load_backbone_manifest
 from roboadapt_ros.cli.main import main
 from roboadapt_ros.encoder import choice
 from roboadapt_ros.encoder.choice import choice_name, choose, find_choice
-from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.encoder.examples import TaskTensors
 from roboadapt_ros.encoder.export import export_graph, export_int8
 from roboadapt_ros.encoder.graphs import GraphStore
@@ -26,6 +25,7 @@ from roboadapt_ros.encoder.race import race
 from roboadapt_ros.encoder.select import load_engine
 from roboadapt_ros.encoder.session import write_adapters
 from roboadapt_ros.encoder.torch_engine import TorchEngine
+from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import EngineError
 from tiny import FAMILIES, make_backbone, make_task, SIZE
 import torch

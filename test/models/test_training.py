@@ -99,15 +99,18 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint(backbone, tmp_path) 
     assert progressed == [3, 4]
 
 
+@pytest.mark.parametrize('backbone', ['vit'], indirect=True)
 def test_a_package_that_is_there_is_replaced_only_when_that_is_said(backbone, tmp_path) -> None:
     folder, none = tmp_path / 'backbones' / backbone.manifest.id, (tmp_path / 'none',)
     settings = config(tmp_path, backbone=folder, data=none)
     _, package = trained(settings, backbone)
-    with pytest.raises(PackageError, match="pick: exists.*'pick@VERSION'.*--force to replace"):
+    with pytest.raises(
+        PackageError, match=r'pick: exists.*--task pick@VERSION.*--force to replace'
+    ):
         train(settings, contract())
     assert load_package(package.path).digest == package.digest
     there = PretrainConfig(data=none, out=folder)
-    with pytest.raises(PackageError, match='exists.*another --out, or --force'):
+    with pytest.raises(PackageError, match=r'exists.*another --out, or --force'):
         pretrain(there, contract())
     for work, asked in ((train, settings), (pretrain, there)):
         with pytest.raises(TrainingError, match='No episodes'):

@@ -5,12 +5,11 @@ from typing import get_type_hints
 
 import pytest
 from roboadapt_ros.errors import ConfigError, UnknownNameError
-from roboadapt_ros.nodes import parameters
-from roboadapt_ros.ros.params import declare, param, read, require_known
+from roboadapt_ros.ros.field import param
+from roboadapt_ros.ros.node_parameters import NODE_PARAMETERS
+from roboadapt_ros.ros.params import declare, read, require_known
 
-EVERY = [
-    value for name, value in vars(parameters).items() if name.endswith('Parameters')
-]  # fmt: skip
+EVERY = tuple(NODE_PARAMETERS.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +19,7 @@ class Example:
     count: int = param(3, help='a number', minimum=0)
     kind: str = param('a', help='a choice', choices=('a', 'b'))
     names: tuple[str, ...] = param((), help='names')
-    corner: tuple[float, ...] = param((0.0, 1.0), help='a corner')
+    corner: tuple[float, ...] = param((0.0, 1.0), help='a corner', length=2)
     is_on: bool = param(False, help='a switch')
 
 
@@ -54,6 +53,13 @@ def test_a_missing_required_parameter_is_named(make_node):
 def test_a_wrong_type_is_named(make_node):
     with pytest.raises(ConfigError, match=r'parameter rate_hz.*must be double'):
         declare(_set(make_node, 'name:=x', 'rate_hz:=fast'), Example)
+
+
+def test_a_list_of_another_length_is_named(make_node):
+    node = _set(make_node, 'name:=x', 'corner:=[1.0, 2.0, 3.0]')
+    declare(node, Example)
+    with pytest.raises(ConfigError, match=r'parameter corner.*must have 2 entries'):
+        read(node, Example)
 
 
 def test_a_value_out_of_bounds_is_named_with_the_bounds(make_node):

@@ -12,6 +12,7 @@ from roboadapt_ros.errors import ConfigError, RefusedError, SpecError
 from roboadapt_ros.ros.calls import interface_class
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.gripper import GripperReader, GripperWriter
+from roboadapt_ros.ros.hands.settings import TOPIC_TYPES
 from roboadapt_ros.ros.rig_messages import finger_state, joint_state
 from roboadapt_ros.ros.robot import JointReader, message_class, StateBuffer
 from roboadapt_ros.ros.robot_state import ROBOT_STATES
@@ -126,7 +127,7 @@ def test_without_a_command_in_force_the_measured_place_counts(buffer):
     assert buffer.nearest(T0_NS, max_distance_s=0.02).ee_commanded[0] == 0.0
 
 
-@pytest.mark.parametrize('kind', ['std_msgs/Float64MultiArray', 'std_msgs/Float32'])
+@pytest.mark.parametrize('kind', TOPIC_TYPES)
 @pytest.mark.parametrize('convention', list(GripperConvention))
 def test_a_width_survives_every_convention_and_message(kind, convention):
     writer, reader = (c(kind, convention, 0.08) for c in (GripperWriter, GripperReader))
