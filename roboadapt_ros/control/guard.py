@@ -100,7 +100,10 @@ class MotionGuard:
             return 'joint_speed'
         if limits.velocity_offset is not None:
             # Speeds only fall and the room only shrinks while stopping, so the peak speed
-            # against the bound at the far end covers every moment between.
+            # against the bound at the far end covers every moment between. Before, on the way to
+            # the step, a joint may go towards its end and turn round.
+            mean = (step.state.q - now.q) / self._dt_s
+            slowest, fastest = np.minimum(slowest, mean), np.maximum(fastest, mean)
             downward, _ = self.bounds.arm.velocity_bounds(step.q_low)
             _, upward = self.bounds.arm.velocity_bounds(step.q_high)
             if (slowest < downward - _SPEED_SLACK_RAD_S).any():

@@ -19,9 +19,11 @@ from roboadapt_ros.contract import ActionSpace
 from roboadapt_ros.control.governor import GovernorConfig, GovernorState
 from roboadapt_ros.control.governor_config import FollowerConfig
 from roboadapt_ros.control.gripper import GripperLimitConfig, GripperLimiter
+from roboadapt_ros.control.guard import MotionGuard
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.control.motion import JointMotion
+from roboadapt_ros.control.self_collision import SelfDistance
 from roboadapt_ros.control.spline import Fade, RowCurve, Target
 from roboadapt_ros.control.workspace import Workspace, WorkspaceConfig
 from roboadapt_ros.errors import ConfigError, RefusedError
@@ -644,6 +646,24 @@ class TestMotionPlanning:
         assert np.abs(speeds[:, joint]).max() > 0.7 * limits.dq_max[joint], 'it was fast'
         bounds = np.array([limits.velocity_bounds(q) for q in points[1:]])
         assert (speeds <= bounds[:, 1] + 1e-6).all() and (speeds >= bounds[:, 0] - 1e-6).all()
+
+    def test_an_fr3_that_turns_round_within_a_tick_goes_no_nearer_to_its_end(self):
+        """Where none may go there any more: the plan dips by a micrometre and comes back."""
+        config = replace(FollowerConfig(), position_margin_rad=1e-6)
+        bounds = config.bounds(robot_limits('fr3'), WorkspaceConfig(**dict.fromkeys(SIDES)))
+        q = np.array([1.27, 0.64, 2.62, -3.039167251765218, 2.1, 0.78, -0.93])
+        motion = JointMotion(bounds.limits, 0.01)
+        motion.reset(q)
+        down, _ = bounds.arm.velocity_bounds(q)
+        assert down[3] == 0.0
+        to = (-3.039496982223839, 0.08368439109718129, -2.3067679987251117)
+        rest = np.zeros(7)
+        parts = zip(to, (q, rest, rest), strict=True)
+        target = Target(*(np.where(np.arange(7) == 3, *pair) for pair in parts))
+        step = motion.propose(target)
+        assert step.state.q[3] < q[3] and step.state.dq[3] > 0.0
+        guard = MotionGuard(bounds, PandaKinematics(), SelfDistance(), 0.0, 0.01)
+        assert guard.objection(motion.state, step) == 'joint_speed'
 
     def test_a_way_of_hours_is_no_plan_and_no_crash(self):
         """Ruckig plans no longer than two hours, and its binding has no name for that answer."""
