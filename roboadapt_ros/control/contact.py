@@ -115,16 +115,17 @@ class ContactLeash:
         along = np.where(measured.dq * command.dq > 0.0, measured.dq, 0.0)
         speed = np.clip(along, -np.abs(command.dq), np.abs(command.dq))
         age_s = min(max((now_ns - measured.stamp_ns) / 1e9, 0.0), _AGE_MAX_S)
-        reached = measured.q + (self._lag_s + age_s) * speed
-        presses = self._stiffness * (command.q - reached)
+        lag = (self._lag_s + age_s) * speed
+        presses = self._stiffness * _beyond(command.q - measured.q, lag)
         if self._share(presses / _PRESSES, measured.q) == 1.0:
             return None
-        excess = target.q - reached
+        ahead = target.q - measured.q
+        excess = _beyond(ahead, lag)
         share = self._share(self._stiffness * excess, measured.q)
         if share == 1.0:
             return None
         rest = np.zeros(JOINTS)
-        return Target(reached + share * excess, rest, rest)
+        return Target(measured.q + ahead - (1.0 - share) * excess, rest, rest)
 
     def _share(self, torque: FloatArray, q: FloatArray) -> float:
         """Return the part of torques (7,) [Nm] that the arm may press with."""
@@ -171,6 +172,19 @@ class PressWatch:
             f'the arm was held back for {self._patience_s:g} s: it is blocked, or its controller '
             'does not hear the targets'
         )
+
+
+def _beyond(ahead: FloatArray, lag: FloatArray) -> FloatArray:
+    """Return by how much more than its lag an arm is behind (7,) [rad], or ahead.
+
+    An arm that lags less than it may is no nearer to pressing the other way.
+
+    Example: 0.05 rad ahead with a lag of 0.02 is 0.03; with one of 0.07, or of -0.02, it is 0
+    and 0.05.
+    """
+    explained = np.where(lag * ahead > 0.0, np.minimum(np.abs(lag), np.abs(ahead)), 0.0)
+    rest: FloatArray = ahead - np.sign(ahead) * explained
+    return rest
 
 
 def hand_force(jacobian: FloatArray, torque_nm: FloatArray) -> FloatArray:

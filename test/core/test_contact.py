@@ -160,6 +160,13 @@ def test_the_lag_of_an_arm_that_moves_along_is_no_force():
     assert _hold(late, dq, moving=dq, age_ns=80_000_000) is None
 
 
+def test_an_arm_that_lags_less_than_it_may_is_not_drawn_ahead():
+    dq = np.array([1.5, -1.5, 0.0, 0.0, 0.0, 0.0, 0.0])
+    for ahead in (0.0, 0.002, -0.002):
+        assert _hold(ahead * dq, dq, moving=dq) is None, 'one that is where it was told to be'
+    assert _hold(0.2 * dq, dq, moving=dq) is not None
+
+
 @pytest.mark.parametrize('slip_rad_s', [0.1, 0.3, 0.5, 1.0, 1.5])
 def test_an_arm_that_slips_off_pulls_its_target_no_further_than_its_spring(slip_rad_s):
     """Its own speed is no lag: nobody told it to move."""
