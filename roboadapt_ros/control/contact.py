@@ -119,13 +119,12 @@ class ContactLeash:
         presses = self._stiffness * _beyond(command.q - measured.q, lag)
         if self._share(presses / _PRESSES, measured.q) == 1.0:
             return None
-        ahead = target.q - measured.q
-        excess = _beyond(ahead, lag)
+        excess = _beyond(target.q - measured.q, lag)
         share = self._share(self._stiffness * excess, measured.q)
         if share == 1.0:
             return None
         rest = np.zeros(JOINTS)
-        return Target(measured.q + ahead - (1.0 - share) * excess, rest, rest)
+        return Target(target.q - (1.0 - share) * excess, rest, rest)
 
     def _share(self, torque: FloatArray, q: FloatArray) -> float:
         """Return the part of torques (7,) [Nm] that the arm may press with."""
