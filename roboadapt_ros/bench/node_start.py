@@ -55,6 +55,7 @@ def node_start_s(task: str = TASK, models: Path | None = None) -> float:
             models_dir=models,
             initial_task=task,
             only=('encoder',),
+            images=True,
         )
         arrived = threading.Event()
         try:

@@ -23,7 +23,7 @@ from typing import Any
 import cv2
 import numpy as np
 from roboadapt_ros.adapters.package import load_manifest
-from roboadapt_ros.bringup.environment import find_free_domain, process_environment
+from roboadapt_ros.bringup.environment import find_free_domain, process_environment, without_images
 from roboadapt_ros.bringup.paths import models_dir
 from roboadapt_ros.bringup.process import prepare
 from roboadapt_ros.bringup.rig import load_rig, RigConfig
@@ -181,6 +181,7 @@ def _feed(
     words = [sys.executable, '-m', 'roboadapt_ros.bench.robot_feed', str(folder / 'feed.json')]
     words += [str(word) for pair in settings.items() for word in pair]
     environment = process_environment(graph.domain_id)
+    environment |= without_images(environment)
     # It stands for another machine, so it must not wait for this one's load.
     feed = subprocess.Popen(
         words,

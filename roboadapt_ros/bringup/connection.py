@@ -5,7 +5,8 @@ The caller's thread waits on events and never spins.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 import enum
 import os
 import threading
@@ -19,7 +20,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
-from roboadapt_ros.bringup.environment import process_environment
+from roboadapt_ros.bringup.environment import process_environment, without_images
 from roboadapt_ros.errors import BringupError
 
 ConnectionT = TypeVar('ConnectionT', bound='Connection')
@@ -89,17 +90,37 @@ class PendingTransition:
         return None
 
 
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have these variables in the environment for as long as the middleware reads them."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 class Connection:
     """Calls services, drives lifecycles and listens, from outside the graph."""
 
-    def __init__(self, *, namespace: str = '', domain_id: int | None = None):
+    _carries_images: bool | None = None
+    """What this process's first connection asked for: Fast DDS reads its profile once."""
+
+    def __init__(self, *, namespace: str = '', domain_id: int | None = None, images: bool = False):
         """Prepare; `open` (or entering the context) joins the graph.
 
         Args:
             namespace: Namespace of the rig.
             domain_id: ROS domain; None: that of the environment.
+            images: Whether camera frames will be listened to. They need shared memory, and a
+                process that has it can hold up the nodes it listens to when it joins or dies
+                (config/fastdds_udp.xml). What the first connection of a process asks for holds
+                for all.
         """
         self._namespace, self._domain_id = namespace.strip('/'), domain_id
+        self._images = images
         self._context: Context | None = None
         self._clients: dict[tuple[type, str], Any] = {}
         self._lock = threading.Lock()
@@ -117,21 +138,26 @@ class Connection:
         """Join the graph; nothing happens when it has been joined."""
         if self._context is not None:
             return
-        os.environ.update(process_environment(self._domain_id))
+        if Connection._carries_images is None:
+            Connection._carries_images = self._images
+        environment = process_environment(self._domain_id)
+        if not Connection._carries_images:
+            environment |= without_images(environment)
         self._context = Context()
-        # The caller's own handlers stay: Ctrl-C must reach whoever stops the processes.
-        rclpy.init(
-            args=[],
-            context=self._context,
-            domain_id=self._domain_id,
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
-        self._node = Node(
-            f'client_{os.getpid()}',
-            context=self._context,
-            namespace=self._namespace or None,
-            start_parameter_services=False,
-        )
+        with _environment(environment):
+            # The caller's own handlers stay: Ctrl-C must reach whoever stops the processes.
+            rclpy.init(
+                args=[],
+                context=self._context,
+                domain_id=self._domain_id,
+                signal_handler_options=SignalHandlerOptions.NO,
+            )
+            self._node = Node(
+                f'client_{os.getpid()}',
+                context=self._context,
+                namespace=self._namespace or None,
+                start_parameter_services=False,
+            )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, name='client', daemon=True)
@@ -224,7 +250,7 @@ class Connection:
             resolved = self._node.resolve_service_name(name)
             raise BringupError(
                 f"Service '{resolved}' is not there (waited {timeout_s:g} s); is the graph up, in "
-                f"ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')}? Start it with 'roboadapt up'."
+                f"ROS domain {self._domain()}? Start it with 'roboadapt up'."
             )
         answered = threading.Event()
         future = client.call_async(request)
@@ -233,6 +259,11 @@ class Connection:
             client.remove_pending_request(future)
             raise BringupError(f"Service '{name}' did not answer within {timeout_s:g} s")
         return future.result()
+
+    def _domain(self) -> int | str:
+        if self._domain_id is not None:
+            return self._domain_id
+        return os.environ.get('ROS_DOMAIN_ID', '0')
 
     def _client(self, service: type, name: str) -> Any:
         with self._lock:

@@ -5,6 +5,7 @@ This module must not import rclpy: it prepares the processes that do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import fcntl
 import os
 from pathlib import Path
@@ -18,7 +19,13 @@ from roboadapt_ros.errors import BringupError
 # Kilted's Fast DDS warns about the old name; Humble's knows no other.
 _PROFILE_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
 _OLD_PROFILE_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
+_PROFILE = 'fastdds.xml'
 _SMALL_PROFILE = 'fastdds_small.xml'
+_UDP_PROFILE = 'fastdds_udp.xml'
+_LOCAL_UDP_PROFILE = 'fastdds_udp_localhost.xml'
+_OWN_PROFILES = (_PROFILE, _SMALL_PROFILE, _UDP_PROFILE, _LOCAL_UDP_PROFILE)
+_RANGE_VARIABLE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
+_LOCALHOST_VARIABLE = 'ROS_LOCALHOST_ONLY'  # Humble's, which knows no discovery range
 _DISTROS_WITH_OLD_NAME = ('humble', 'iron', 'jazzy')
 
 # Ten processes with the 16 MiB segments of fastdds.xml, and room for others' files.
@@ -39,26 +46,41 @@ def process_environment(domain_id: int | None = None, *, profile: bool = True) -
 
     Args:
         domain_id: ROS domain; None keeps the current one.
-        profile: Whether to point Fast DDS at the transports that carry whole camera frames.
+        profile: Whether to point Fast DDS at the transports that carry whole camera frames; what
+            sees none is better off `without_images`.
     """
     environment = dict(os.environ)
     distro = environment.get('ROS_DISTRO', '')
-    environment.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    if distro == 'humble' and environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'LOCALHOST':
-        environment.setdefault('ROS_LOCALHOST_ONLY', '1')  # Humble knows no discovery range
+    environment.setdefault(_RANGE_VARIABLE, 'LOCALHOST')
+    if distro == 'humble' and environment[_RANGE_VARIABLE] == 'LOCALHOST':
+        environment.setdefault(_LOCALHOST_VARIABLE, '1')
     if profile:
-        environment |= _profile_variables(fast_dds_profile())
+        environment |= _profile_variables(environment, fast_dds_profile())
     if domain_id is not None:
         environment['ROS_DOMAIN_ID'] = str(domain_id)
     return environment
 
 
-def without_images() -> dict[str, str]:
-    """Return the variables of a process that sends no images: 12 MiB less of shared memory.
+def without_images(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that keep a process without images off shared memory.
 
-    A segment is the sender's; what a process receives lies in those of others.
+    Nothing that it publishes waits for another process then; config/fastdds_udp.xml says why.
+    Another middleware than Fast DDS, and a profile of the user's, are left alone.
+
+    Args:
+        environment: What the process would have, of `process_environment` and the rig file.
     """
-    return _profile_variables(config_dir() / _SMALL_PROFILE)
+    if 'fastrtps' not in environment.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp'):
+        return {}
+    stays_here = environment.get(_RANGE_VARIABLE) == 'LOCALHOST'
+    if not stays_here or environment.get('ROS_STATIC_PEERS'):
+        return _profile_variables(environment, config_dir() / _UDP_PROFILE)
+    made = _profile_variables(environment, config_dir() / _LOCAL_UDP_PROFILE)
+    if made:  # the profile says it all; what the ranges would add is shared memory
+        made[_RANGE_VARIABLE] = 'SYSTEM_DEFAULT'
+        if _LOCALHOST_VARIABLE in environment:
+            made[_LOCALHOST_VARIABLE] = '0'
+    return made
 
 
 def fast_dds_profile() -> Path:
@@ -67,17 +89,16 @@ def fast_dds_profile() -> Path:
         is_roomy = shutil.disk_usage(_SHARED_MEMORY).free >= _LARGE_SEGMENTS_BYTES
     except OSError:
         is_roomy = False
-    return config_dir() / ('fastdds.xml' if is_roomy else _SMALL_PROFILE)
+    return config_dir() / (_PROFILE if is_roomy else _SMALL_PROFILE)
 
 
-def _profile_variables(path: Path) -> dict[str, str]:
+def _profile_variables(environment: Mapping[str, str], path: Path) -> dict[str, str]:
     """Return the variables that name a Fast DDS profile; none where the user has set one."""
-    chosen = {os.environ.get(name) for name in (_PROFILE_VARIABLE, _OLD_PROFILE_VARIABLE)}
-    own = {str(config_dir() / name) for name in ('fastdds.xml', _SMALL_PROFILE)}
-    if chosen - own - {None}:
+    chosen = {environment.get(name) for name in (_PROFILE_VARIABLE, _OLD_PROFILE_VARIABLE)}
+    if chosen - {str(config_dir() / name) for name in _OWN_PROFILES} - {None}:
         return {}
     names = [_PROFILE_VARIABLE]
-    if os.environ.get('ROS_DISTRO', '') in _DISTROS_WITH_OLD_NAME:
+    if environment.get('ROS_DISTRO', '') in _DISTROS_WITH_OLD_NAME:
         names.append(_OLD_PROFILE_VARIABLE)
     return dict.fromkeys(names, str(path))
 

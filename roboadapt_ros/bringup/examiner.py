@@ -57,7 +57,7 @@ class Examiner(Connection):
 
     def __init__(self, rig: RigConfig, *, domain_id: int | None = None):
         """Prepare; entering the context joins the graph."""
-        super().__init__(namespace=rig.namespace, domain_id=domain_id)
+        super().__init__(namespace=rig.namespace, domain_id=domain_id, images=True)
         self._rig = rig
         self._probes: dict[str, Probe] = {}
         self._reports: dict[str, Report] = {}

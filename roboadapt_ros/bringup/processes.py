@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from roboadapt_ros.bringup.environment import without_images
+from roboadapt_ros.bringup.environment import process_environment, without_images
 from roboadapt_ros.bringup.paths import config_dir
 from roboadapt_ros.bringup.paths import models_dir as packaged_models_dir
 from roboadapt_ros.bringup.rig import CameraNames, RigConfig
@@ -29,7 +29,7 @@ DRAW_IN_PLACE = {'LP_NUM_THREADS': '0'}
 """Mesa's software renderer draws small pictures faster without threads to wait for."""
 NICENESS = {'sim_rig': -10, 'governor': -10, 'sim2real': -5, 'policy': -5, 'encoder': -5}
 """By node: what must not wait comes first on a busy host."""
-SENDS_NO_IMAGES = ('governor', 'sim2real', 'policy', 'recorder')
+SEES_NO_IMAGES = ('governor', 'sim2real', 'policy')
 REALTIME = {'governor': 10}
 """By node: what must be on time on a host of which every core is busy. It takes 5 % of a core;
 Linux keeps 5 % of the time from real-time processes, should one ever run away."""
@@ -267,14 +267,16 @@ class _Builder:
         remappings: tuple[tuple[str, str], ...],
         name: str = '',
     ) -> ProcessDescription:
-        transport = without_images() if node in SENDS_NO_IMAGES else {}
+        own, environment = self._own(node), self._rig.environment
+        sees_images = own.get('cameras') if node == 'recorder' else node not in SEES_NO_IMAGES
+        transport = {} if sees_images else without_images({**process_environment(), **environment})
         return ProcessDescription(
             name=name or node,
             executable=f'{node}_node',
             namespace=self._rig.namespace,
-            parameters={**parameters, **self._own(node)},
+            parameters={**parameters, **own},
             remappings=tuple(pair for pair in remappings if pair[0] != pair[1]),
-            environment={**SINGLE_THREADED, **ONE_ARENA, **transport, **self._rig.environment},
+            environment={**SINGLE_THREADED, **ONE_ARENA, **environment, **transport},
             niceness=NICENESS.get(node, 0),
             realtime=REALTIME.get(node, 0),
         )

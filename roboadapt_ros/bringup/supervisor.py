@@ -64,6 +64,7 @@ class Graph:
         change: Callable[[ProcessDescription], ProcessDescription] = lambda described: described,
         timeouts: GraphTimeouts | None = None,
         progress: Callable[[str], None] = lambda _: None,
+        images: bool = False,
     ):
         """Prepare; `start` (or entering the context) brings it up.
 
@@ -78,6 +79,7 @@ class Graph:
             change: Applied to each process, for instance to put something between two nodes.
             timeouts: Deadlines of bringing up.
             progress: Told each step.
+            images: Whether the graph's client will listen to camera frames.
 
         Raises:
             RoboAdaptError: The rig does not give a list of processes.
@@ -100,7 +102,7 @@ class Graph:
             description.name: NodeProcess(description, log_dir, environment)
             for description in self.descriptions
         }
-        self.client = GraphClient(namespace=rig.namespace, domain_id=domain_id)
+        self.client = GraphClient(namespace=rig.namespace, domain_id=domain_id, images=images)
 
     def __enter__(self) -> Graph:
         """Bring the graph up."""

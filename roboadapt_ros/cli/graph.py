@@ -80,6 +80,7 @@ def graph_up(
         domain_id=own_domain(options.domain),
         models_dir=options.models,
         progress=lambda step: progress(0, 0, step),
+        images=True,
     )
     with graph:
         try:

@@ -25,8 +25,13 @@ VARIABLES = (
     'ROS_LOCALHOST_ONLY',
     'FASTDDS_DEFAULT_PROFILES_FILE',
     'FASTRTPS_DEFAULT_PROFILES_FILE',
+    'RMW_IMPLEMENTATION',
+    'ROS_STATIC_PEERS',
 )
-PROFILES = sorted((Path(__file__).parents[2] / 'config').glob('fastdds*.xml'))
+CONFIG = Path(__file__).parents[2] / 'config'
+PROFILES = [CONFIG / name for name in ('fastdds.xml', 'fastdds_small.xml')]
+UDP_PROFILES = [CONFIG / name for name in ('fastdds_udp.xml', 'fastdds_udp_localhost.xml')]
+NAME = '{http://www.eprosima.com}'
 
 
 @pytest.fixture(autouse=True)
@@ -53,15 +58,41 @@ def test_what_the_user_set_stays(monkeypatch: pytest.MonkeyPatch):
     assert made['OMP_NUM_THREADS'] == '3'
 
 
-def test_a_process_without_images_takes_little_shared_memory_unless_the_user_says_otherwise(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    # A client of the graph puts the large profile into its own environment.
-    monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', str(environment.fast_dds_profile()))
-    small = without_images()['FASTDDS_DEFAULT_PROFILES_FILE']
-    assert Path(small).name == 'fastdds_small.xml' and Path(small).is_file()
-    monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', '/mine.xml')
-    assert without_images() == {}
+def test_a_process_without_images_has_no_shared_memory_and_stays_on_this_host():
+    own = without_images(process_environment())
+    assert Path(own['FASTDDS_DEFAULT_PROFILES_FILE']).name == 'fastdds_udp_localhost.xml'
+    # With the range LOCALHOST the middleware would add shared memory again.
+    assert own['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'SYSTEM_DEFAULT'
+    assert 'ROS_LOCALHOST_ONLY' not in own
+
+
+def test_humble_is_told_by_its_own_variable(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv('ROS_DISTRO', 'humble')
+    own = without_images(process_environment())
+    assert own['ROS_LOCALHOST_ONLY'] == '0'
+    assert own['FASTRTPS_DEFAULT_PROFILES_FILE'] == own['FASTDDS_DEFAULT_PROFILES_FILE']
+
+
+@pytest.mark.parametrize(
+    'wider', [{'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}, {'ROS_STATIC_PEERS': '10.0.0.2'}]
+)
+def test_a_graph_over_several_hosts_keeps_its_range(wider: dict[str, str]):
+    own = without_images({**process_environment(), **wider})
+    assert Path(own['FASTDDS_DEFAULT_PROFILES_FILE']).name == 'fastdds_udp.xml'
+    assert 'ROS_AUTOMATIC_DISCOVERY_RANGE' not in own
+
+
+@pytest.mark.parametrize(
+    'chosen',
+    [
+        {'FASTDDS_DEFAULT_PROFILES_FILE': '/mine.xml'},
+        {'FASTRTPS_DEFAULT_PROFILES_FILE': '/mine.xml'},
+        {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'},
+    ],
+)
+def test_a_profile_or_a_middleware_of_the_user_is_left_alone(chosen: dict[str, str]):
+    """Another middleware knows no profile of ours, and would be let out of this host."""
+    assert without_images({**process_environment(profile=False), **chosen}) == {}
 
 
 @pytest.mark.parametrize(
@@ -89,13 +120,24 @@ def test_short_shared_memory_takes_small_segments(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize('path', PROFILES, ids=lambda path: path.name)
 def test_profile_carries_a_whole_frame(path: Path):
-    name = '{http://www.eprosima.com}'
     root = ElementTree.parse(path).getroot()
-    (segment,) = (int(found.text or 0) for found in root.iter(f'{name}segment_size'))
-    (message,) = (int(found.text or 0) for found in root.iter(f'{name}maxMessageSize'))
+    (segment,) = (int(found.text or 0) for found in root.iter(f'{NAME}segment_size'))
+    (message,) = (int(found.text or 0) for found in root.iter(f'{NAME}maxMessageSize'))
     assert FRAME_BYTES < message <= segment
-    (participant,) = root.iter(f'{name}participant')
+
+
+@pytest.mark.parametrize('path', [*PROFILES, *UDP_PROFILES], ids=lambda path: path.name)
+def test_profile_is_that_of_every_process_it_is_given_to(path: Path):
+    (participant,) = ElementTree.parse(path).getroot().iter(f'{NAME}participant')
     assert participant.get('is_default_profile') == 'true', 'no process would use it'
+
+
+@pytest.mark.parametrize('path', UDP_PROFILES, ids=lambda path: path.name)
+def test_profile_without_images_has_udp_only(path: Path):
+    root = ElementTree.parse(path).getroot()
+    assert [found.text for found in root.iter(f'{NAME}type')] == ['UDPv4']
+    (built_in,) = root.iter(f'{NAME}useBuiltinTransports')
+    assert built_in.text == 'false', 'those have shared memory'
 
 
 def test_domains_handed_out_differ_within_a_process_and_between_processes():

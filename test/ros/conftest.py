@@ -1,12 +1,22 @@
 """Shared by the tests that run real nodes."""
 
+import os
+
 import fakes
 import pytest
 import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 from roboadapt_ros.bringup.connection import Connection
-from roboadapt_ros.bringup.environment import find_free_domain
+from roboadapt_ros.bringup.environment import find_free_domain, process_environment
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _transports():
+    """Keep this process's nodes on this host, and let them see whole camera frames."""
+    os.environ.update(process_environment())
+    with Connection(domain_id=find_free_domain(), images=True):
+        pass
 
 
 @pytest.fixture(scope='session')

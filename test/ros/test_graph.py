@@ -1,6 +1,8 @@
 """The whole graph in processes of its own: motion, switches, faults, bad input."""
 
 from dataclasses import replace
+import os
+from pathlib import Path
 import shutil
 import signal
 import time
@@ -63,6 +65,26 @@ def moving(graph, watch):
 def test_every_node_is_active(graph):
     for description in graph.descriptions:
         assert graph.client.state(description.full_name) == 'active'
+
+
+def test_only_what_carries_images_has_shared_memory(graph):
+    """Whoever has none is not held up when another process joins or is killed."""
+    shares = {
+        name: '/dev/shm/fastdds' in Path(f'/proc/{pid}/maps').read_text()
+        for name, pid in graph.pids().items()
+    }
+    assert shares == {
+        'sim_rig': True, 'encoder': True, 'policy': False, 'sim2real': False, 'governor': False
+    }  # fmt: skip
+
+
+def test_what_has_no_shared_memory_does_not_leave_this_host(graph):
+    sockets = [line.split() for line in Path('/proc/net/udp').read_text().splitlines()[1:]]
+    host_of = {f'socket:[{words[9]}]': words[1].partition(':')[0] for words in sockets}
+    for name in ('policy', 'sim2real', 'governor'):
+        files = [os.readlink(file) for file in Path(f'/proc/{graph.pids()[name]}/fd').iterdir()]
+        bound = [host_of[file] for file in files if file in host_of]
+        assert bound and set(bound) == {'0100007F'}, f'{name} is bound to more than 127.0.0.1'
 
 
 def test_without_a_task_nothing_is_published(graph, watch):

@@ -32,7 +32,7 @@ def domain_of_processes():
 
 @pytest.fixture(scope='module')
 def connection(domain_of_processes):
-    with Connection(domain_id=domain_of_processes) as made:
+    with Connection(domain_id=domain_of_processes, images=True) as made:
         yield made
 
 

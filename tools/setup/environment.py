@@ -102,11 +102,13 @@ class Environment:
         self._install_uv(step)
         self.install(step, [*named, '-c', str(lock)])
         self.install(step, ['--no-deps', '-r', str(assets)])
-        # torch and torchvision of different builds install side by side and fail on import.
+        # torch and torchvision of different builds install side by side and fail on import. What
+        # is imported here is also left as bytecode, which uv leaves out, and which many containers
+        # tell Python not to write: without it every process would compile torch and timm, 15 s.
         trial = 'import torch, torchvision, timm, onnxruntime, mujoco, pinocchio, cv2'
         step.run(
             [self.python, '-c', trial],
-            env=self.variables(),
+            env={**self.variables(), 'PYTHONDONTWRITEBYTECODE': ''},
             cwd=self.root,
             remedy='A package does not load; see above. Remove .venv and run make setup again.',
         )
