@@ -167,6 +167,7 @@ class _Tap:
             stream.kind, stream.topic + SUFFIX, self._take, stream.qos, raw=True
         )
         self._late: list[tuple[float, int, bytes]] = []
+        self._lock = threading.Lock()
         self._count = itertools.count()
 
     def _take(self, data: bytes) -> None:
@@ -174,7 +175,9 @@ class _Tap:
         if fault is Fault.GARBAGE:
             self._out.publish(self.stream.garbage(deserialize_message(data, self.stream.kind)))
         elif fault is Fault.DELAYED:
-            heapq.heappush(self._late, (time.monotonic() + DELAY_S, next(self._count), data))
+            with self._lock:
+                due = (time.monotonic() + DELAY_S, next(self._count), data)
+                heapq.heappush(self._late, due)
         elif fault is not Fault.FROZEN:
             for _ in range(2 if fault is Fault.DUPLICATED else 1):
                 self._out.publish(data)
@@ -182,7 +185,9 @@ class _Tap:
     def send_late(self) -> None:
         """Send what was kept long enough."""
         while self._late and self._late[0][0] <= time.monotonic():
-            self._out.publish(heapq.heappop(self._late)[2])
+            with self._lock:
+                _, _, data = heapq.heappop(self._late)
+            self._out.publish(data)
 
 
 def _main() -> None:
@@ -196,8 +201,15 @@ def _main() -> None:
             name, _, fault = line.strip().partition('=')
             taps[name].fault = Fault(fault)
 
-    node.create_timer(0.005, lambda: [tap.send_late() for tap in taps.values()])
-    threading.Thread(target=listen, daemon=True).start()
+    def send_late() -> None:
+        # A timer of the node would wake its executor 200 times a second, also without a fault.
+        while True:
+            time.sleep(0.005)
+            for tap in taps.values():
+                tap.send_late()
+
+    for work in (listen, send_late):
+        threading.Thread(target=work, daemon=True).start()
     with contextlib.suppress(ExternalShutdownException):
         rclpy.spin(node)
 

@@ -136,7 +136,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
     def activate(self) -> None:
         """Listen, and start the clock."""
         config = self._config
-        listen_state(self, self._buffer, STATE, self._on_arm_state)
+        self._look_at_state = listen_state(self, self._buffer, STATE, self._on_arm_state)
         self._look_at_robot = listen_robot(self, config.robot_state_type, self._robot.observe)
         self._described.activate()
         self.subscribe(ChunkMessage, 'sim2real/action_chunk', self._on_chunk, DATA)
@@ -182,6 +182,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
             self._governor.observe(sample.q, sample.dq, width_m, sample.stamp_ns)
 
     def _on_chunk(self, message: ChunkMessage) -> None:
+        self._look_at_state()
         now_ns = self.now_ns()
         try:
             chunk = from_chunk(message)
@@ -195,6 +196,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
 
     def _tick(self) -> None:
         self._tick_times.begin()
+        self._look_at_state()
         self._look_at_robot()
         now_ns = self.now_ns()
         command = self._governor.command(now_ns)

@@ -35,10 +35,14 @@ from roboadapt_ros.ros.convert import from_features, from_time, to_chunk
 from roboadapt_ros.ros.listen import listen_state
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import PolicyParameters
+from roboadapt_ros.ros.polled import subscribe_polled
 from roboadapt_ros.ros.qos import DATA, LATCHED, STATE_HISTORY
 from roboadapt_ros.ros.robot import StateBuffer
 from roboadapt_ros.ros.run import run
 from roboadapt_ros.sim2real.frame import BaseFrame
+
+LOOK_PERIOD_S = 0.02
+"""How often states and commands are collected [s]: of 1,000 a second no more than can wait."""
 
 
 class PolicyNode(GraphNode[PolicyParameters]):
@@ -69,8 +73,17 @@ class PolicyNode(GraphNode[PolicyParameters]):
     def activate(self) -> None:
         """Listen."""
         self._policies.reset()
-        listen_state(self, self._buffer, STATE_HISTORY)
-        self.subscribe(ChunkMessage, 'governor/command', self._on_command, STATE_HISTORY)
+        look_at_state = listen_state(self, self._buffer, STATE_HISTORY)
+        look_at_command = subscribe_polled(
+            self, ChunkMessage, 'governor/command', self._on_command, STATE_HISTORY
+        )
+
+        def look() -> None:
+            look_at_state()
+            look_at_command()
+
+        self._look = look
+        self.every(LOOK_PERIOD_S, look)
         self.subscribe(AdapterStatus, 'encoder/status', self._on_status, LATCHED)
         self.subscribe(FeaturesMessage, 'encoder/features', self._on_features, DATA)
         self.subscribe(FeaturesMessage, 'encoder/shadow_features', self._on_shadow_features, DATA)
@@ -101,7 +114,7 @@ class PolicyNode(GraphNode[PolicyParameters]):
             self._refused_digests[task] = digest
             self._stage(task)
 
-    def _on_command(self, message: ChunkMessage) -> None:
+    def _on_command(self, message: ChunkMessage, _: int) -> None:
         try:
             self._buffer.command(from_time(message.start), message.names, message.actions)
         except SpecError as error:
@@ -123,6 +136,7 @@ class PolicyNode(GraphNode[PolicyParameters]):
         """Publish the chunk that answers to features; refusals count under prefix + cause."""
         try:
             features = from_features(message)
+            self._look()
             state = self._buffer.nearest(
                 features.stamp_ns, max_distance_s=self._config.state_tolerance_s
             )

@@ -21,10 +21,13 @@ from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.diagnostics import Health, Level
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import RecorderParameters
+from roboadapt_ros.ros.polled import subscribe_polled
 from roboadapt_ros.ros.qos import DATA, IMAGE, LATCHED, STATUS, TRACE
 from roboadapt_ros.ros.run import run
 from roboadapt_ros.ros.schema import definition
 
+LOOK_PERIOD_S = 0.01
+"""How often what came is written [s]; fewer messages come in that time than can wait."""
 OWN = 'roboadapt_interfaces/msg'
 TOPICS = {
     'encoder/features': (f'{OWN}/Features', DATA),
@@ -81,13 +84,15 @@ class RecorderNode(GraphNode[RecorderParameters]):
 
     def activate(self) -> None:
         """Listen."""
+        looks = []
         for topic, (kind, qos) in self._topics.items():
             package, _, name = kind.split('/')
             message_type = getattr(importlib.import_module(f'{package}.msg'), name)
-            made = self.create_subscription(
-                message_type, topic, partial(self._on_message, topic), qos, raw=True
+            look = subscribe_polled(
+                self, message_type, topic, partial(self._on_message, topic), qos, raw=True
             )
-            self.destroy_with_active(self.destroy_subscription, made)
+            looks.append(look)
+        self.every(LOOK_PERIOD_S, lambda: [look() for look in looks])
 
     def release(self) -> None:
         """Finish the file."""
@@ -112,13 +117,12 @@ class RecorderNode(GraphNode[RecorderParameters]):
         resolved = self.resolve_topic_name(topic)
         return int(self._writer.register_channel(resolved, 'cdr', schema))
 
-    def _on_message(self, topic: str, data: bytes) -> None:
+    def _on_message(self, topic: str, data: bytes, came_ns: int) -> None:
         if self._file is None:
             return
-        now_ns = self.now_ns()
         try:
             self._writer.add_message(
-                channel_id=self._channels[topic], log_time=now_ns, publish_time=now_ns, data=data
+                channel_id=self._channels[topic], log_time=came_ns, publish_time=came_ns, data=data
             )
         except OSError as error:
             self.problem = f'{self._path} cannot be written: {error}'

@@ -46,7 +46,7 @@ STATUS_PERIOD_S = 0.1
 STATE_MAX_AGE_S = 0.1
 ROBOT_STATE_TIMEOUT_S = 1.0
 ROBOT_PERIOD_S = 0.05
-"""How often the robot's own state is looked at [s]; the governor does it in every tick."""
+"""How often arm, hand and robot are looked at [s]; the governor does it in every tick."""
 GOVERNOR_STATES = tuple(state.value for state in GovernorState)
 LET_GO = (GovernorState.IDLE.value, GovernorState.RAMP_DOWN.value)
 NO_ROBOT_STATE = 'the rig file names an error state of the robot, and none comes'
@@ -98,8 +98,13 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
     def activate(self) -> None:
         """Listen, and serve `arm`; the gate is closed."""
         config = self._config
-        listen_state(self, self._buffer, STATE, self._on_arm_state)
-        look = listen_robot(self, config.robot_state_type, self._on_robot)
+        self._look_at_state = listen_state(self, self._buffer, STATE, self._on_arm_state)
+        look_at_robot = listen_robot(self, config.robot_state_type, self._on_robot)
+
+        def look() -> None:
+            look_at_robot()
+            self._look_at_state()
+
         self.every(ROBOT_PERIOD_S, look)
         self.subscribe(GateStatus, 'governor/status', self._on_governor, STATUS)
         self.subscribe(ChunkMessage, 'policy/action_chunk', self._on_chunk, DATA)
@@ -146,6 +151,7 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
     def _pass(self, chunk: ActionChunk, now_ns: int) -> None:
         """Map a chunk and let it through where the gate is open."""
         bridge = self._bridges.find(chunk.identity)
+        self._look_at_state()
         state = self._buffer.nearest(now_ns, max_distance_s=STATE_MAX_AGE_S)
         mapped = bridge.map(chunk, state)
         mapped = replace(mapped, ledger=mapped.ledger.stamped('bridged', self.now_ns()))
@@ -164,6 +170,7 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
     def _on_arm(self, request: Arm.Request, response: Arm.Response) -> Arm.Response:
         try:
             if request.arm:
+                self._look_at_state()
                 self._bridges.reset()
                 self._gate.arm(self.now_ns())
             else:

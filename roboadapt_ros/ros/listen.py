@@ -21,23 +21,26 @@ def listen_state(
     buffer: StateBuffer,
     qos: QoSProfile,
     on_arm: Callable[[ArmSample], None] = lambda _: None,
-) -> None:
+) -> Callable[[], None]:
     """Fill a buffer from `joint_states` and `gripper/joint_states` while the node is active.
 
     Args:
         node: Refuses, counts and logs malformed messages.
         buffer: Takes the states.
-        qos: How many states wait for a busy node.
+        qos: How many states wait until they are looked for.
         on_arm: Told every new state of the arm.
+
+    Returns:
+        Call it to look for states; to be woken by each would cost a node more than its own work.
     """
 
-    def take_gripper(message: JointState) -> None:
+    def take_gripper(message: JointState, _: int) -> None:
         try:
             buffer.gripper(message)
         except SpecError as error:
             node.refuse('gripper_state', str(error))
 
-    def take_arm(message: JointState) -> None:
+    def take_arm(message: JointState, _: int) -> None:
         try:
             sample = buffer.arm(message)
         except SpecError as error:
@@ -46,8 +49,14 @@ def listen_state(
         if sample is not None:
             on_arm(sample)
 
-    node.subscribe(JointState, 'gripper/joint_states', take_gripper, qos)
-    node.subscribe(JointState, 'joint_states', take_arm, qos)
+    look_at_gripper = subscribe_polled(node, JointState, 'gripper/joint_states', take_gripper, qos)
+    look_at_arm = subscribe_polled(node, JointState, 'joint_states', take_arm, qos)
+
+    def look() -> None:
+        look_at_gripper()
+        look_at_arm()
+
+    return look
 
 
 def listen_robot(
@@ -74,5 +83,5 @@ def listen_robot(
     status = ROBOT_STATES[type_name]
     kind = message_class(type_name)
     return subscribe_polled(
-        node, kind, 'robot_state', lambda message: on_status(status(message)), STATE
+        node, kind, 'robot_state', lambda message, _: on_status(status(message)), STATE
     )

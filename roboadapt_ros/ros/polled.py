@@ -1,7 +1,10 @@
-"""A subscription that wakes nobody: its newest message is taken when somebody looks.
+"""A subscription that wakes nobody: its messages are taken when somebody looks.
 
-A driver publishes large messages a thousand times a second, of which a node of 100 Hz needs every
-tenth. Woken by each one and reading it, rclpy spends half a core on franka_msgs/FrankaRobotState.
+For each message that wakes it an executor of rclpy looks at every entity of its nodes, which takes
+longer than what is done with a joint state. The nodes need states when they work, not when they
+come: states of arm, hand and robot wake none of them, nor what is recorded the recorder. (A driver
+publishes a thousand states a second; woken by each one and reading it, rclpy spends half a core on
+franka_msgs/FrankaRobotState.)
 """
 
 from __future__ import annotations
@@ -31,8 +34,10 @@ def subscribe_polled(
     node: GraphNode[Any],
     kind: type,
     topic: str,
-    callback: Callable[[Any], None],
+    callback: Callable[[Any, int], None],
     qos: QoSProfile,
+    *,
+    raw: bool = False,
 ) -> Callable[[], None]:
     """Subscribe for as long as the node is active, without being woken; for `activate`.
 
@@ -40,13 +45,16 @@ def subscribe_polled(
         node: Whose subscription it is.
         kind: Message class.
         topic: Relative name.
-        callback: Told every message that is waiting when somebody looks.
+        callback: Told every message that is waiting when somebody looks, and when it came [ns].
         qos: Its depth is how many can wait.
+        raw: Whether messages are left as the bytes that came.
 
     Returns:
         Call it to look; nothing happens once the node is inactive.
     """
-    made = node.create_subscription(kind, topic, callback, qos, callback_group=_NeverReady())
+    made = node.create_subscription(
+        kind, topic, lambda _: None, qos, callback_group=_NeverReady(), raw=raw
+    )
     node.destroy_with_active(node.destroy_subscription, made)
 
     def look() -> None:
@@ -58,6 +66,7 @@ def subscribe_polled(
                 taken = made.handle.take_message(made.msg_type, made.raw)
                 if taken is None:
                     return
-                callback(taken[0])
+                message, info = taken
+                callback(message, info['received_timestamp'] or node.now_ns())
 
     return look

@@ -1,7 +1,6 @@
 """The whole graph in processes of its own: motion, switches, faults, bad input."""
 
 from dataclasses import replace
-import os
 from pathlib import Path
 import shutil
 import signal
@@ -82,7 +81,7 @@ def test_what_has_no_shared_memory_does_not_leave_this_host(graph):
     sockets = [line.split() for line in Path('/proc/net/udp').read_text().splitlines()[1:]]
     host_of = {f'socket:[{words[9]}]': words[1].partition(':')[0] for words in sockets}
     for name in ('policy', 'sim2real', 'governor'):
-        files = [os.readlink(file) for file in Path(f'/proc/{graph.pids()[name]}/fd').iterdir()]
+        files = [str(f.readlink()) for f in Path(f'/proc/{graph.pids()[name]}/fd').iterdir()]
         bound = [host_of[file] for file in files if file in host_of]
         assert bound and set(bound) == {'0100007F'}, f'{name} is bound to more than 127.0.0.1'
 
