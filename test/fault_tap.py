@@ -148,7 +148,11 @@ class Taps:
     def __exit__(self, *_: object) -> None:
         """End the process."""
         self._process.terminate()
-        self._process.wait(10.0)
+        try:
+            self._process.wait(5.0)
+        except subprocess.TimeoutExpired:  # a thread of it that still publishes can hold it up
+            self._process.kill()
+            self._process.wait(5.0)
 
     def set(self, name: str, fault: Fault) -> None:
         """Have a fault in a stream from now on."""
@@ -203,7 +207,7 @@ def _main() -> None:
 
     def send_late() -> None:
         # A timer of the node would wake its executor 200 times a second, also without a fault.
-        while True:
+        while rclpy.ok():
             time.sleep(0.005)
             for tap in taps.values():
                 tap.send_late()
