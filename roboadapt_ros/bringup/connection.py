@@ -93,13 +93,16 @@ class PendingTransition:
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     """Have these variables in the environment for as long as the middleware reads them."""
-    before = dict(os.environ)
+    before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
         yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    finally:  # one by one: other threads must not find the environment empty meanwhile
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 class Connection:
