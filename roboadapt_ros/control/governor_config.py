@@ -19,8 +19,8 @@ from roboadapt_ros.errors import ConfigError
 
 _MARGIN_MIN_RAD = 1e-6
 _HAND_SHARE = 0.95
-"""Part of the arm's own hand speed used at most: on the way to a stop the guard looks at it a few
-times only, and between these it can be a little faster."""
+"""Part of the arm's own hand speed used at most: the guard looks at it at the ticks and on the way
+between two, and within a tick it can be a little faster."""
 MIN_DISTANCE_MAX_M = 0.03
 """Largest distance that may be asked for [m]: what stays further apart is not
 measured (`self_collision.PAIRS`)."""

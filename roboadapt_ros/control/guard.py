@@ -5,6 +5,7 @@ This module imports numpy and the control parts only.
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 import math
 
@@ -31,10 +32,12 @@ _CALM = 0.97
 """Part of the hand's speed limit aimed at where a step would pass it."""
 _CRAWL_RAD_S = 1e-3
 """Speed that each joint is left, so that one at rest can begin to move [rad/s]."""
-_EARLY_TICKS = (0.5, 1.0, 2.0, 3.0)
-"""Ticks of the stop within which joints that accelerated are fastest."""
-_PARTS = (0.2, 0.4, 0.6, 0.8)
-"""Parts of the stop's time at which it is looked at."""
+_EARLY_TICKS = (0.0, 0.5, 1.0, 1.5)
+"""First ticks of a stop at which the hand's speed is looked at: within them, joints that
+accelerated turn to braking. From there on it is looked at at every tick."""
+_JACOBIANS = 5
+"""How many Jacobians of a stop are computed: in between they are interpolated, for they change
+evenly, while a joint's speed may turn within a tick."""
 _STRIDE_M = 0.04
 """Motion of the arm between two looks at its distance from itself [m]; between them it may be
 nearer by what its way is curved, well below a millimetre."""
@@ -142,13 +145,27 @@ class MotionGuard:
         most = self.bounds.hand_speed_max_m_s
         if fastest > most or _length(np.abs(linear) @ np.abs(peak)) <= most:
             return fastest
-        # Joints that move the hand against each other and do not stop at once make it faster.
-        early = (tick * self._dt_s for tick in _EARLY_TICKS)
-        times = [time for time in early if time < step.stop.duration]
-        times += [part * step.stop.duration for part in _PARTS]
-        for q, dq in map(step.at, times):
-            fastest = max(fastest, _length(self._kinematics.jacobian(q)[:3] @ dq))
-        return fastest
+        return max(fastest, self._hand_speed_stopping(step, linear))
+
+    def _hand_speed_stopping(self, step: Step, linear: FloatArray) -> float:
+        """Return the largest speed of the hand at the ticks of a stop, and of its way between.
+
+        Joints that move the hand against each other do not come to rest together. Where one
+        does, nothing takes off the others' motion any more, and for a tick the hand may be
+        faster than before and after.
+
+        Args:
+            step: The step with its stop.
+            linear: Jacobian of the hand's position where the stop begins (3, 7) [m/rad].
+        """
+        ticks, looks, shares = _grid(math.ceil(step.stop.duration / self._dt_s))
+        q, dq = step.way((self._dt_s * ticks).tolist())
+        known = np.array([linear, *(self._kinematics.jacobian(q[look])[:3] for look in looks)])
+        jacobians = (shares @ known.reshape(len(known), -1)).reshape(-1, *linear.shape)
+        means = (q[1:] - q[:-1]) / (self._dt_s * (ticks[1:] - ticks[:-1]))[:, None]
+        between = (jacobians[1:] + jacobians[:-1]) / 2.0
+        speeds = np.concatenate([jacobians @ dq[..., None], between @ means[..., None]])
+        return math.sqrt(float((speeds**2).sum(axis=1).max()))
 
     def _leaves_workspace(self, now: MotionState, step: Step) -> bool:
         if self._box_anchor.least(step.q_low, step.q_high) > 0.0:
@@ -210,6 +227,20 @@ def _looks(count: int) -> tuple[list[int], int]:
         return list(range(1, count + 1)), 1
     spread = np.linspace(1, count, _LOOKS_MAX).round().astype(int).tolist()
     return spread, max(later - earlier for earlier, later in pairwise(spread))
+
+
+@cache
+def _grid(count: int) -> tuple[FloatArray, list[int], FloatArray]:
+    """Return where to look at the hand's speed in a stop of so many ticks.
+
+    Returns:
+        Ticks (n,); at which of them to compute the Jacobian, besides the first; the shares of
+        the first and these k in each tick (n, 1 + k), for linear interpolation.
+    """
+    ticks = np.array([*_EARLY_TICKS, *range(2, max(count, 2) + 1)], dtype=np.float64)
+    looks = np.linspace(0, len(ticks) - 1, _JACOBIANS).round().astype(int)
+    shares = [np.interp(ticks, ticks[looks], one) for one in np.eye(len(looks))]
+    return ticks, looks[1:].tolist(), np.array(shares).T
 
 
 def _length(vector: FloatArray) -> float:

@@ -54,6 +54,16 @@ class Step(NamedTuple):
         q, dq, *_ = self.stop.at_time(time_s)
         return np.array(q), np.array(dq)
 
+    def way(self, times_s: list[float]) -> tuple[FloatArray, FloatArray]:
+        """Return positions (n, 7) [rad] and speeds [rad/s] after n times of the stop [s]."""
+        flat: list[float] = []
+        for time_s in times_s:
+            q, dq, *_ = self.stop.at_time(time_s)
+            flat += q
+            flat += dq
+        found = np.array(flat).reshape(-1, 2, JOINTS)
+        return found[:, 0], found[:, 1]
+
     def peak_speeds(self, jerk: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the lowest and highest joint velocities while stopping [rad/s].
 

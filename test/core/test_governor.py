@@ -22,7 +22,7 @@ from roboadapt_ros.control.gripper import GripperLimitConfig, GripperLimiter
 from roboadapt_ros.control.guard import MotionGuard
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.control.limits import robot_limits
-from roboadapt_ros.control.motion import JointMotion
+from roboadapt_ros.control.motion import JointMotion, MotionState
 from roboadapt_ros.control.self_collision import SelfDistance
 from roboadapt_ros.control.spline import Fade, RowCurve, Target
 from roboadapt_ros.control.workspace import Workspace, WorkspaceConfig
@@ -581,6 +581,39 @@ class TestFault:
 
 
 class TestMotionPlanning:
+    def test_a_stop_is_at_no_tick_faster_with_the_hand_than_allowed(self):
+        """Nor where joints that move the hand against each other come to rest one by one."""
+        config = FollowerConfig(
+            velocity_scale=0.25, acceleration_scale=0.25, jerk_scale=0.05, hand_speed_max_m_s=0.02
+        )
+        bounds = config.bounds(robot_limits('fr3'), WorkspaceConfig(**dict.fromkeys(SIDES)))
+        motion, kinematics = JointMotion(bounds.limits, 0.01), PandaKinematics()
+        guard = MotionGuard(bounds, kinematics, SelfDistance(), 0.0, 0.01)
+        rng, stops, fastest = np.random.default_rng(0), 0, 0.0
+        for _ in range(400):
+            q = Q_HOME + rng.uniform(-0.5, 0.5, size=7)
+            linear = kinematics.jacobian(q)[:3]
+            inverse = np.linalg.pinv(linear)
+            still, way = rng.normal(size=7), rng.normal(size=3)
+            still -= inverse @ (linear @ still)  # turns the elbow, not the hand
+            dq = rng.uniform(0.0, 0.6) * still / np.abs(still).max()
+            dq += inverse @ (rng.uniform(0.0, 0.02) * way / np.linalg.norm(way))
+            ddq = bounds.limits.ddq_max * rng.choice([-1.0, -0.3, 0.0, 0.3, 1.0], size=7)
+            motion.state = MotionState(q, dq, ddq)
+            step = motion.propose(Target(q + 0.01 * dq, dq, np.zeros(7)))
+            if step is None or guard.objection(motion.state, step) is not None:
+                continue
+            motion.take(step)
+            points = [q, step.state.q]
+            while not motion.is_at_rest:
+                motion.brake()
+                points.append(motion.state.q)
+            hands = np.array([kinematics.forward(point)[0] for point in points])
+            speeds = np.linalg.norm(np.diff(hands, axis=0), axis=1) / 0.01
+            stops, fastest = stops + 1, max(fastest, float(speeds.max()))
+        assert stops > 100, 'nothing was allowed'
+        assert 0.019 < fastest < 0.02 * 1.01
+
     def test_a_plan_that_fails_brakes_within_limits(self, moving, monkeypatch):
         monkeypatch.setattr(moving.governor._follower._motion, 'propose', lambda target: None)
         goal = home_but(0, 0.3)

@@ -215,6 +215,12 @@ class TestHostileStreams:
         assert tally.sequences == 240
         assert tally.moving > 1000 and tally.accepted > 150, 'nothing was tormented'
 
+    def test_no_hand_is_faster_while_it_stops_than_its_task_asked_for(self):
+        """In this batch one was, while the governor looked at a stop at a few moments only."""
+        tally = HostileRun(Batch(1, 20679, 40)).run()
+        assert not +tally.violations, tally.first
+        assert tally.used['demanded_hand_speed'] > 0.9, 'it is held against it'
+
     def test_without_a_governor_the_judge_finds_violations(self):
         tally = HostileRun(Batch(7, 0, 20), PassThrough).run()
         assert tally.violations.total() > 20 and 'seed 7, batch 0' in tally.first
