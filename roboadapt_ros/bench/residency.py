@@ -12,6 +12,7 @@ import numpy as np
 from roboadapt_ros.bench.models import CAMERA, random_backbone, random_tasks
 from roboadapt_ros.encoder.select import load_encoder
 from roboadapt_ros.encoder.task_encoder import TaskEncoder
+from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.evaluation.statistics import percentile
 
 PAUSE_S = 0.01
@@ -26,6 +27,7 @@ def resident_figures(
     switches: int,
     threads: int,
     seed: int,
+    kind: EngineKind = EngineKind.TORCH,
     each: Callable[[int], None] = lambda done: None,
 ) -> dict[str, float]:
     """Return how long a caller waits for a switch, on a backbone of random weights.
@@ -37,12 +39,13 @@ def resident_figures(
         switches: Switches to make at random times.
         threads: Threads of one forward pass.
         seed: Seed of tasks and times.
+        kind: Which engine encodes.
         each: Told the number of switches after each.
     """
     with tempfile.TemporaryDirectory() as folder:
         base = random_backbone(Path(folder), model, image_size)
         names = random_tasks(base, tasks)
-        encoder = load_encoder(Path(folder), base.manifest.id, threads=threads)
+        encoder = load_encoder(Path(folder), base.manifest.id, kind=kind, threads=threads)
         for name in names:
             encoder.stage(name)
     encoder.activate(names[0])

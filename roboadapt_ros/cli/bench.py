@@ -130,6 +130,7 @@ batch_command = _command('roboadapt_ros.bench.batch', 'BatchConfig', needs_graph
 memory_command = _command(
     'roboadapt_ros.bench.memory', 'MemoryConfig', needs_graph=False, plots=True
 )
+gpu_command = _command('roboadapt_ros.bench.gpu', 'GpuConfig', needs_graph=False, plots=True)
 transport_command = _command('roboadapt_ros.bench.transport', 'TransportConfig', needs_graph=False)
 switch_command = _command(
     'roboadapt_ros.bench.switching', 'SwitchConfig', needs_graph=True, plots=True

@@ -136,6 +136,10 @@ COMMANDS: Mapping[str, Entry] = {
                 summary='measure the memory of resident tasks',
                 target='roboadapt_ros.cli.bench:memory_command',
             ),
+            'gpu': Entry(
+                summary='measure forward passes, switches and batches on a GPU',
+                target='roboadapt_ros.cli.bench:gpu_command',
+            ),
             'transport': Entry(
                 summary='measure camera frames lost between processes',
                 target='roboadapt_ros.cli.bench:transport_command',

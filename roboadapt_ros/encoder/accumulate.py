@@ -32,7 +32,7 @@ def accumulate(target: torch.Tensor, rows: torch.Tensor, weights: SiteWeights, t
             return
         hidden = torch.baddbmm(named['down.bias'].unsqueeze(1), flat, named['down.weight'].mT)
         hidden = F.gelu(_mix(hidden, rows, named, tasks))
-        into.baddbmm_(_with_one(hidden), named['up'].mT)
+        into.baddbmm_(_with_one(hidden), named['up'])
         return
     flat = rows.reshape(-1, rows.shape[-1])
     into = target.view(-1, target.shape[-1])
@@ -41,7 +41,7 @@ def accumulate(target: torch.Tensor, rows: torch.Tensor, weights: SiteWeights, t
         return
     hidden = torch.addmm(named['down.bias'], flat, named['down.weight'].mT)
     hidden = F.gelu(_mix(hidden, rows, named, 1))
-    into.addmm_(_with_one(hidden), named['up'].mT)
+    into.addmm_(_with_one(hidden), named['up'])
 
 
 def _with_one(hidden: torch.Tensor) -> torch.Tensor:

@@ -24,8 +24,8 @@ class SiteWeights:
 
     site: Site
     weights: Mapping[str, torch.Tensor]
-    """By what follows the site's name: 'down.weight' or, linear, 'weight'. 'up' is (channels_out,
-    1 + hidden): the bias, then the weight."""
+    """By what follows the site's name: 'down.weight' or, linear, 'weight'. 'up' is (1 + hidden,
+    channels_out): the bias, then the weight, rows of channels."""
 
     @property
     def is_linear(self) -> bool:
@@ -72,14 +72,22 @@ class RowFormat:
         row = torch.from_numpy(flat).to(self._zeros)
         return RowAdapters(self.layout, row.nbytes, row, self._split(row))
 
-    def blank(self) -> RowAdapters:
-        """Return adapters of zeros, whose row others can be copied into."""
-        row = self._zeros.clone()
-        return RowAdapters(self.layout, row.nbytes, row, self._split(row))
+    def blank(self, tasks: int) -> tuple[torch.Tensor, Sites]:
+        """Return rows of zeros that others can be copied into, and their views by site.
+
+        Args:
+            tasks: Rows, (tasks, size); 0 for one task's, without the axis of tasks.
+        """
+        rows = self._zeros.repeat(tasks, 1) if tasks else self._zeros.clone()
+        return rows, self._split(rows)
+
+    def row_of(self, task: RowAdapters | None) -> torch.Tensor:
+        """Return a task's row; of None the one that changes nothing."""
+        return self._zeros if task is None else task.row
 
     def gather(self, tasks: Sequence[RowAdapters | None]) -> Sites:
         """Return the weights of several tasks, stacked in the given order."""
-        return self._split(torch.stack([self._zeros if t is None else t.row for t in tasks]))
+        return self._split(torch.stack([self.row_of(task) for task in tasks]))
 
     def _split(self, rows: torch.Tensor) -> Sites:
         """Return views by site of (size,) or (tasks, size)."""
@@ -106,7 +114,7 @@ def _row_shapes(layout: AdapterLayout) -> Shapes:
     shapes: Shapes = {}
     for name, shape in layout.shapes().items():
         if name.endswith('.up.weight'):
-            shapes[name.removesuffix('.weight')] = (shape[0], 1 + shape[1])
+            shapes[name.removesuffix('.weight')] = (1 + shape[1], shape[0])
         elif not name.endswith('.up.bias'):
             shapes[name] = shape
     return shapes
@@ -116,7 +124,7 @@ def _part(tensors: Mapping[str, npt.NDArray[np.float32]], name: str) -> npt.NDAr
     """Return the values of one part of a row, flat."""
     if not name.endswith('.up'):
         return tensors[name].reshape(-1)
-    return np.column_stack([tensors[f'{name}.bias'], tensors[f'{name}.weight']]).reshape(-1)
+    return np.vstack([tensors[f'{name}.bias'], tensors[f'{name}.weight'].T]).reshape(-1)
 
 
 def merge(batches: Sequence[tuple[Sequence[int], Sites]], tasks: int) -> Sites:
@@ -153,7 +161,7 @@ def _stack(
         'down.weight': (hidden, *rest),
         'down.bias': (hidden,),
         'mix.weight': (hidden, hidden, *rest[1:]),
-        'up': (example.shape[1], 1 + hidden),
+        'up': (1 + hidden, *rest),
     }.get(name, tuple(example.shape[1:]))
     stacked = example.new_zeros(tasks, *shape)
     for places, weights in present:

@@ -8,6 +8,7 @@ residual stream by the matrix multiplication itself. Nothing here can be trained
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,24 @@ from roboadapt_ros.encoder.allocator import keep_freed_memory
 from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_fit, Tensors
 from roboadapt_ros.encoder.rows import merge, RowAdapters, RowFormat, Sites, SiteWeights
 import torch
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Tasks on the same images, in the order in which they branch off the bare stream."""
+
+    order: tuple[int, ...]
+    """Which of the tasks asked for each one is."""
+    starts: tuple[int, ...]
+    """Position of each one's first adapter, ascending; past the end for none."""
+    adapted: tuple[AdapterHandle, ...]
+    """Those that have adapters."""
+
+    def in_order_asked(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return (tasks, B, features) in the order the tasks were asked for."""
+        result = np.empty_like(features)
+        result[list(self.order)] = features
+        return result
 
 
 class TorchEngine:
@@ -73,9 +92,9 @@ class TorchEngine:
         format_ = RowFormat(layout, parameter.device, parameter.dtype)
         adapters = format_.pack(tensors)
         size = self.manifest.image_size
+        self._formats[layout] = format_
         # Another task of the layout will run the kernels that this chooses.
         self.run(np.zeros((1, size, size, 3), np.uint8), adapters)
-        self._formats[layout] = format_
         return adapters
 
     @torch.inference_mode()
@@ -84,7 +103,7 @@ class TorchEngine:
         pixels = self._pixels(images)
         if handle is None:
             return _array(self.backbone(pixels))
-        return _array(self._rest(self.backbone.chain.stem(pixels), 0, own(handle).sites, 0))
+        return _array(self._rest(self.backbone.chain.stem(pixels), own(handle).sites, 0))
 
     @torch.inference_mode()
     def run_mixed(
@@ -94,7 +113,7 @@ class TorchEngine:
         if not any(handles):
             return self.run(images, None)
         stem = self.backbone.chain.stem(self._pixels(images))
-        return _array(self._rest(stem, 0, self._gather(handles), len(handles)))
+        return _array(self._rest(stem, self._gather(handles), len(handles)))
 
     @torch.inference_mode()
     def run_shared(
@@ -105,17 +124,10 @@ class TorchEngine:
         The bare stream comes first in the batch; a task branches off it at the position of
         its first adapter, and the bare stream ends when the last task has branched off.
         """
-        pixels = self._pixels(images)
-        past_end = self.backbone.depth + 2
-        starts = [past_end if h is None else h.layout.first_position for h in handles]
-        order = sorted(range(len(handles)), key=starts.__getitem__)
-        tasks = [handles[index] for index in order if starts[index] < past_end]
-        sites = self._gather(tasks) if tasks else {}
-        branches = [starts[index] for index in order]
-        features = self._branching(self.backbone.chain.stem(pixels), branches, sites)
-        result = np.empty((len(handles), *features.shape[1:]), np.float32)
-        result[order] = features
-        return result
+        branches = self._branches(handles)
+        sites = self._gather(branches.adapted) if branches.adapted else {}
+        stem = self.backbone.chain.stem(self._pixels(images))
+        return branches.in_order_asked(_array(self._branching(stem, branches.starts, sites)))
 
     def check(self) -> BaseCheck:
         """Hash the live tensors and run the stored probe with adapters off."""
@@ -123,6 +135,14 @@ class TorchEngine:
 
     def _pixels(self, images: Images) -> torch.Tensor:
         return self.backbone.normalise(torch.from_numpy(images))
+
+    def _branches(self, handles: Sequence[AdapterHandle | None]) -> Branches:
+        past_end = self.backbone.depth + 2
+        starts = [past_end if h is None else h.layout.first_position for h in handles]
+        order = sorted(range(len(handles)), key=starts.__getitem__)
+        ordered = [handles[index] for index in order if starts[index] < past_end]
+        adapted = tuple(handle for handle in ordered if handle is not None)
+        return Branches(tuple(order), tuple(sorted(starts)), adapted)
 
     def _gather(self, handles: Sequence[AdapterHandle | None]) -> Sites:
         """Return the handles' weights as one batch; the last batch is kept."""
@@ -142,12 +162,11 @@ class TorchEngine:
         self._gathered = mine, sites
         return sites
 
-    def _rest(self, x: torch.Tensor, start: int, sites: Sites, tasks: int) -> torch.Tensor:
-        """Run the chain from a position to features, adapters included.
+    def _rest(self, x: torch.Tensor, sites: Sites, tasks: int) -> torch.Tensor:
+        """Run the chain after its stem to features, adapters included.
 
         Args:
-            x: What the chain's parts exchange; batch axis in task order.
-            start: Position `x` is at.
+            x: What the stem puts out; batch axis in task order.
             sites: Weights of one task (`tasks` 0) or of a batch of them.
             tasks: Number of tasks in the batch; each has the same number of images.
 
@@ -155,16 +174,16 @@ class TorchEngine:
             (B, features_per_camera).
         """
         backbone = self.backbone
-        for position in range(start, backbone.depth + 1):
-            if position > start:
+        for position in range(backbone.depth + 1):
+            if position:
                 x = backbone.chain.blocks[position - 1](x)
             x = self._adapt(x, sites.get((position, False)), tasks)
-        return self._features(x, sites, tasks)
+        return self._features(backbone.chain.final(x), sites, tasks)
 
-    def _features(self, x: torch.Tensor, sites: Sites, tasks: int) -> torch.Tensor:
-        """Return the features of what the last block put out."""
+    def _features(self, final: torch.Tensor, sites: Sites, tasks: int) -> torch.Tensor:
+        """Return the features of the final map."""
         backbone = self.backbone
-        spatial = backbone.spatial(backbone.chain.final(x))
+        spatial = backbone.spatial(final)
         pooled = backbone.pool(spatial)
         top = backbone.depth + 1
         for key in ((top, False), (top, True)):
@@ -181,9 +200,7 @@ class TorchEngine:
         accumulate(rows, rows, weights, tasks)
         return self.backbone.from_rows(rows)
 
-    def _branching(
-        self, x: torch.Tensor, starts: Sequence[int], sites: Sites
-    ) -> npt.NDArray[np.float32]:
+    def _branching(self, x: torch.Tensor, starts: Sequence[int], sites: Sites) -> torch.Tensor:
         """Return (len(starts), B, features) for tasks in the order they branch off.
 
         Args:
@@ -213,17 +230,18 @@ class TorchEngine:
 
     def _branched_features(
         self, x: torch.Tensor, images: int, active: int, starts: Sequence[int], sites: Sites
-    ) -> npt.NDArray[np.float32]:
+    ) -> torch.Tensor:
         """Return each task's features from the streams after the last block."""
         bare_images = images if active < len(starts) else 0
         parts = []
         if active:
             firsts = {key: weights.first(active) for key, weights in sites.items()}
-            branched = self._features(x[bare_images:], firsts, active)
+            final = self.backbone.chain.final(x[bare_images:])
+            branched = self._features(final, firsts, active)
             parts.append(branched.unflatten(0, (active, images)))
         if bare_images:
             parts.append(self._tops(x[:bare_images], active, len(starts), sites))
-        return _array(torch.cat(parts))
+        return torch.cat(parts)
 
     def _tops(self, x: torch.Tensor, active: int, tasks: int, sites: Sites) -> torch.Tensor:
         """Return features of the tasks whose first adapter, if any, is the top one."""
