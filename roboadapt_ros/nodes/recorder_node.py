@@ -22,7 +22,7 @@ from roboadapt_ros.ros.diagnostics import Health, Level
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import RecorderParameters
 from roboadapt_ros.ros.polled import subscribe_polled
-from roboadapt_ros.ros.qos import DATA, IMAGE, LATCHED, STATUS, TRACE
+from roboadapt_ros.ros.qos import DATA, IMAGE, LATCHED_HISTORY, STATUS, TRACE
 from roboadapt_ros.ros.run import run
 from roboadapt_ros.ros.schema import definition
 
@@ -31,7 +31,7 @@ LOOK_PERIOD_S = 0.01
 OWN = 'roboadapt_interfaces/msg'
 TOPICS = {
     'encoder/features': (f'{OWN}/Features', DATA),
-    'encoder/status': (f'{OWN}/AdapterStatus', LATCHED),
+    'encoder/status': (f'{OWN}/AdapterStatus', LATCHED_HISTORY),
     'encoder/shadow_features': (f'{OWN}/Features', DATA),
     'policy/action_chunk': (f'{OWN}/ActionChunk', DATA),
     'policy/shadow_chunk': (f'{OWN}/ActionChunk', DATA),

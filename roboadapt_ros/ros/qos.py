@@ -38,3 +38,5 @@ STATUS = _profile(ReliabilityPolicy.RELIABLE, 10, DurabilityPolicy.VOLATILE)
 """Status at a steady rate, and /diagnostics."""
 LATCHED = _profile(ReliabilityPolicy.RELIABLE, 1, DurabilityPolicy.TRANSIENT_LOCAL)
 """Status on change, which a late listener must get too."""
+LATCHED_HISTORY = _profile(ReliabilityPolicy.RELIABLE, 10, DurabilityPolicy.TRANSIENT_LOCAL)
+"""The same for a reader that looks now and then and wants every change."""
