@@ -17,7 +17,7 @@ from typing import Any
 from roboadapt_ros.errors import MissingHookError
 from timm.models.nfnet import NormFreeNet
 from timm.models.resnet import ResNet
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Block, VisionTransformer
 import torch
 from torch import nn
 
@@ -40,6 +40,9 @@ class Chain:
     """Class and register tokens before the spatial ones; 0 in a convolutional net."""
     default_middle: tuple[bool, ...]
     """Which blocks get a middle adapter by default."""
+    is_open: bool = False
+    """True where each block is timm's plain transformer block, which computes no more than
+    `x += ls1(attn(norm1(x)))`, then `x += ls2(mlp(norm2(x)))`: an engine may run it by parts."""
 
     @property
     def is_convolutional(self) -> bool:
@@ -102,7 +105,13 @@ def _read_vit(model: VisionTransformer) -> Chain:
 
     blocks = tuple(model.blocks)
     return Chain(
-        'vit', stem, blocks, model.norm, int(model.num_prefix_tokens), (True,) * len(blocks)
+        'vit',
+        stem,
+        blocks,
+        model.norm,
+        int(model.num_prefix_tokens),
+        (True,) * len(blocks),
+        is_open=all(type(block) is Block for block in blocks),
     )
 
 

@@ -18,19 +18,16 @@ from roboadapt_ros.bench.models import random_backbone, random_tensors, RandomBa
 from roboadapt_ros.bench.residency import resident_figures
 from roboadapt_ros.bench.result import BenchResult
 from roboadapt_ros.bench.timing import interleave
-from roboadapt_ros.encoder.cuda_engine import CudaEngine, require_gpu
+from roboadapt_ros.encoder.cuda_engine import copy_bytes_per_s, CudaEngine, gpu_name, require_gpu
 from roboadapt_ros.encoder.torch_engine import TorchEngine
 from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.evaluation.machine import machine_facts
 from roboadapt_ros.learning.progress import Progress, silent
-import torch
 
 BATCHES = (1, 2, 8)
 TASKS = 8
 PRECISIONS = {'f32': False, 'bf16': True}
-COPIED_BYTES = 1 << 30
-COPIES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,26 +61,10 @@ def run(config: GpuConfig, progress: Progress = silent) -> BenchResult:
         RoboAdaptError: As `CudaEngine`.
     """
     require_gpu()
-    figures: dict[str, float] = {}
-    bytes_per_s = 0.0
-    for family, model in config.models.items():
-        progress(0, 0, f'making {model}')
-        with tempfile.TemporaryDirectory() as folder:
-            base = random_backbone(Path(folder), model, config.image_size)
-            exact = _features(TorchEngine(base.path, threads=8), base)
-            for precision, half in PRECISIONS.items():
-                engine = CudaEngine(base.path, half=half)
-                bytes_per_s = bytes_per_s or _bytes_per_s()
-                name = f'{family}_{precision}'
-                found = _forward(config, base, engine, name, progress)
-                floor_ms = 1e3 * engine.weight_bytes / bytes_per_s
-                found[f'{name}_floor_ms'] = floor_ms
-                found[f'{name}_floor_fraction'] = floor_ms / found[f'{name}_batch1_ms']
-                difference = np.linalg.norm(_features(engine, base) - exact)
-                found[f'{name}_error'] = float(difference / np.linalg.norm(exact))
-                plain = CudaEngine(base.path, half=half, fuse=False)
-                found |= _unfused(config, base, plain, name, progress)
-                figures |= found
+    bytes_per_s = copy_bytes_per_s()
+    figures = {'copy_gb_per_s': bytes_per_s / 1e9}
+    for family in config.models:
+        figures |= _family(config, family, bytes_per_s, progress)
     progress(0, 0, 'switching')
     figures |= resident_figures(
         config.vit,
@@ -94,9 +75,30 @@ def run(config: GpuConfig, progress: Progress = silent) -> BenchResult:
         seed=0,
         kind=EngineKind.CUDA_HALF,
     )
-    figures['copy_gb_per_s'] = bytes_per_s / 1e9
-    machine = {**machine_facts(), 'gpu': torch.cuda.get_device_name()}
+    machine = {**machine_facts(), 'gpu': gpu_name()}
     return BenchResult(bench='gpu', figures=figures, machine=machine)
+
+
+def _family(
+    config: GpuConfig, family: str, bytes_per_s: float, progress: Progress
+) -> dict[str, float]:
+    """Return one family's figures in both precisions."""
+    figures: dict[str, float] = {}
+    progress(0, 0, f'making {config.models[family]}')
+    with tempfile.TemporaryDirectory() as folder:
+        base = random_backbone(Path(folder), config.models[family], config.image_size)
+        exact = _features(TorchEngine(base.path, threads=8), base)
+        for precision, half in PRECISIONS.items():
+            engine, name = CudaEngine(base.path, half=half), f'{family}_{precision}'
+            figures |= _forward(config, base, engine, name, progress)
+            floor_ms = 1e3 * engine.weight_bytes / bytes_per_s
+            figures[f'{name}_floor_ms'] = floor_ms
+            figures[f'{name}_floor_fraction'] = floor_ms / figures[f'{name}_batch1_ms']
+            difference = np.linalg.norm(_features(engine, base) - exact)
+            figures[f'{name}_error'] = float(difference / np.linalg.norm(exact))
+            plain = CudaEngine(base.path, half=half, fuse=False)
+            figures |= _unfused(config, base, plain, name, progress)
+    return figures
 
 
 def _forward(
@@ -155,17 +157,3 @@ def _features(engine: TorchEngine, base: RandomBackbone) -> np.ndarray:
     """Return features of two images under the same adapters, whatever the engine."""
     layout = base.default_layout
     return engine.run(base.images(2), engine.add(layout, random_tensors(layout, 0)))
-
-
-def _bytes_per_s() -> float:
-    """Return how fast the GPU copies its own memory, bytes read and written counted [1/s]."""
-    source = torch.empty(COPIED_BYTES, dtype=torch.uint8, device='cuda')
-    target = torch.empty_like(source)
-    target.copy_(source)
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    for _ in range(COPIES):
-        target.copy_(source)
-    end.record()
-    end.synchronize()
-    return 2 * COPIES * COPIED_BYTES / (1e-3 * start.elapsed_time(end))

@@ -28,16 +28,22 @@ from roboadapt_ros.encoder.engine import AdapterHandle, Images, Tensors
 from roboadapt_ros.encoder.rows import RowAdapters, Sites, SiteWeights
 from roboadapt_ros.encoder.torch_engine import own, TorchEngine
 from roboadapt_ros.errors import EngineError
-from timm.models.vision_transformer import Block
 import torch
 
 WARM_UP_RUNS = 3
 """Runs before a capture, so that libraries choose their kernels outside of it."""
+COPIED_BYTES, COPIES = 1 << 30, 20
+"""What `copy_bytes_per_s` copies, and how often."""
 
 
 def torch_sees_gpu() -> bool:
     """Return whether there is a GPU that torch can use."""
     return torch.cuda.is_available()
+
+
+def gpu_name() -> str:
+    """Return what the GPU is."""
+    return torch.cuda.get_device_name()
 
 
 def require_gpu() -> None:
@@ -107,17 +113,13 @@ class CudaEngine(TorchEngine):
         """A graph's memory serves one call at a time."""
         self._capturing = threading.Lock()
         self._fused: Any = _fused() if fuse else None
-        blocks = self.backbone.chain.blocks
-        self._is_open = self._fused is not None and all(type(b) is Block for b in blocks)
-        """Whether blocks are run part by part, for what is between two of them to be fused."""
         self._probe_features = self.run(self._probe, None)
 
     @property
     def name(self) -> str:
         """What the engine is."""
         kind = 'bfloat16' if self._dtype is torch.bfloat16 else 'float32'
-        device = torch.cuda.get_device_name()
-        return f'torch {torch.__version__}, {device}, {kind}, CUDA graphs'
+        return f'torch {torch.__version__}, {gpu_name()}, {kind}, CUDA graphs'
 
     @property
     def weight_bytes(self) -> int:
@@ -254,10 +256,10 @@ class CudaEngine(TorchEngine):
 
     def _rest(self, x: torch.Tensor, sites: Sites, tasks: int) -> torch.Tensor:
         """Run the chain after its stem; blocks of known parts share kernels with adapters."""
-        if not self._is_open:
-            return super()._rest(x, sites, tasks)
         chain, delta = self.backbone.chain, None
-        blocks = cast('tuple[Block, ...]', chain.blocks)
+        if self._fused is None or not chain.is_open:
+            return super()._rest(x, sites, tasks)
+        blocks = cast('tuple[Any, ...]', chain.blocks)
         x = x.contiguous()
         for position, block in enumerate(blocks):
             site = sites.get((position, False))
@@ -284,6 +286,20 @@ class CudaEngine(TorchEngine):
         if weights is not None:
             accumulate(x, x, weights, tasks)
         return norm(x)
+
+
+def copy_bytes_per_s() -> float:
+    """Return how fast the GPU copies its own memory, bytes read and written counted [1/s]."""
+    source = torch.empty(COPIED_BYTES, dtype=torch.uint8, device='cuda')
+    target = torch.empty_like(source)
+    target.copy_(source)
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    for _ in range(COPIES):
+        target.copy_(source)
+    end.record()
+    end.synchronize()
+    return 2 * COPIES * COPIED_BYTES / (1e-3 * float(start.elapsed_time(end)))
 
 
 def _fused() -> Any:

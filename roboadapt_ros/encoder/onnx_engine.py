@@ -19,16 +19,19 @@ import numpy.typing as npt
 import onnxruntime as ort
 from roboadapt_ros.adapters.layout import AdapterLayout
 from roboadapt_ros.backbones.check import BaseCheck, PROBE_TOLERANCE
+from roboadapt_ros.backbones.digest import file_digest
 from roboadapt_ros.backbones.manifest import (
     BackboneManifest,
     load_backbone_manifest,
     PROBE_NAME,
+    WEIGHTS_NAME,
 )
+from roboadapt_ros.config import package_file
 from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_fit, Tensors
 from roboadapt_ros.encoder.graphs import Graph, GraphStore
 from roboadapt_ros.encoder.places import Arrays, BARE, graph_arrays, Places, stack
 from roboadapt_ros.encoder.session import Session, Values
-from roboadapt_ros.errors import PackageError
+from roboadapt_ros.errors import BaseChangedError, PackageError
 import safetensors
 import safetensors.numpy
 
@@ -73,6 +76,7 @@ class OnnxEngine:
         """
         self._path, self._threads, self._int8 = path, threads, int8
         self._manifest = load_backbone_manifest(path)
+        self._require_intact_weights()
         self._store = GraphStore(path, self._manifest)
         self._graphs: weakref.WeakValueDictionary[Places, _Loaded] = weakref.WeakValueDictionary()
         self._adding = threading.Lock()
@@ -177,6 +181,15 @@ class OnnxEngine:
             found = 'missing'
         digest = record.backbone_digest if found == record.sha256 else f'{found} (onnx file)'
         return BaseCheck(self.manifest.id, digest, expected, self._probe_equal())
+
+    def _require_intact_weights(self) -> None:
+        """Raise unless the package's tensors are the released ones.
+
+        What is served are graphs made of them; a package that is not whole is still refused.
+        """
+        digest = file_digest(package_file(self._path, WEIGHTS_NAME))
+        if digest != self.manifest.digest:
+            raise BaseChangedError(self.manifest.id, 'digest', digest, self.manifest.digest)
 
     def _probe_equal(self) -> bool:
         probe = self._path / PROBE_NAME

@@ -18,7 +18,7 @@ from roboadapt_ros.encoder.graphs import GraphStore
 from roboadapt_ros.encoder.onnx_engine import OnnxEngine
 from roboadapt_ros.encoder.places import BARE, Places
 from roboadapt_ros.encoder.torch_engine import TorchEngine
-from roboadapt_ros.errors import BaseChangedError, ConfigError
+from roboadapt_ros.errors import BaseChangedError, ConfigError, PackageError
 from tiny import FAMILIES, make_backbone, SIZE
 import torch
 from torch import nn
@@ -202,6 +202,17 @@ def test_a_spoilt_graph_is_exported_anew(vit, tmp_path) -> None:
     engine = OnnxEngine(path)
     engine.check().require()
     np.testing.assert_array_equal(engine.run(images(), None), vit.onnx.run(images(), None))
+
+
+def test_spoilt_weights_are_not_served_though_their_graphs_are_whole(vit, tmp_path) -> None:
+    path = copied(vit, tmp_path)
+    spoil(path / 'weights.safetensors')
+    with pytest.raises(BaseChangedError, match='digest'):
+        OnnxEngine(path)
+    whole = (path / 'weights.safetensors').read_bytes()
+    (path / 'weights.safetensors').write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(PackageError, match='whole safetensors file'):
+        OnnxEngine(path)
 
 
 def test_a_graph_changed_under_a_running_engine_fails_the_check(vit, tmp_path) -> None:
