@@ -36,7 +36,9 @@ from roboadapt_ros.ros.qos import DATA, IMAGE, STATE_OUT, STATUS
 from sensor_msgs.msg import Image, JointState
 
 SUFFIX = '_true'
-DELAY_S = 0.2
+TARGET_DELAY_S = 0.25
+"""Late targets begin with a silence, of which the robot minds more than 0.2 s [s]: at just that,
+it is a matter of a millisecond whether it does."""
 
 
 class Fault(enum.Enum):
@@ -60,6 +62,8 @@ class Stream:
     qos: QoSProfile
     garbage: Callable[[Any], Any]
     """Makes a good message a bad one."""
+    delay_s: float = 0.2
+    """How late a late message is [s]."""
 
 
 def _bad_image(message: Image) -> Image:
@@ -105,7 +109,9 @@ def _streams() -> dict[str, Stream]:
         'policy chunks': Stream('policy/action_chunk', ActionChunk, 'policy', DATA, _bad_chunk),
         'joint chunks': Stream('sim2real/action_chunk', ActionChunk, 'sim2real', DATA, _bad_chunk),
         'governor status': Stream('governor/status', GateStatus, 'governor', STATUS, _bad_gate),
-        'arm targets': Stream(arm.output.topic, JointState, 'governor', STATUS, _bad_joints),
+        'arm targets': Stream(
+            arm.output.topic, JointState, 'governor', STATUS, _bad_joints, TARGET_DELAY_S
+        ),
     }
 
 
@@ -180,7 +186,7 @@ class _Tap:
             self._out.publish(self.stream.garbage(deserialize_message(data, self.stream.kind)))
         elif fault is Fault.DELAYED:
             with self._lock:
-                due = (time.monotonic() + DELAY_S, next(self._count), data)
+                due = (time.monotonic() + self.stream.delay_s, next(self._count), data)
                 heapq.heappush(self._late, due)
         elif fault is not Fault.FROZEN:
             for _ in range(2 if fault is Fault.DUPLICATED else 1):
