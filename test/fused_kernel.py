@@ -72,6 +72,7 @@ def error(found: torch.Tensor, wanted: torch.Tensor) -> float:
 
 @torch.inference_mode()
 def main(device: str) -> int:
+    fused.try_out(device)
     torch.manual_seed(0)
     failed = 0
     for dtype, bound in TOLERANCE.items():

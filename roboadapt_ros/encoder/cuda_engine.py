@@ -14,10 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-import importlib.util
+import logging
 from pathlib import Path
+import subprocess
 import threading
 from typing import Any, cast
+import weakref
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,8 @@ from roboadapt_ros.encoder.rows import RowAdapters, Sites, SiteWeights
 from roboadapt_ros.encoder.torch_engine import own, TorchEngine
 from roboadapt_ros.errors import EngineError
 import torch
+
+logger = logging.getLogger(__name__)
 
 WARM_UP_RUNS = 3
 """Runs before a capture, so that libraries choose their kernels outside of it."""
@@ -77,8 +81,8 @@ class _Captured:
     rows: torch.Tensor | None
     features: torch.Tensor
     """Pinned, float32."""
-    holds: list[RowAdapters | None]
-    """Whose rows `rows` has now."""
+    holds: list[weakref.ref[RowAdapters] | None]
+    """Whose rows `rows` has now; None for the row that changes nothing."""
 
 
 class CudaEngine(TorchEngine):
@@ -90,8 +94,7 @@ class CudaEngine(TorchEngine):
         Args:
             path: Folder of the backbone.
             half: Compute in bfloat16; features then differ by about a per cent.
-            fuse: Run adapters of a transformer in the kernel of `fused`, where triton is
-                installed.
+            fuse: Run adapters of a transformer in the kernel of `fused`, where it can be built.
 
         Raises:
             EngineError: torch sees no GPU.
@@ -215,9 +218,10 @@ class CudaEngine(TorchEngine):
             return
         rows = captured.rows if kind.tasks else captured.rows[None]
         for index, task in enumerate(tasks):
-            if captured.holds[index] is not task:
+            held = captured.holds[index]
+            if (held is None) != (task is None) or (held is not None and held() is not task):
                 rows[index].copy_(self._formats[kind.layout].row_of(task), non_blocking=True)
-                captured.holds[index] = task
+                captured.holds[index] = None if task is None else weakref.ref(task)
 
     @torch.inference_mode()
     def _capture(self, kind: _Pass) -> _Captured:
@@ -303,9 +307,15 @@ def copy_bytes_per_s() -> float:
 
 
 def _fused() -> Any:
-    """Return the module `fused`, or None without triton; torch's CUDA builds come with it."""
-    if importlib.util.find_spec('triton') is None:
-        return None
-    from roboadapt_ros.encoder import fused
+    """Return the module `fused`, or None where triton is absent or can not build its kernel.
 
+    It comes with torch's CUDA builds, but needs a C compiler and Python's headers.
+    """
+    try:
+        from roboadapt_ros.encoder import fused
+
+        fused.try_out('cuda')
+    except (ImportError, OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        logger.warning('Adapters run without a kernel of their own: %s', error)
+        return None
     return fused

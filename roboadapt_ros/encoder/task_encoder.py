@@ -234,6 +234,14 @@ class TaskEncoder:
             UnknownNameError: One is not resident; nothing changes.
         """
         with self._lock:
+            shadows = tuple(self._tasks.get(task) for task in tasks)
+        size = self.engine.manifest.image_size
+        for together in _by_view(shadows):
+            # Once here, so that no live frame waits for what an engine makes at the first.
+            count = len(together[0].package.contract.cameras)
+            black = np.zeros((count, size, size, 3), np.uint8)
+            self.engine.run_shared(black, [task.handle for task in together])
+        with self._lock:
             self._shadows = tuple(self._tasks.get(task) for task in tasks)
 
     def encode(
@@ -285,11 +293,8 @@ class TaskEncoder:
         Arguments and errors as `encode`; the generation is the active task's.
         """
         shadows, generation = self._shadows, self._generation
-        views: dict[tuple[object, ...], list[ResidentTask]] = {}
-        for resident in shadows:
-            views.setdefault(resident.package.contract.cameras, []).append(resident)
         features = []
-        for tasks in views.values():
+        for tasks in _by_view(shadows):
             images = self._prepare(tasks[0].package.contract, frames)
             times = LatencyLedger(received=received_ns, preprocessed=clock())
             values = self.engine.run_shared(images, [task.handle for task in tasks])
@@ -342,6 +347,14 @@ class TaskEncoder:
         """Return the tasks that must stay: the active one and the shadows."""
         active = () if self._active is None else (self._active.resident,)
         return {resident.package.task for resident in (*active, *self._shadows)}
+
+
+def _by_view(tasks: Sequence[ResidentTask]) -> list[list[ResidentTask]]:
+    """Return tasks together that see the same cameras in the same way."""
+    views: dict[tuple[object, ...], list[ResidentTask]] = {}
+    for task in tasks:
+        views.setdefault(task.package.contract.cameras, []).append(task)
+    return list(views.values())
 
 
 def _features(
