@@ -13,10 +13,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from roboadapt_interfaces.msg import ActionChunk, AdapterStatus
 from roboadapt_ros.bringup.connection import Connection
 from roboadapt_ros.bringup.endpoints import node_names, own_guid, read_topics, service_names
+from roboadapt_ros.bringup.names import full_name
 from roboadapt_ros.bringup.observed import to_arm, to_controllers, to_first_action, to_picture
 from roboadapt_ros.bringup.processes import info_topic
 from roboadapt_ros.bringup.rig import RigConfig
-from roboadapt_ros.bringup.rig_facts import full_name, image_topic
+from roboadapt_ros.bringup.rig_facts import image_topic
 from roboadapt_ros.doctor.description import joint_limits, link_names
 from roboadapt_ros.doctor.facts import (
     ArmState,

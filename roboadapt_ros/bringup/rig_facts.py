@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from roboadapt_ros.bringup.names import full_name
 from roboadapt_ros.bringup.processes import process_list
 from roboadapt_ros.bringup.rig import RigConfig
 from roboadapt_ros.contract import Contract
@@ -22,13 +23,6 @@ ROBOT_STATE_HZ = 2.0
 POSE_HZ = 1.0
 CAMERA_HZ = 5.0
 """Where no task is named."""
-
-
-def full_name(rig: RigConfig, topic: str) -> str:
-    """Return a topic with the rig's namespace in front, where it is relative."""
-    if topic.startswith('/'):
-        return topic
-    return '/'.join(['', *filter(None, (rig.namespace.strip('/'), topic))])
 
 
 def image_topic(rig: RigConfig, topic: str) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 import doctor_facts as facts
 import numpy as np
 import pytest
+from roboadapt_ros.bringup.names import full_name
 from roboadapt_ros.bringup.rig import load_rig, rig_names
-from roboadapt_ros.bringup.rig_facts import full_name, rig_facts, stream_rules
+from roboadapt_ros.bringup.rig_facts import rig_facts, stream_rules
 from roboadapt_ros.doctor.colours import colours_look_swapped
 from roboadapt_ros.doctor.description import joint_limits
 from roboadapt_ros.doctor.examine import examine
