@@ -113,7 +113,7 @@ def _controller(rig: RigFacts, controller: Controller, all_: Iterable[Controller
 
 
 def _inactive(rig: RigFacts, controller: Controller, all_: Iterable[Controller]) -> Finding:
-    """Judge a controller that only has to be activated: right before the robot is set up."""
+    """Judge an inactive controller: as it should be until the robot is set up, if it is free."""
     holders = sorted(
         other.name
         for other in all_
