@@ -53,7 +53,8 @@ def fake_rig(
     """
     _check(rig, installed)
     arm, lacks = rig.arm, []
-    recovery, watch, collision, load = arm.recovery, arm.watch, arm.collision, arm.load
+    watch, collision, load = arm.watch, arm.collision, arm.load
+    recovery = replace(arm.recovery, broadcasters=())  # a fake has none that end
     controllers, manager = arm.controllers, rig.controller_manager
     state, state_type = arm.robot_state, arm.robot_state_type
     if not installed('controller_manager_msgs'):

@@ -43,7 +43,8 @@ class RobotActions:
         self._has_controllers = bool(config.controllers and config.controller_manager)
         recovery = config.recovery
         self._switch = self._type(
-            self._has_controllers, 'controller_manager_msgs/srv/SwitchController'
+            self._has_controllers or bool(recovery.broadcasters),
+            'controller_manager_msgs/srv/SwitchController',
         )
         self._list = self._type(
             self._has_controllers, 'controller_manager_msgs/srv/ListControllers'
@@ -68,7 +69,7 @@ class RobotActions:
             )
             found[Step.ACTIVATE] = Action(
                 summary=f'activate {names} (strictly: all or none)',
-                begin=partial(self._begin_switch, activate=True),
+                begin=partial(self._begin_switch, STRICT, on=self._config.controllers),
             )
         if settings.error_recovery:
             found[Step.CLEAR] = Action(
@@ -81,8 +82,10 @@ class RobotActions:
                 begin=partial(self._begin_trigger, settings.recover_service),
             )
         if settings.hardware_component:
+            also = ''.join(f', {name}' for name in settings.broadcasters)
             found[Step.HARDWARE] = Action(
-                summary=f'activate {settings.hardware_component}', begin=self._begin_hardware
+                summary=f'activate {settings.hardware_component}{also}',
+                begin=self._begin_hardware,
             )
         if self.has_setup:
             found[Step.SETUP] = Action(
@@ -124,14 +127,12 @@ class RobotActions:
     def _begin_trigger(self, name: str) -> Pending:
         return self._clients.call(Trigger, name, Trigger.Request(), trigger_outcome)
 
-    def _begin_switch(self, *, activate: bool) -> Pending:
-        """Begin to switch the rig's controllers; what is inactive already is no failure."""
-        request = self._switch.Request(strictness=STRICT if activate else BEST_EFFORT)
-        names = list(self._config.controllers)
-        if activate:
-            request.activate_controllers = names
-        else:
-            request.deactivate_controllers = names
+    def _begin_switch(
+        self, strictness: int, *, on: tuple[str, ...] = (), off: tuple[str, ...] = ()
+    ) -> Pending:
+        """Begin to switch controllers; with best effort what is so already is no failure."""
+        request = self._switch.Request(strictness=strictness)
+        request.activate_controllers, request.deactivate_controllers = list(on), list(off)
         request.timeout.sec = SWITCH_TIMEOUT_S
         name = f'{self._config.controller_manager}/switch_controller'
 
@@ -148,7 +149,7 @@ class RobotActions:
         With best effort, a controller manager calls it a success that it left some out: those
         whose names it does not know, and those that others depend on.
         """
-        switch = partial(self._begin_switch, activate=False)
+        switch = partial(self._begin_switch, BEST_EFFORT, off=self._config.controllers)
         return Sequence([switch, self._begin_look])
 
     def _begin_look(self) -> Pending:
@@ -174,6 +175,14 @@ class RobotActions:
         return self._clients.send(self._clear, name, self._clear.Goal())
 
     def _begin_hardware(self) -> Pending:
+        """Begin to activate the component, and what reports for it."""
+        names = self._config.recovery.broadcasters
+        if not names:
+            return self._begin_component()
+        broadcast = partial(self._begin_switch, BEST_EFFORT, on=names)
+        return Sequence([self._begin_component, broadcast])
+
+    def _begin_component(self) -> Pending:
         request = self._set_hardware.Request(name=self._config.recovery.hardware_component)
         request.target_state.id, request.target_state.label = _ACTIVE_ID, _ACTIVE_LABEL
         name = f'{self._config.controller_manager}/set_hardware_component_state'

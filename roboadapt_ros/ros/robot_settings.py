@@ -39,6 +39,11 @@ class RecoverySettings:
     hardware_component: str = param(
         '', help="hardware component to activate again: FrankaHardwareInterface; '' = none"
     )
+    broadcasters: tuple[str, ...] = param(
+        (),
+        help='controllers that only report, activated again with the hardware component: an error '
+        'may have ended them too',
+    )
     recover_service: str = param(
         '', help='std_srvs/Trigger that clears errors, where there is no such action'
     )
@@ -52,6 +57,10 @@ class RecoverySettings:
     def __post_init__(self) -> None:
         """Check bounds, and that errors are cleared in one way."""
         check_fields(self, 'arm.recovery')
+        if self.broadcasters and not self.hardware_component:
+            raise ConfigError(
+                'arm.recovery.broadcasters', self.broadcasters, 'needs a hardware_component'
+            )
         if self.error_recovery and self.recover_service:
             raise ConfigError(
                 'arm.recovery.recover_service', self.recover_service, 'or error_recovery, not both'

@@ -23,6 +23,7 @@ from std_srvs.srv import Trigger
 
 pytestmark = [pytest.mark.processes]
 CONTROLLER = 'joint_impedance_controller'
+BROADCASTER = 'franka_robot_state_broadcaster'
 TORQUES = [35.0, 35.0, 32.0, 30.0, 29.0, 27.0, 24.0]
 PARAMETERS = {
     'robot_state_type': 'franka_msgs/FrankaRobotState',
@@ -31,6 +32,7 @@ PARAMETERS = {
     'recovery': {
         'error_recovery': 'action_server/error_recovery',
         'hardware_component': 'FrankaHardwareInterface',
+        'broadcasters': [BROADCASTER],
         'attempts': 2,
     },
     'collision': {
@@ -45,6 +47,7 @@ SEQUENCE = [
     f'deactivate {CONTROLLER}',
     'clear',
     'FrankaHardwareInterface active',
+    f'activate {BROADCASTER}',
     'collision',
     'load',
     f'activate {CONTROLLER} strictly',
@@ -97,6 +100,8 @@ class FrankaArm(FakeArm):
         ):
             if names:
                 self.calls.append(f'{verb} {",".join(names)}{strictly}')
+                if list(names) == [BROADCASTER]:
+                    continue
                 self.mode = self.mode if self.errors else (MOVE if verb == 'activate' else IDLE)
                 self.has_controller = verb == 'activate' or self.is_stubborn
         response.ok = True
