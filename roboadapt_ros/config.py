@@ -7,7 +7,8 @@ and `errors` only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 import dataclasses
 import enum
 import json
@@ -207,12 +208,29 @@ def _require_shallow(value: Any, path: Path) -> None:
     raise PackageError(path, 'is nested too deeply', f'at most {MAX_JSON_DEPTH} levels')
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a file to write beside `path`, which it replaces when the block has ended well.
+
+    An `OSError` that does not say of which file it is (a full disk) is of `path`.
+    """
+    temporary = path.with_name(path.name + '.part')
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and str(error.filename) in ('None', str(temporary)):
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
 def save_json(value: Any, path: Path) -> None:
     """Write a dataclass as JSON with full float precision, replacing the file atomically."""
     text = json.dumps(to_mapping(value), indent=2, allow_nan=False) + '\n'
-    temporary = path.with_suffix(path.suffix + '.part')
-    temporary.write_text(text, encoding='utf-8')
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding='utf-8')
 
 
 def to_type(hint: Any, value: Any, where: str) -> Any:

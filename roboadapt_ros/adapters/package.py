@@ -16,7 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.adapters.layout import AdapterLayout, HeadLayout, task_shapes
-from roboadapt_ros.config import load_json, package_file, require_plain_name, save_json
+from roboadapt_ros.config import (
+    load_json,
+    package_file,
+    replacing,
+    require_plain_name,
+    save_json,
+)
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.errors import BackboneMismatchError, ConfigError, PackageError, TensorError
 import safetensors
@@ -210,12 +216,12 @@ def save_package(
     contiguous = {name: np.ascontiguousarray(t) for name, t in tensors.items()}
     _check(path / WEIGHTS_NAME, manifest, contiguous)
     data = safetensors.numpy.save(contiguous)
-    temporary = path / (WEIGHTS_NAME + '.part')
-    temporary.write_bytes(data)
-    temporary.replace(path / WEIGHTS_NAME)
+    with replacing(path / WEIGHTS_NAME) as temporary:
+        temporary.write_bytes(data)
     manifest = replace(manifest, weights_sha256=hashlib.sha256(data).hexdigest())
     save_json(manifest, path / MANIFEST_NAME)
-    (path / 'card.md').write_text(card, encoding='utf-8')
+    with replacing(path / 'card.md') as temporary:
+        temporary.write_text(card, encoding='utf-8')
     return load_package(path)
 
 

@@ -9,6 +9,10 @@ from roboadapt_ros.errors import BaseChangedError
 PROBE_TOLERANCE = 1e-3
 """Largest relative difference of probe features between machines: other CPUs sum in
 another order. On one machine, later probes must equal the first bit for bit."""
+INTACT = (
+    f'digest is the stored one, probe features are within {PROBE_TOLERANCE:g} of the stored ones'
+)
+"""What a check that found nothing has shown, for a person."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from roboadapt_ros.backbones.manifest import (
     WEIGHTS_NAME,
 )
 from roboadapt_ros.backbones.tensors import read_tensors, require_tensors
-from roboadapt_ros.config import package_file, save_json
+from roboadapt_ros.config import package_file, replacing, save_json
 from roboadapt_ros.errors import BaseChangedError, ConfigError
 import safetensors.torch
 import torch
@@ -274,12 +274,14 @@ def save_backbone(
     path.mkdir(parents=True, exist_ok=True)
     manifest = replace(manifest, digest=tensors_digest(model.state_dict()))
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    (path / WEIGHTS_NAME).write_bytes(safetensors.torch.save(state))
+    with replacing(path / WEIGHTS_NAME) as temporary:
+        temporary.write_bytes(safetensors.torch.save(state))
     frozen = FrozenBackbone(manifest, model)
     image = torch.from_numpy(probe)[None].contiguous()
     with torch.inference_mode():
         features = frozen(frozen.normalise(image)).clone()
     probe_data = safetensors.torch.save({'image': image, 'features': features})
-    (path / PROBE_NAME).write_bytes(probe_data)
+    with replacing(path / PROBE_NAME) as temporary:
+        temporary.write_bytes(probe_data)
     save_json(manifest, path / MANIFEST_NAME)
     return manifest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.options import add_models, models_folder
@@ -12,37 +12,45 @@ from roboadapt_ros.errors import RoboAdaptError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from roboadapt_ros.adapters.package import TaskManifest
     from roboadapt_ros.contract import Contract
+
+OTHERS = 'of other weights'
 
 
 def _list(options: argparse.Namespace, console: Console) -> int:
     """Print one row per package, unreadable ones included."""
     from roboadapt_ros.adapters.library import TaskLibrary
     from roboadapt_ros.adapters.package import load_manifest, WEIGHTS_NAME
+    from roboadapt_ros.config import package_file
 
     library = TaskLibrary(models_folder(options) / 'tasks')
-    rows = []
+    rows, code = [], 0
     for task in library.names():
         try:
             manifest, digest = load_manifest(library.path(task))
-            size = (library.path(task) / WEIGHTS_NAME).stat().st_size / 1e6
-            measured = _success(manifest.provenance)
+            size = package_file(library.path(task), WEIGHTS_NAME).stat().st_size / 1e6
+            measured = _success(manifest)
             rows.append((task, manifest.backbone_id, digest[:12], measured, f'{size:.2f}'))
         except (RoboAdaptError, OSError) as error:
             rows.append((task, '', '', f'unreadable: {error}', ''))
+            code = 1
     if not rows:
         say(console, f"No task packages in {library.root}. Make one with 'roboadapt train'.")
         return 1
     print_table(console, ('task', 'backbone', 'digest', 'measured', 'MB'), rows, numbers=1)
-    return 0
+    return code
 
 
-def _success(provenance: dict[str, Any]) -> str:
-    """Return the measured success a package states, or '-'."""
-    measured = provenance.get('measured')
+def _success(manifest: TaskManifest) -> str:
+    """Return the measured success a package states, and whether of its weights, or '-'."""
+    measured = manifest.provenance.get('measured')
     if not isinstance(measured, dict) or not {'successes', 'episodes'} <= measured.keys():
         return '-'
-    return f'{measured["successes"]} of {measured["episodes"]}'
+    text = f'{measured["successes"]} of {measured["episodes"]}'
+    if 'weights_sha256' not in measured:
+        return f'{text} (of unknown weights)'
+    return text if measured['weights_sha256'] == manifest.weights_sha256 else f'{text} ({OTHERS})'
 
 
 def _add_task(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +77,7 @@ def _show(options: argparse.Namespace, console: Console) -> int:
         ('folder', path),
     ]
     rows += _contract_rows(manifest.contract)
+    rows.append(('measured success', _success(manifest)))
     rows += [(f'provenance: {key}', value) for key, value in manifest.provenance.items()]
     print_table(console, ('', ''), rows)
     return 0
@@ -109,6 +118,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     """Check every tensor of the packages and the backbone under them."""
     from roboadapt_ros.adapters.library import TaskLibrary
     from roboadapt_ros.adapters.package import load_package
+    from roboadapt_ros.backbones.check import INTACT
     from roboadapt_ros.backbones.frozen import FrozenBackbone
     from roboadapt_ros.backbones.manifest import backbone_path
 
@@ -130,8 +140,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
         else:
             say(
                 console,
-                f'{task}: intact ({package.digest[:12]}), over {backbone.manifest.id}: digest and '
-                'probe features are the stored ones',
+                f'{task}: intact ({package.digest[:12]}), over {backbone.manifest.id}: {INTACT}',
             )
     if not names:
         say(console, f'No task packages in {library.root}.')

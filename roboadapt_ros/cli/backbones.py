@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.options import add_models, models_folder
-from roboadapt_ros.cli.output import print_table, say
+from roboadapt_ros.cli.output import print_table, require_folder, say
 from roboadapt_ros.errors import RoboAdaptError
 
 if TYPE_CHECKING:
@@ -22,24 +22,28 @@ def _list(options: argparse.Namespace, console: Console) -> int:
     from roboadapt_ros.backbones.manifest import backbone_names
 
     models = models_folder(options)
-    rows = [_row(models / 'backbones' / name) for name in backbone_names(models)]
+    rows, code = [], 0
+    for name in backbone_names(models):
+        try:
+            rows.append(_row(models / 'backbones' / name))
+        except (RoboAdaptError, OSError) as error:
+            rows.append((name, f'unreadable: {error}', *([''] * (len(TITLES) - 2))))
+            code = 1
     if not rows:
         say(console, f"No backbones in {models / 'backbones'}; see 'roboadapt backbones add'.")
         return 1
     print_table(console, TITLES, rows, numbers=2)
-    return 0
+    return code
 
 
 def _row(path: Path) -> tuple[object, ...]:
     from roboadapt_ros.backbones.frozen import FrozenBackbone
     from roboadapt_ros.backbones.manifest import load_backbone_manifest, WEIGHTS_NAME
+    from roboadapt_ros.config import package_file
 
-    try:
-        manifest = load_backbone_manifest(path)
-        hollow = FrozenBackbone.hollow(manifest)
-        size = (path / WEIGHTS_NAME).stat().st_size / 1e6
-    except (RoboAdaptError, OSError) as error:
-        return (path.name, f'unreadable: {error}', *([''] * (len(TITLES) - 2)))
+    manifest = load_backbone_manifest(path)
+    hollow = FrozenBackbone.hollow(manifest)
+    size = package_file(path, WEIGHTS_NAME).stat().st_size / 1e6
     return (
         manifest.id,
         manifest.timm_name,
@@ -105,6 +109,8 @@ def _add(options: argparse.Namespace, console: Console) -> int:
         licence=options.licence,
     )
 
+    require_folder(models_folder(options) / 'backbones', option='--models')
+
     def tell(text: str) -> None:
         say(console, text)
 
@@ -125,6 +131,7 @@ def _add_names(parser: argparse.ArgumentParser) -> None:
 
 def _verify(options: argparse.Namespace, console: Console) -> int:
     """Hash each backbone's tensors and run its probe."""
+    from roboadapt_ros.backbones.check import INTACT
     from roboadapt_ros.backbones.frozen import FrozenBackbone
     from roboadapt_ros.backbones.manifest import backbone_names, backbone_path
 
@@ -142,8 +149,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
         else:
             say(
                 console,
-                f'{name}: intact ({backbone.manifest.digest[:12]}): digest and probe features '
-                'are the stored ones',
+                f'{name}: intact ({backbone.manifest.digest[:12]}): {INTACT}',
             )
     if not names:
         say(console, f'No backbones in {models / "backbones"}.')

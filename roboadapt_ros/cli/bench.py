@@ -12,7 +12,14 @@ from typing import Any, TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.options import models_folder
-from roboadapt_ros.cli.output import print_table, progress_line, require_writable, say, write_json
+from roboadapt_ros.cli.output import (
+    print_table,
+    progress_line,
+    require_folder,
+    require_writable,
+    say,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,6 +59,8 @@ def _command(module: str, config: str, *, needs_graph: bool, plots: bool = False
         settings = from_options(getattr(bench, config), options)
         if options.json is not None:
             require_writable(options.json)
+        if plots and (plot := _plot_file(options)) is not None:
+            require_writable(plot, option='--plot')
         with progress_line(console) as progress:
             if getattr(settings, 'needs_graph', needs_graph):
                 result = _on_graph(bench, settings, options, progress)
@@ -60,7 +69,7 @@ def _command(module: str, config: str, *, needs_graph: bool, plots: bool = False
         if options.json is not None:
             write_json(options.json, result.to_json())
         if plots:
-            _plot(result, options)
+            _plot(result, _plot_file(options))
         _print(result, console)
         return 0
 
@@ -83,6 +92,7 @@ def _on_graph(
     """Run a benchmark on a graph of its own, cameras at the rate it asks for."""
     from roboadapt_ros.cli.graph import graph_up
 
+    require_folder(options.runs, option='--runs')
     before = getattr(bench, 'run_before', None)
     first = before(settings, progress) if before is not None else None
     log_dir = options.runs / time.strftime('%Y-%m-%d_%H-%M-%S') / 'log'
@@ -101,10 +111,14 @@ def _on_graph(
     return result if first is None else result.plus(first)
 
 
-def _plot(result: BenchResult, options: argparse.Namespace) -> None:
-    path = options.plot
-    if path is None and options.json is not None:
-        path = options.json.with_suffix('.png')
+def _plot_file(options: argparse.Namespace) -> Path | None:
+    """Return where the figures are drawn: as asked for, or beside their JSON file."""
+    given: Path | None = options.plot
+    beside: Path | None = options.json
+    return given or (beside.with_suffix('.png') if beside is not None else None)
+
+
+def _plot(result: BenchResult, path: Path | None) -> None:
     if path is not None:
         from roboadapt_ros.evaluation.bench_plot import save_plot
 

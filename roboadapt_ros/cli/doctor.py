@@ -12,7 +12,7 @@ from typing import Any, TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.options import add_models, domain, models_folder
-from roboadapt_ros.cli.output import print_table, say, write_json
+from roboadapt_ros.cli.output import print_table, require_writable, say, write_json
 from roboadapt_ros.errors import ConfigError, RoboAdaptError
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
 
     if not 2.0 <= options.seconds <= 600.0:
         raise ConfigError('--seconds', options.seconds, 'must be 2 to 600')
+    if options.json not in (None, STANDARD_OUTPUT):
+        require_writable(options.json)
     rig = load_rig(options.rig)
     task = _task(options, options.task) if options.task else None
     findings = worst_first(_findings(options, rig, task))

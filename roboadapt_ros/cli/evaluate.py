@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.options import models_folder, whole
-from roboadapt_ros.cli.output import progress_line, require_writable, say, write_json
-from roboadapt_ros.errors import ConfigError, UnknownNameError
+from roboadapt_ros.cli.output import (
+    progress_line,
+    require_folder,
+    require_writable,
+    say,
+    write_json,
+)
+from roboadapt_ros.errors import ConfigError, PackageError, UnknownNameError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,6 +82,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     _check(options)
     if options.json is not None:
         require_writable(options.json)
+    if options.record:
+        require_folder(_package(options), option='--record')
     with progress_line(console) as progress:
         run = _in_process if options.in_process else _through_ros
         result = run(options, progress)
@@ -112,12 +120,28 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _record(options: argparse.Namespace, result: EvaluationResult) -> None:
-    """Write what was measured into the package."""
-    from roboadapt_ros.adapters.package import add_provenance
+    """Write what was measured into the package, with the hash of the weights it belongs to.
 
-    summary = {key: value for key, value in result.to_json().items() if key != 'records'}
-    path = models_folder(options) / 'tasks' / options.adapter
+    The package's digest can't say that: it covers the manifest, so this very entry changes it.
+    """
+    from roboadapt_ros.adapters.package import add_provenance, load_package
+
+    path = _package(options)
+    package = load_package(path)
+    if result.package_digest not in ('', package.digest):
+        raise PackageError(
+            path,
+            f'has changed while it was measured ({result.package_digest[:12]} was served)',
+            'the package that was measured; nothing is recorded',
+        )
+    left_out = ('records', 'package_digest')
+    summary = {key: value for key, value in result.to_json().items() if key not in left_out}
+    summary['weights_sha256'] = package.manifest.weights_sha256
     add_provenance(path, 'measured', summary)
+
+
+def _package(options: argparse.Namespace) -> Path:
+    return models_folder(options) / 'tasks' / options.adapter
 
 
 def _in_process(options: argparse.Namespace, progress: Progress) -> EvaluationResult:

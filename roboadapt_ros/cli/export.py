@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.options import add_models, models_folder
-from roboadapt_ros.cli.output import print_table, progress_line, say
+from roboadapt_ros.cli.output import print_table, progress_line, require_folder, say
 from roboadapt_ros.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         raise UnknownNameError('backbone', options.backbone, known)
     if options.threads < 1:
         raise ConfigError('--threads', options.threads, 'must be at least 1')
+    if options.out is not None:
+        require_folder(options.out)
     packages = _packages(models, options.task, options.backbone)
     backbones = [options.backbone] if options.backbone else list(known)
     if options.task and not options.backbone:

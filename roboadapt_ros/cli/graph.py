@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.options import add_models, domain, models_folder
+from roboadapt_ros.cli.output import require_folder
 from roboadapt_ros.errors import BringupError, ConfigError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def graph_up(
         adapt: Changes the rig's settings for this graph.
 
     Raises:
-        ConfigError: The rig is not simulated.
+        ConfigError: The rig is not simulated, or the folder of the runs can't be written to.
         UnknownNameError: A rig or a task that does not exist.
         BringupError: A process ended; the message has the end of its log.
     """
@@ -74,6 +75,7 @@ def graph_up(
     library = TaskLibrary(models_folder(options) / 'tasks')
     for task in tasks:
         library.path(task)
+    require_folder(options.runs, option='--runs')
     graph = Graph(
         adapt(rig),
         log_dir=log_dir,

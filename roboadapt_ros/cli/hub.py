@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.options import add_models, models_folder
-from roboadapt_ros.cli.output import say
+from roboadapt_ros.cli.output import require_folder, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,6 +58,7 @@ def _pull(options: argparse.Namespace, console: Console) -> int:
     from roboadapt_ros.backbones.manifest import backbone_names
 
     models = models_folder(options)
+    require_folder(models / 'tasks', option='--models')
     say(console, f'fetching {options.repository}')
     package = pull(
         options.repository,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 import inspect
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
-from roboadapt_ros.cli.output import progress_line, say
+from roboadapt_ros.cli.output import progress_line, require_folder, say
 from roboadapt_ros.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def _command(
 
     Args:
         module: Module's name; imported when the command is used, because it loads torch.
-        function: The function; takes the settings, a contract where it asks for one, and
-            a progress callback.
+        function: The function; takes the settings, a contract and what to tell
+            a person with where it asks for them, and a progress callback.
         config: Dataclass of the settings.
         done: Settings and result to the closing line.
         takes_version: Whether 'TASK@VERSION' names a task.
@@ -49,15 +50,27 @@ def _command(
 
         settings = from_options(getattr(configurations, config), options)
         _check_task(getattr(settings, 'task', None), takes_version=takes_version)
+        for folder in _written_to(settings):
+            require_folder(folder)
         work = getattr(import_module(module), function)
         with progress_line(console) as progress:
-            needs_contract = 'contract' in inspect.signature(work).parameters
-            given = {'contract': _rig_contract()} if needs_contract else {}
+            wanted = inspect.signature(work).parameters
+            given: dict[str, Any] = {}
+            if 'contract' in wanted:
+                given['contract'] = _rig_contract()
+            if 'tell' in wanted:
+                given['tell'] = partial(say, console)
             result = work(settings, progress=progress, **given)
         say(console, done(settings, result))
         return 0
 
     return Command(arguments=arguments, run=run)
+
+
+def _written_to(settings: Any) -> list[Path]:
+    """Return the folders that must be writable: the one asked for, and a package to replace."""
+    package = settings.out / getattr(settings, 'task', '')
+    return [settings.out, package] if package.exists() else [settings.out]
 
 
 def _check_task(task: str | None, *, takes_version: bool) -> None:

@@ -190,11 +190,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`| head`); nothing is left to say.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno is None:
+            return _own_fault()
+        print(f'{PROGRAM}: {_os_text(error)}', file=sys.stderr)
+        return 2
     except Exception:  # noqa: BLE001 - whatever it is, it is not an answer
         return _own_fault()
     except KeyboardInterrupt:
         print(f'{PROGRAM}: interrupted', file=sys.stderr)
         return INTERRUPTED
+
+
+def _os_text(error: OSError) -> str:
+    """Return what the operating system refused: 'FILE: why'."""
+    paths = [str(path) for path in (error.filename, error.filename2) if path is not None]
+    return ': '.join((*([' to '.join(paths)] if paths else []), str(error.strerror)))
 
 
 def _own_fault() -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+import errno
 import json
 from pathlib import Path
+import tempfile
 import time
 from typing import Any
 
@@ -13,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+from roboadapt_ros.config import replacing
 from roboadapt_ros.errors import ConfigError
 
 QUIET_PERIOD_S = 10.0
@@ -87,15 +90,40 @@ def print_table(
 
 
 def require_writable(path: Path, *, option: str = '--json') -> None:
-    """Raise `ConfigError` where a file can't be written, before the work whose result it takes."""
+    """Raise `ConfigError` where a file can't be written, before the work whose result it takes.
+
+    Leaves everything as it was: folders that are missing are made when the file is written.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not path.exists()
-        path.open('ab').close()
-        if is_new:
-            path.unlink()
+        if path.exists() and not path.is_file():
+            raise ConfigError(option, str(path), 'cannot be written (it is not a file)')
+        _try_folder(path.parent)
+        if path.exists():
+            path.open('ab').close()
     except OSError as error:
         raise ConfigError(option, str(path), f'cannot be written ({error.strerror})') from error
+
+
+def require_folder(path: Path, *, option: str = '--out') -> None:
+    """Raise `ConfigError` where files can't be written into a folder, before the work.
+
+    Leaves everything as it was: a folder that is missing is made when it is written to.
+    """
+    try:
+        _try_folder(path)
+    except OSError as error:
+        raise ConfigError(option, str(path), f'cannot be written ({error.strerror})') from error
+
+
+def _try_folder(path: Path) -> None:
+    """Make and remove an empty folder in `path`, or in what is there of the way to it."""
+    place = path
+    while not place.exists() and place != place.parent:
+        if place.is_symlink():
+            raise FileNotFoundError(errno.ENOENT, f'{place} is a link to nothing', str(place))
+        place = place.parent
+    with tempfile.TemporaryDirectory(prefix='.roboadapt_', dir=place):
+        pass
 
 
 def write_json(
@@ -106,10 +134,9 @@ def write_json(
     Raises:
         ConfigError: The file can't be written.
     """
-    temporary = path.with_name(path.name + '.part')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
     except OSError as error:
         raise ConfigError(option, str(path), f'cannot be written ({error.strerror})') from error

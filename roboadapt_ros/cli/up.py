@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.options import add_models, models_folder
-from roboadapt_ros.cli.output import say
+from roboadapt_ros.cli.output import require_folder, say
 from roboadapt_ros.errors import RoboAdaptError
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     library = TaskLibrary(models_folder(options) / 'tasks')
     if options.task:
         library.path(options.task)
+    require_folder(options.runs, option='--runs')
+    if options.record is not None:
+        require_folder(options.record, option='--record')
     log_dir = options.runs / time.strftime('%Y-%m-%d_%H-%M-%S') / 'log'
     graph = Graph(
         rig,

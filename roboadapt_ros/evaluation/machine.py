@@ -7,8 +7,10 @@ import os
 from pathlib import Path
 import platform
 
-PACKAGES = ('numpy', 'torch', 'timm', 'mujoco', 'ruckig', 'ros-rclpy', 'rclpy')
+PACKAGES = ('numpy', 'torch', 'timm', 'mujoco', 'ruckig')
 """Distributions whose version changes a figure."""
+RCLPY = ('rclpy', 'ros-rclpy')
+"""One package by two names: a ROS installation's, and a wheel's beside it."""
 
 
 def machine_facts() -> dict[str, str | int | float]:
@@ -28,11 +30,20 @@ def machine_facts() -> dict[str, str | int | float]:
     if distribution := os.environ.get('ROS_DISTRO'):
         facts['ros_distro'] = distribution
     for name in PACKAGES:
-        try:
-            facts[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+        if version := _version(name):
+            facts[name] = version
+    for name in RCLPY:
+        if version := _version(name):
+            facts['rclpy'] = version
+            break
     return facts
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:

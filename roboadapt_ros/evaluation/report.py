@@ -10,6 +10,7 @@ from html import escape
 import json
 from pathlib import Path
 
+from roboadapt_ros.config import replacing
 from roboadapt_ros.evaluation.plots import ledger_plot, switch_plot, trace_plot
 from roboadapt_ros.evaluation.report_parts import figure, microseconds, plural, table
 from roboadapt_ros.evaluation.report_style import STYLE
@@ -33,8 +34,9 @@ def write_run(record: RunRecord, runs: Path, name: str) -> Path:
     folder = runs / name
     folder.mkdir(parents=True, exist_ok=True)
     summary = json.dumps(record.summary(), indent=2, allow_nan=False) + '\n'
-    (folder / 'summary.json').write_text(summary, encoding='utf-8')
-    (folder / 'report.html').write_text(page(record), encoding='utf-8')
+    for file, text in (('summary.json', summary), ('report.html', page(record))):
+        with replacing(folder / file) as temporary:
+            temporary.write_text(text, encoding='utf-8')
     link = runs / 'latest.part'
     link.unlink(missing_ok=True)
     link.symlink_to(name)
@@ -259,8 +261,9 @@ def _safety(record: RunRecord) -> str:
 def _provenance(record: RunRecord) -> str:
     rows = ''.join(
         f'<tr><th scope="row">{escape(m.kind)}</th><td>{escape(m.name)}<br>'
-        f'<code>{escape(m.digest)}</code><br>'
-        f'<span class="label">{escape(m.detail)}</span></td></tr>'
+        f'<code>{escape(m.digest)}</code>'
+        + (f'<br><span class="label">{escape(m.detail)}</span>' if m.detail else '')
+        + '</td></tr>'
         for m in record.models
     )
     machine = [(name, str(value)) for name, value in record.machine.items()]

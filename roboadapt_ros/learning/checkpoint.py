@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from roboadapt_ros.config import replacing
 from roboadapt_ros.errors import PackageError
 import safetensors
 import safetensors.torch
@@ -31,9 +32,8 @@ class Checkpoint:
                 for key, value in optimiser.state[parameter].items():
                     tensors[f'optimiser.{name}.{key}'] = value.detach().contiguous()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix('.part')
-        safetensors.torch.save_file(tensors, temporary)
-        temporary.replace(self.path)
+        with replacing(self.path) as temporary:
+            temporary.write_bytes(safetensors.torch.save(tensors))
 
     def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
         """Load into `model` and `optimiser`; return the steps done, 0 without a file.

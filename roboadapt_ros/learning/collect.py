@@ -18,8 +18,8 @@ from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.evaluation.inprocess import LearnedPolicy, load_policy
 from roboadapt_ros.evaluation.loop import ClosedLoop, make_sim_rig, Observation
 from roboadapt_ros.learning.contracts import sim_contract
-from roboadapt_ros.learning.dataset import Episode, OBJECTS, save_episode
-from roboadapt_ros.learning.progress import Progress, silent
+from roboadapt_ros.learning.dataset import Episode, EPISODES, OBJECTS, require_task, save_episode
+from roboadapt_ros.learning.progress import Progress, silent, Tell, untold
 from roboadapt_ros.learning.settings import CollectConfig
 from roboadapt_ros.sim.expert import Motion
 from roboadapt_ros.sim.experts import make_expert
@@ -101,7 +101,7 @@ class Recorder:
             if outcome.success and not success:
                 success, left = True, min(left, self.config.linger_steps + 1)
             left = 0 if outcome.failed else left - 1
-        return _episode(rows, success)
+        return _episode(rows, success, self.config.task)
 
     def _driver(
         self, rng: np.random.Generator
@@ -142,6 +142,7 @@ class Recorder:
 def _episode(
     rows: list[tuple[Observation, npt.NDArray[np.float64], npt.NDArray[np.float64]]],
     success: bool,
+    task: str,
 ) -> Episode:
     """Stack recorded steps."""
     seen = [row[0] for row in rows]
@@ -157,10 +158,13 @@ def _episode(
         plan=np.stack([row[1] for row in rows]),
         objects=np.stack([row[2] for row in rows]),
         success=success,
+        task=task,
     )
 
 
-def collect(config: CollectConfig, progress: Progress = silent) -> tuple[int, int]:
+def collect(
+    config: CollectConfig, progress: Progress = silent, tell: Tell = untold
+) -> tuple[int, int]:
     """Record episodes; those already on disk are kept, so a stopped run goes on.
 
     Episodes in which an undisturbed or disturbed expert failed are kept out; with a policy
@@ -169,10 +173,15 @@ def collect(config: CollectConfig, progress: Progress = silent) -> tuple[int, in
     Args:
         config: Settings.
         progress: Told after every episode.
+        tell: Told what is odd about the episodes that are there.
 
     Returns:
         Episodes on disk and successes among those run now.
+
+    Raises:
+        TrainingError: The folder holds episodes of another task.
     """
+    require_task((config.out,), config.task, tell)
     config.out.mkdir(parents=True, exist_ok=True)
     policy = None if config.policy is None else load_policy(config.policy, config.task)
     rig = make_sim_rig(config.seed)
@@ -188,4 +197,4 @@ def collect(config: CollectConfig, progress: Progress = silent) -> tuple[int, in
                 save_episode(path, episode)
         progress(index + 1, config.episodes, f'{successes} of {ran} succeeded')
     rig.close()
-    return len(list(config.out.glob('episode_*.npz'))), successes
+    return len(list(config.out.glob(EPISODES))), successes

@@ -1,29 +1,35 @@
 """Demonstrations on disk and in memory.
 
 One episode is one `.npz` (plain arrays, no pickle): what the cameras saw, the robot's
-state, the expert's plan from each state, and where the objects were. Frames are stored as
-the rig published them; the network's input is made by `encoder.preprocess` when read, as
-in serving.
+state, the expert's plan from each state, where the objects were, and which task it shows.
+Frames are stored as the rig published them; the network's input is made by
+`encoder.preprocess` when read, as in serving.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 import hashlib
 from pathlib import Path
+from typing import Any
 import zipfile
 
 import numpy as np
 import numpy.typing as npt
+from roboadapt_ros.adapters.package import VERSION_MARK
+from roboadapt_ros.config import replacing
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.dataflow import RobotState
 from roboadapt_ros.encoder.preprocess import preprocess
 from roboadapt_ros.errors import PackageError, TrainingError
-from roboadapt_ros.learning.progress import Progress, silent
+from roboadapt_ros.learning.progress import Progress, silent, Tell, untold
 from roboadapt_ros.policy.decode import encode_actions, proprioception
 
 OBJECTS = ('red', 'green', 'blue', 'mark')
 """Order of the positions in an episode."""
+EPISODES = 'episode_*.npz'
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,8 @@ class Episode:
     objects: npt.NDArray[np.float64]
     """(T, 4, 3) positions of OBJECTS [m], base frame."""
     success: bool
+    task: str | None = None
+    """What was demonstrated; files of older versions do not say it."""
 
     def __len__(self) -> int:
         """Return the number of steps."""
@@ -86,10 +94,10 @@ def save_episode(path: Path, episode: Episode) -> None:
     """Write an episode atomically."""
     arrays = {name: getattr(episode, name) for name in _ARRAYS}
     arrays |= {f'frames.{name}': frames for name, frames in episode.frames.items()}
-    temporary = path.with_suffix('.part')
-    with temporary.open('wb') as file:
+    if episode.task is not None:
+        arrays['task'] = np.array(episode.task)
+    with replacing(path) as temporary, temporary.open('wb') as file:
         np.savez(file, success=np.array(episode.success), **arrays)
-    temporary.replace(path)
 
 
 def load_episode(path: Path) -> Episode:
@@ -102,9 +110,63 @@ def load_episode(path: Path) -> Episode:
         with np.load(path, allow_pickle=False) as arrays:
             frames = {n[7:]: arrays[n] for n in arrays.files if n.startswith('frames.')}
             fields = {name: arrays[name] for name in _ARRAYS}
-            return Episode(frames=frames, success=bool(arrays['success']), **fields)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            success, task = bool(arrays['success']), _task(arrays)
+            return Episode(frames=frames, success=success, task=task, **fields)
+    except _UNREADABLE as error:
         raise PackageError(path, f'cannot be read ({error})', 'a whole episode file') from error
+
+
+def episode_task(path: Path) -> str | None:
+    """Return the task of an episode, without reading its frames; None where it does not say.
+
+    Raises:
+        PackageError: The file can't be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return _task(arrays)
+    except _UNREADABLE as error:
+        raise PackageError(path, f'cannot be read ({error})', 'a whole episode file') from error
+
+
+def _task(arrays: Mapping[str, npt.NDArray[Any]]) -> str | None:
+    if 'task' not in arrays:
+        return None
+    task = arrays['task']
+    if task.shape != () or task.dtype.kind != 'U':
+        raise ValueError('task is not a text')
+    return str(task)
+
+
+def require_task(folders: Iterable[Path], task: str, tell: Tell = untold) -> None:
+    """Refuse folders that hold episodes of another task; a version belongs to its task.
+
+    Args:
+        folders: Folders of episodes; one that is missing or empty holds nothing wrong.
+        task: Task wanted, '<task>' or '<task>@<version>'.
+        tell: Told of files that do not say their task: they are taken as they are.
+
+    Raises:
+        TrainingError: An episode is of another task.
+        PackageError: An episode can't be read.
+    """
+    wanted = task.partition(VERSION_MARK)[0]
+    for folder in folders:
+        paths = sorted(folder.glob(EPISODES))
+        untitled = 0
+        for path in paths:
+            found = episode_task(path)
+            untitled += found is None
+            if found not in (None, wanted):
+                raise TrainingError(
+                    f"{folder} holds demonstrations of task '{found}' ({path.name}); wanted: "
+                    f"'{wanted}'. Name a folder of that task."
+                )
+        if untitled:
+            tell(
+                f'{folder}: {untitled} of {len(paths)} episodes do not say their task (recorded '
+                f"by an older version); taken to be of '{wanted}'."
+            )
 
 
 def episode_paths(folder: Path) -> list[Path]:
@@ -113,7 +175,7 @@ def episode_paths(folder: Path) -> list[Path]:
     Raises:
         TrainingError: There are none.
     """
-    paths = sorted(folder.glob('episode_*.npz'))
+    paths = sorted(folder.glob(EPISODES))
     if not paths:
         raise TrainingError(f"No episodes in {folder}. Record some with 'roboadapt collect'.")
     return paths

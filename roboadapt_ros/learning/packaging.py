@@ -13,6 +13,7 @@ from roboadapt_ros.adapters.package import (
     TaskPackage,
     VERSION_MARK,
 )
+from roboadapt_ros.config import replacing
 
 if TYPE_CHECKING:
     from roboadapt_ros.learning.settings import TrainConfig
@@ -61,8 +62,9 @@ def package_task(config: TrainConfig, trainer: Trainer, provenance: dict[str, An
     )
     for index, camera in enumerate(trainer.contract.cameras):
         picture = trainer.data.images[0, index].numpy()
-        path = package.path / f'reference_{camera.name}.png'
-        cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        _, png = cv2.imencode('.png', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        with replacing(package.path / f'reference_{camera.name}.png') as temporary:
+            temporary.write_bytes(png.tobytes())
     return package
 
 

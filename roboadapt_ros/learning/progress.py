@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -15,3 +16,12 @@ class Progress(Protocol):
 def silent(done: int, total: int, message: str) -> None:
     """Report nothing."""
     del done, total, message
+
+
+Tell = Callable[[str], None]
+"""Takes a line for a person."""
+
+
+def untold(text: str) -> None:
+    """Say nothing."""
+    del text

@@ -21,11 +21,17 @@ from roboadapt_ros.config import require_free
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.learning.checkpoint import Checkpoint
-from roboadapt_ros.learning.dataset import data_hash, episode_paths, load_samples, Samples
+from roboadapt_ros.learning.dataset import (
+    data_hash,
+    episode_paths,
+    load_samples,
+    require_task,
+    Samples,
+)
 from roboadapt_ros.learning.model import TaskModel
 from roboadapt_ros.learning.packaging import package_task
 from roboadapt_ros.learning.pretrain import cosine
-from roboadapt_ros.learning.progress import Progress, silent
+from roboadapt_ros.learning.progress import Progress, silent, Tell, untold
 from roboadapt_ros.learning.settings import TrainConfig
 import torch
 import torch.nn.functional as F
@@ -147,7 +153,7 @@ class Trainer:
             value = self._step(optimiser, self.loss(features, index))
             if (step + 1) % 200 == 0:
                 held_out = self._held_out_top(tokens)
-            progress(step + 1, config.top_steps, f'top: loss {value:.4f}, held out {held_out:.4f}')
+            progress(step + 1, config.top_steps, f'top: loss {value:.4f}, {self._told(held_out)}')
 
     def second_stage(self, progress: Progress, checkpoint: Checkpoint) -> None:
         """Train all adapters and the head end to end through the frozen backbone."""
@@ -165,7 +171,7 @@ class Trainer:
                 held_out = self.held_out()
             if (step + 1) % config.checkpoint_every == 0:
                 checkpoint.save(self.model, optimiser, step + 1)
-            progress(step + 1, config.steps, f'all: loss {value:.4f}, held out {held_out:.4f}')
+            progress(step + 1, config.steps, f'all: loss {value:.4f}, {self._told(held_out)}')
 
     @torch.inference_mode()
     def held_out(self) -> float:
@@ -190,6 +196,11 @@ class Trainer:
         value = float(self.loss(self.model.top_features(tokens[index].float()), index))
         self.model.train()
         return value
+
+    def _told(self, held_out: float) -> str:
+        if len(self.data.held_out) == 0:
+            return 'no episodes held out'
+        return f'held out {held_out:.4f}'
 
     def _bare_map(self, progress: Progress) -> torch.Tensor:
         parts: list[torch.Tensor] = []
@@ -223,19 +234,23 @@ def _batches(count: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
-def train(config: TrainConfig, contract: Contract, progress: Progress = silent) -> TaskPackage:
+def train(
+    config: TrainConfig, contract: Contract, progress: Progress = silent, tell: Tell = untold
+) -> TaskPackage:
     """Clone an expert into a task package.
 
     Args:
         config: Settings.
         contract: Contract the data was recorded under.
         progress: Told after every step.
+        tell: Told what is odd about the data.
 
     Returns:
         The package as written.
 
     Raises:
         PackageError: A package of that name is there, and it is not to be replaced.
+        TrainingError: There are no episodes, or they are of another task.
         BaseChangedError: Training has written to the backbone (it can't; this is checked).
         RoboAdaptError: Data, backbone or checkpoint can't be read.
     """
@@ -246,6 +261,7 @@ def train(config: TrainConfig, contract: Contract, progress: Progress = silent) 
     started = time.monotonic()
     backbone = FrozenBackbone.load(config.backbone)
     paths = [path for folder in config.data for path in episode_paths(folder)]
+    require_task(config.data, config.task, tell)
     samples = load_samples(paths, contract, backbone.manifest.image_size, progress)
     trainer = Trainer(config, backbone, samples, contract)
     checkpoint = Checkpoint(config.out / f'.{config.task}.checkpoint.safetensors')

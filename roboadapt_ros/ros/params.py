@@ -53,9 +53,18 @@ def declare(node: Node, cls: type) -> None:
             node.declare_parameter(name, value, _descriptor(name, field, kind))
         except InvalidParameterTypeException as error:
             wanted = kind.name.lower().replace('_', ' ')
-            raise ConfigError(f'parameter {name}', str(error), f'must be {wanted}') from error
+            raise ConfigError(
+                f'parameter {name}', _given(node, name), f'must be {wanted}'
+            ) from error
         except InvalidParameterValueException as error:
-            raise ConfigError(f'parameter {name}', str(error), bounds_text(field)) from error
+            raise ConfigError(
+                f'parameter {name}', _given(node, name), bounds_text(field)
+            ) from error
+
+
+def _given(node: Node, name: str) -> object:
+    """Return what the user set for a parameter."""
+    return node._parameter_overrides[name].value
 
 
 def require_known(node: Node, cls: type) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 import enum
+import errno
 import json
 from pathlib import Path
 import signal
@@ -14,7 +15,14 @@ from rich.console import Console
 from roboadapt_ros.cli import main as cli
 from roboadapt_ros.cli.command import Command, Entry, Parser, UsageError
 from roboadapt_ros.cli.options import add_options, from_options
-from roboadapt_ros.cli.output import printable, ProgressLine, write_json
+from roboadapt_ros.cli.output import (
+    printable,
+    ProgressLine,
+    require_folder,
+    require_writable,
+    write_json,
+)
+from roboadapt_ros.config import replacing
 from roboadapt_ros.errors import ConfigError, UnknownNameError
 
 ROOT = Path(__file__).parents[2]
@@ -209,6 +217,18 @@ TRAIN = ('train', '--task', 'lift_red@2', '--data', 'x', '--backbone', 'x', '--o
         ((*EVAL, '--episodes', '0'), '--episodes = 0'),
         ((*EVAL, '--models', 'nowhere'), "--models = 'nowhere': must be a folder"),
         ((*EVAL, '--json', '/proc/x/y'), "--json = '/proc/x/y': cannot be written"),
+        (('collect', '--task', 'lift_red', '--out', '/proc/x'), "--out = '/proc/x': cannot be"),
+        ((*TRAIN[:-1], '/proc/x/y'), "--out = '/proc/x/y': cannot be written"),
+        (('pretrain', '--data', 'x', '--out', '/proc/x'), "--out = '/proc/x': cannot be written"),
+        (('demo', '--runs', '/proc/x'), "--runs = '/proc/x': cannot be written"),
+        (('up', '--rig', 'sim', '--runs', '/proc/x'), "--runs = '/proc/x': cannot be written"),
+        (('up', '--rig', 'sim', '--record', '/proc/x'), "--record = '/proc/x': cannot be"),
+        ((*EVAL[:-1], '--runs', '/proc/x'), "--runs = '/proc/x': cannot be written"),
+        (('bench', 'soak', '--runs', '/proc/x'), "--runs = '/proc/x': cannot be written"),
+        (('bench', 'batch', '--plot', '/proc/x/y'), "--plot = '/proc/x/y': cannot be written"),
+        (('bench', 'batch', '--json', '/dev/null'), "--json = '/dev/null': cannot be written"),
+        (('doctor', '--rig', 'sim', '--json', '/proc/x'), "--json = '/proc/x': cannot be"),
+        (('export', '--out', '/proc/x'), "--out = '/proc/x': cannot be written"),
         ((*COLLECT, '--noise-m', 'nan'), '--noise-m = nan: must be within 0.0..0.1'),
         ((*COLLECT, '--time-limit-s', '0'), '--time-limit-s = 0.0'),
         ((*TRAIN, '--hidden', '0'), '--hidden = 0: must be within 1..'),
@@ -243,6 +263,46 @@ def test_json_is_written_whole_or_the_option_is_named(tmp_path):
     assert [path.name for path in file.parent.iterdir()] == ['found.json']
     with pytest.raises(ConfigError, match='--json'):
         write_json(file / 'below_a_file.json', {})
+
+
+def test_looking_whether_something_can_be_written_leaves_nothing(tmp_path):
+    here, link = tmp_path / 'here.json', tmp_path / 'link'
+    here.write_text('{}')
+    link.symlink_to(tmp_path / 'nowhere')
+    require_writable(tmp_path / 'deep' / 'er' / 'found.json')
+    require_writable(here)
+    require_folder(tmp_path / 'deep' / 'er')
+    for path in (link, link / 'below', here, here / 'below'):
+        with pytest.raises(ConfigError, match=r'--out = .* cannot be written'):
+            require_folder(path)
+    with pytest.raises(ConfigError, match='not a file'):
+        require_writable(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['here.json', 'link']
+    assert here.read_text() == '{}'
+
+
+def test_what_the_system_refuses_is_one_line_with_the_path(monkeypatch, capsys, tmp_path):
+    file = tmp_path / 'some.json'
+
+    def run(options, console):
+        with replacing(file) as temporary, temporary.open('w') as out:
+            out.write('half')
+            raise OSError(errno.ENOSPC, 'No space left on device')
+
+    _table(monkeypatch, run)
+    assert cli.main(['try']) == 2
+    assert capsys.readouterr().err == f'roboadapt: {file}: No space left on device\n'
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_does_not_harm_the_file_that_is_there(tmp_path):
+    file = tmp_path / 'some.json'
+    file.write_text('whole')
+    with pytest.raises(OSError, match=r'some\.json'), replacing(file) as temporary:
+        temporary.write_text('half')
+        raise OSError(errno.ENOSPC, 'No space left on device')
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    assert file.read_text() == 'whole'
 
 
 def test_progress_without_a_terminal_is_a_few_lines():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from roboadapt_ros.adapters.library import TaskLibrary
 from roboadapt_ros.adapters.package import add_provenance, load_package, save_package
+from roboadapt_ros.cli import main as cli
 from roboadapt_ros.errors import (
     BackboneMismatchError,
     ConfigError,
@@ -17,6 +18,8 @@ from roboadapt_ros.errors import (
     UnknownKeyError,
     UnknownNameError,
 )
+from roboadapt_ros.evaluation import inprocess
+from roboadapt_ros.evaluation.results import EpisodeRecord, EvaluationResult, Through
 import safetensors.numpy
 from tiny import make_backbone, make_task
 
@@ -163,6 +166,62 @@ def test_random_manifest_damage_gives_a_typed_error(models) -> None:
             load_package(path.parent)
         except RoboAdaptError:
             continue
+
+
+def _listed(models, capsys, code=0) -> str:
+    assert cli.main(['adapters', 'list', '--models', str(models)]) == code
+    return ' '.join(capsys.readouterr().out.split())
+
+
+def test_a_figure_is_shown_with_the_weights_it_belongs_to(models, capsys, monkeypatch) -> None:
+    monkeypatch.setenv('COLUMNS', '200')
+    path = models / 'tasks' / 'pick'
+    figure = {'episodes': 50, 'successes': 49}
+    add_provenance(path, 'measured', figure)
+    assert '49 of 50 (of unknown weights)' in _listed(models, capsys)
+    add_provenance(path, 'measured', {**figure, 'weights_sha256': 'ab' * 32})
+    assert '49 of 50 (of other weights)' in _listed(models, capsys)
+    sha256 = load_package(path).manifest.weights_sha256
+    add_provenance(path, 'measured', {**figure, 'weights_sha256': sha256})
+    assert '49 of 50 0.' in _listed(models, capsys), 'nothing but the size follows'
+    assert cli.main(['adapters', 'show', 'pick', '--models', str(models)]) == 0
+    assert 'measured success 49 of 50 ' in ' '.join(capsys.readouterr().out.split())
+
+
+def test_a_package_without_its_weights_is_named_and_the_list_is_not_well(
+    models, capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv('COLUMNS', '300')
+    (models / 'tasks' / 'pick' / 'weights.safetensors').unlink()
+    said = _listed(models, capsys, code=1)
+    assert 'pick unreadable: ' in said and 'weights.safetensors: cannot be read' in said
+    assert 'Errno' not in said
+
+
+def test_an_evaluation_records_which_weights_it_measured(models, capsys, monkeypatch) -> None:
+    before = load_package(models / 'tasks' / 'pick')
+    monkeypatch.setattr('roboadapt_ros.sim.tasks.TASKS', {'pick': None})
+    words = ['eval', '--task', 'pick', '--adapter', 'pick', '--in-process', '--record']
+
+    def measured(digest: str) -> int:
+        result = EvaluationResult(
+            task='pick',
+            adapter='pick',
+            seed=1,
+            through=Through.IN_PROCESS,
+            records=(EpisodeRecord(seed=1, success=True, duration_s=1.0),),
+            package_digest=digest,
+        )
+        monkeypatch.setattr(inprocess, 'run_episodes', lambda *_: result)
+        return cli.main([*words, '--models', str(models)])
+
+    assert measured('ab' * 32) == 2
+    assert 'has changed while it was measured' in capsys.readouterr().err
+    assert load_package(before.path).digest == before.digest
+    assert measured(before.digest) == 0
+    found = load_package(before.path).manifest.provenance['measured']
+    assert found['weights_sha256'] == before.manifest.weights_sha256
+    assert 'package_digest' not in found and 'records' not in found
 
 
 def test_what_was_measured_is_added_without_touching_the_weights(models) -> None:

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib import metadata
 import json
 
 import cv2
 import numpy as np
 import pytest
+from roboadapt_ros.evaluation.machine import machine_facts
 from roboadapt_ros.evaluation.recording import encode_jpeg, FilmRecorder
 from roboadapt_ros.evaluation.report import page, write_run
 from roboadapt_ros.evaluation.results import EpisodeRecord
@@ -133,6 +135,21 @@ def test_the_page_needs_nothing_from_outside_and_is_well_formed():
     assert found.addresses == []
     assert found.undescribed == 0
     assert len(found.ids) == len(set(found.ids)), 'two plots share an id: one hides the other'
+
+
+def test_a_model_has_a_note_only_where_there_is_something_to_say():
+    assert '<span class="label"></span>' not in page(_record())
+    noted = replace(
+        _record(), models=(ModelFact(kind='base', name='vit', digest='ab' * 32, detail='intact'),)
+    )
+    assert '<span class="label">intact</span>' in page(noted)
+
+
+def test_a_package_of_two_names_is_one_fact(monkeypatch):
+    monkeypatch.setattr(metadata, 'version', lambda name: '1.2.3')
+    facts = machine_facts()
+    assert facts['rclpy'] == '1.2.3'
+    assert 'ros-rclpy' not in facts
 
 
 def test_the_same_record_gives_the_same_page():

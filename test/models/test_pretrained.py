@@ -428,6 +428,9 @@ def test_list_and_verify_tell_an_intact_backbone_from_a_changed_one(tmp_path, ca
     assert 'not intact' in capsys.readouterr().out
     assert cli.main(['backbones', 'verify', 'test_vi', *models]) == 2
     assert "Did you mean 'test_vit'" in capsys.readouterr().err
+    weights.unlink()
+    assert cli.main(['backbones', 'list', *models]) == 1
+    assert 'unreadable' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+import re
 
 import numpy as np
 import pytest
@@ -82,6 +83,16 @@ def test_a_package_has_the_sites_that_were_asked_for(backbone, tmp_path) -> None
     assert layout.top_kind is TopKind.LINEAR
     for name, tensor in package.part('adapters').items():
         assert np.any(tensor != 0.0), f'{name} was not trained'
+
+
+@pytest.mark.parametrize('backbone', ['vit'], indirect=True)
+def test_progress_says_where_no_episodes_are_held_out(backbone, tmp_path) -> None:
+    data, said = samples(), []
+    for held_out, told in ((7, r', no episodes held out$'), (19, r', held out \d\.\d+$')):
+        held = replace(data, episode=np.where(data.episode, held_out, 0))
+        trainer = Trainer(config(tmp_path), backbone, held, contract())
+        trainer.first_stage(lambda done, total, text: said.append(text))
+        assert re.search(told, said[-1]), said[-1]
 
 
 def test_training_leaves_the_base_bit_for_bit(backbone, tmp_path) -> None:
