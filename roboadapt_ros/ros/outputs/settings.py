@@ -87,8 +87,8 @@ class OutputConfig:
     )
     feedback_1_s: float = param(
         2.0,
-        help='speed added for each radian that the arm is behind; raising it follows closer, '
-        'until it swings',
+        help='speed added for each radian that the arm is behind, at most a quarter of the speed '
+        'limit; raising it follows closer, until it swings',
         unit='1/s',
         minimum=0.0,
         maximum=20.0,
