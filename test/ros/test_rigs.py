@@ -254,6 +254,23 @@ def test_options_of_the_rig_file_reach_the_governor(models):
     assert governor['check_pose']
 
 
+def test_the_hand_of_the_panda_opens_no_wider_than_franka_gripper_takes(models):
+    gripper = load_rig('panda_jtc').gripper
+    assert (gripper.meaning.value, gripper.open_width_m) == ('finger_m', 0.078)
+    sent = _processes('panda_jtc', models)['governor'].parameters['gripper']
+    assert sent['open_width_m'] == 0.078
+
+
+def test_the_client_of_gello_is_told_the_width_at_the_end(models):
+    sent = _processes('fr3_franka_ros2', models)['governor'].parameters['gripper']
+    assert sent['goal_at_once'] is True
+
+
+def test_both_ends_of_the_hands_topic_agree_on_what_a_number_means(models):
+    processes = _processes('sim', models)
+    assert processes['sim_rig'].parameters['gripper_convention'] == 'width_m'
+
+
 def test_the_recorder_records_what_is_sent_to_the_arm(models, tmp_path):
     recorder = _processes('fr3_moveit_servo', models, record_to=tmp_path)['recorder']
     assert recorder.parameters['target_type'] == 'geometry_msgs/TwistStamped'
@@ -268,6 +285,10 @@ def test_the_recorder_records_what_is_sent_to_the_arm(models, tmp_path):
         ({'output': {'topic': 'x', 'rate': 50.0}}, r"'rate'. Did you mean 'rate_hz'"),
         ({'output': {'topic': 'x', 'rate_hz': 5000.0}}, r'rate_hz = 5000\.0: must be within'),
         ({'output': {'topic': 'x', 'horizon_s': 0.1}}, r'is an option of joint_trajectory'),
+        (
+            {'output': {'driver': 'joint_trajectory', 'topic': 'x', 'velocities': False}},
+            r'velocities = False: is an option of joint_impedance; joint_trajectory takes',
+        ),
         ({'output': {'topic': 'x', 'joint_order': ['a']}}, r'joint_order.*must hold panda_joint1'),
         ({'joint_names': ['a'] * 7}, r'either joint_prefix or joint_names'),
         ({'pose_tolerance_m': 0.0}, r'pose_tolerance_m'),
@@ -287,13 +308,14 @@ def test_what_is_wrong_with_the_arm_is_named(tmp_path, change, message):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'driver': 'franka_actions'}, r'gripper\.command'),
+        ({'driver': 'franka_actions'}, r'convention.*is an option of topic, gripper_comm'),
+        ({'driver': 'franka_actions', 'convention': ''}, r'gripper\.command'),
         ({'command': ''}, r'gripper\.command'),
         ({'convention': 'open'}, r"convention 'open'.*one_open"),
         ({'command_type': 'std_msgs/Float'}, r"Did you mean 'std_msgs/Float"),
         ({'dwell_s': 1.0}, r'is an option of franka_actions, gripper_command'),
         (
-            {'driver': 'franka_actions', 'command': '', 'open_width_m': 0.05},
+            {'driver': 'franka_actions', 'command': '', 'convention': '', 'open_width_m': 0.05},
             r'open_width_m.*must be above open_above_m \(0\.05\)',
         ),
     ],

@@ -22,7 +22,7 @@ _SERVO = ('servo_node', 'servo_release')
 _UNITS = ('units', 'scale_linear_m_s', 'scale_rotational_rad_s', 'scale_joint_rad_s')
 OPTIONS: dict[str, tuple[str, ...]] = {
     JOINT_IMPEDANCE: (*_ALWAYS, 'joint_order', 'velocities'),
-    JOINT_TRAJECTORY: (*_ALWAYS, 'joint_order', 'velocities', 'horizon_s'),
+    JOINT_TRAJECTORY: (*_ALWAYS, 'joint_order', 'horizon_s'),
     CARTESIAN_POSE: _ALWAYS,
     SERVO_TWIST: (*_ALWAYS, *_SERVO, *_UNITS, 'feedback_1_s'),
     SERVO_JOG: (*_ALWAYS, *_SERVO, *_UNITS, 'feedback_1_s', 'joint_order'),
