@@ -323,6 +323,18 @@ def test_a_twist_comes_and_goes_with_the_arms_acceleration_too():
     assert np.abs(sent[-1]).max() < 1e-12
 
 
+def test_catching_up_is_slower_near_a_joints_end_where_an_fr3_has_to_be():
+    limits = model().limits
+    driver = output('float64_array', 3.0, quantity='velocity', feedback_1_s=20.0)
+    q = Q.copy()
+    q[0] = limits.q_max[0] - 0.04
+    sent = np.array(settled(driver, Point(q, np.zeros(7), q - 0.1)).data)
+    _, high = limits.velocity_bounds(q)
+    assert high[0] < 0.25 * limits.dq_max[0], 'near enough'
+    assert sent[0] == pytest.approx(high[0])
+    assert sent[1] > 0.1
+
+
 def test_catching_up_makes_the_hand_no_faster_than_it_may_be():
     """Joint 1 turns the whole arm: what a jog adds must not pass the limit of the hand."""
     driver = output('float64_array', hand_speed_max_m_s=0.1, quantity='velocity')

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.control.limits import JOINTS
+from roboadapt_ros.control.limits import JOINTS, RobotLimits
 from roboadapt_ros.ros.outputs.output import ArmModel, Output, Point
 from roboadapt_ros.ros.outputs.settings import OutputConfig
 
@@ -20,24 +20,27 @@ FEEDBACK_SHARE = 0.25
 """Largest part of the joints' speed limits that catching up adds to the points' own speeds."""
 
 
-def following_speed(point: Point, feedback_1_s: float, dq_max: FloatArray) -> FloatArray:
+def following_speed(point: Point, feedback_1_s: float, limits: RobotLimits) -> FloatArray:
     """Return joint speeds (7,) [rad/s] that follow the point and catch up what was lost.
 
-    All joints are slowed alike where one would be too fast, so that the direction stays.
-    Without fresh joint states the point's own speeds are returned.
+    All joints are slowed alike where one would be too fast, so that the direction stays; near a
+    joint's end, where an FR3 has to be slower, that joint alone. Without fresh joint states the
+    point's own speeds are returned.
 
     Example: 0.3 rad behind at 2/s with a limit of 0.66 rad/s adds 0.16 rad/s, not 0.6.
 
     Args:
         point: Where the arm should be, how fast, and where it is.
         feedback_1_s: Speed for each radian behind [1/s].
-        dq_max: (7,) largest speeds [rad/s].
+        limits: What the points keep.
     """
     dq = point.dq
     if point.measured_q is not None:
         behind = point.q - point.measured_q
-        dq = dq + within(feedback_1_s * behind, FEEDBACK_SHARE * dq_max)
-    return within(dq, dq_max)
+        dq = dq + within(feedback_1_s * behind, FEEDBACK_SHARE * limits.dq_max)
+        low, high = limits.velocity_bounds(point.q)
+        dq = np.clip(dq, np.minimum(low, point.dq), np.maximum(high, point.dq))
+    return within(dq, limits.dq_max)
 
 
 def within(values: FloatArray, most: FloatArray) -> FloatArray:
@@ -75,7 +78,7 @@ class SpeedOutput(Output):
         """Return the speeds that follow the point."""
         limits = self.model.limits
         self.jacobian = self.model.jacobian(point.q)
-        wanted = following_speed(point, self.config.feedback_1_s, limits.dq_max)
+        wanted = following_speed(point, self.config.feedback_1_s, limits)
         wanted = wanted / max(self.excess(wanted), 1.0)
         period_s = self.ticks_per_message / self.model.rate_hz
         self._dq = toward(self._dq, wanted, limits.ddq_max, period_s)
