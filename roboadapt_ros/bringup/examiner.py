@@ -13,10 +13,17 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from roboadapt_interfaces.msg import ActionChunk, AdapterStatus
 from roboadapt_ros.bringup.connection import Connection
 from roboadapt_ros.bringup.endpoints import node_names, own_guid, read_topics, service_names
-from roboadapt_ros.bringup.observed import to_arm, to_controllers, to_first_action, to_picture
+from roboadapt_ros.bringup.names import full_name
+from roboadapt_ros.bringup.observed import (
+    to_arm,
+    to_controllers,
+    to_first_action,
+    to_hardware,
+    to_picture,
+)
 from roboadapt_ros.bringup.processes import info_topic
 from roboadapt_ros.bringup.rig import RigConfig
-from roboadapt_ros.bringup.rig_facts import full_name, image_topic
+from roboadapt_ros.bringup.rig_facts import image_topic
 from roboadapt_ros.doctor.description import joint_limits, link_names
 from roboadapt_ros.doctor.facts import (
     ArmState,
@@ -77,6 +84,7 @@ class Examiner(Connection):
         streams = tuple(self._stream(rule, seconds) for rule in rules)
         topics = read_topics(self._node, [rule.topic for rule in rules])
         controllers, reason, fix = self._controllers()
+        hardware = None if controllers is None else self._hardware()
         status = self._newest(self._name('encoder/status'))
         description = self._newest(self._name(self._rig.arm.robot_description))
         return GraphFacts(
@@ -95,6 +103,7 @@ class Examiner(Connection):
             controllers=controllers,
             controllers_reason=reason,
             controllers_fix=fix,
+            hardware=hardware,
             urdf_limits={} if description is None else joint_limits(description.data),
             urdf_links=frozenset() if description is None else link_names(description.data),
             reports=dict(self._reports),
@@ -195,16 +204,30 @@ class Examiner(Connection):
         if not self._rig.controller_manager:
             return None, 'the rig file names no controller manager', ''
         try:
-            service = importlib.import_module('controller_manager_msgs.srv').ListControllers
+            answer = self._ask_manager('ListControllers', 'list_controllers')
         except ImportError:
             fix = 'sudo apt install ros-$ROS_DISTRO-controller-manager-msgs, or look yourself: '
             fix += 'ros2 control list_controllers'
             return None, 'controller_manager_msgs is not installed', fix
-        name = self._name(f'{self._rig.controller_manager}/list_controllers')
-        try:
-            answer = self.call(service, name, service.Request(), SERVICE_S)
         except BringupError:
+            name = self._name(f'{self._rig.controller_manager}/list_controllers')
             fix = 'start the driver of the arm, or correct `namespace` in the rig file: '
             fix += 'ros2 service list | grep list_controllers'
             return None, f'{name} does not answer', fix
         return to_controllers(answer), '', ''
+
+    def _hardware(self) -> dict[str, str] | None:
+        """Return the hardware components and their states; None where nobody needs to know."""
+        if not self._rig.arm.recovery.hardware_component:
+            return None
+        try:
+            answer = self._ask_manager('ListHardwareComponents', 'list_hardware_components')
+        except (ImportError, BringupError):
+            return None
+        return to_hardware(answer)
+
+    def _ask_manager(self, kind: str, leaf: str) -> Any:
+        """Return the controller manager's answer; raises `ImportError` and `BringupError`."""
+        service = getattr(importlib.import_module('controller_manager_msgs.srv'), kind)
+        name = self._name(f'{self._rig.controller_manager}/{leaf}')
+        return self.call(service, name, service.Request(), SERVICE_S)

@@ -63,6 +63,11 @@ def to_controllers(answer: Any) -> tuple[Controller, ...]:
     )
 
 
+def to_hardware(answer: Any) -> dict[str, str]:
+    """Return the hardware components of a ListHardwareComponents response and their states."""
+    return {component.name: component.state.label for component in answer.component}
+
+
 def to_picture(name: str, message: Image | CompressedImage, info: CameraInfo | None) -> Picture:
     """Return an image and its CameraInfo as plain values."""
     rgb, problem = None, ''

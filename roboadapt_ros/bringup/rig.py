@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-import re
 from typing import Any
 
+from roboadapt_ros.bringup.names import require_path
 from roboadapt_ros.bringup.paths import config_dir
+from roboadapt_ros.bringup.rig_checks import check_rig
 from roboadapt_ros.config import load_yaml
 from roboadapt_ros.control.limits import JOINTS, robot_limits
 from roboadapt_ros.errors import ConfigError, UnknownNameError
@@ -112,9 +113,6 @@ class ArmNames:
             raise ConfigError(
                 'arm.output.joint_order', order, f'must hold {", ".join(self.joint_names)}'
             )
-        for name in ('pose_tolerance_m', 'pose_tolerance_rad'):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f'arm.{name}', getattr(self, name), 'must be positive')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +203,7 @@ class RigConfig:
             for name, given in self.nodes.items()
         }
         object.__setattr__(self, 'nodes', checked)  # frozen for everybody else
+        check_rig(self)
 
     def _check_topics(self) -> None:
         """Check that what names a topic is one."""
@@ -227,11 +226,8 @@ class RigConfig:
             },
         }
         for name, value in {**required, **optional}.items():
-            if (value or name in required) and _TOPIC.fullmatch(value) is None:
-                raise ConfigError(name, value, "must be names of letters, digits, '_' and '/'")
-
-
-_TOPIC = re.compile(r'/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
+            if value or name in required:
+                require_path(name, value)
 
 
 def rig_names() -> tuple[str, ...]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from roboadapt_ros.bringup.names import full_name
 from roboadapt_ros.bringup.processes import process_list
 from roboadapt_ros.bringup.rig import RigConfig
+from roboadapt_ros.bringup.rig_calls import called_services, has_setup, imported_packages
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.doctor.facts import CameraFacts, RigFacts, StreamRule
-from roboadapt_ros.doctor.topics import ACTION_SUFFIX
-from roboadapt_ros.ros.hands.settings import FRANKA_ACTIONS, GRIPPER_COMMAND
-from roboadapt_ros.ros.hands.settings import TYPES as GRIPPER_TYPES
 from roboadapt_ros.ros.node_parameters import EncoderParameters, GovernorParameters
-from roboadapt_ros.ros.outputs.settings import TYPES as OUTPUT_TYPES
 
 ARM_HZ, ARM_AGE_S = 50.0, 0.1
 """Joint states: the rig file asks for this rate; the gate maps with none older."""
@@ -22,13 +21,6 @@ ROBOT_STATE_HZ = 2.0
 POSE_HZ = 1.0
 CAMERA_HZ = 5.0
 """Where no task is named."""
-
-
-def full_name(rig: RigConfig, topic: str) -> str:
-    """Return a topic with the rig's namespace in front, where it is relative."""
-    if topic.startswith('/'):
-        return topic
-    return '/'.join(['', *filter(None, (rig.namespace.strip('/'), topic))])
 
 
 def image_topic(rig: RigConfig, topic: str) -> str:
@@ -56,9 +48,14 @@ def rig_facts(rig: RigConfig, name: str, **models: Any) -> RigFacts:
         joint_states=full_name(rig, arm.joint_states),
         command=full_name(rig, arm.output.topic),
         gripper_command=full_name(rig, rig.gripper.command) if rig.gripper.command else '',
-        packages=_packages(rig),
-        services=tuple(full_name(rig, name) for name in _services(rig)),
+        packages=imported_packages(rig),
+        services=tuple(
+            replace(service, name=full_name(rig, service.name)) for service in called_services(rig)
+        ),
         controllers=arm.controllers,
+        controller_manager=full_name(rig, rig.controller_manager or 'controller_manager'),
+        hardware_component=arm.recovery.hardware_component,
+        setup=full_name(rig, 'governor/setup') if has_setup(rig) else '',
         base_frame=arm.base_frame,
         ee_frame=arm.ee_frame,
         pose_tolerance_m=arm.pose_tolerance_m,
@@ -131,32 +128,6 @@ def _camera_rules(rig: RigConfig, contract: Contract | None) -> list[StreamRule]
         )
         for camera in rig.cameras
     ]
-
-
-def _packages(rig: RigConfig) -> tuple[str, ...]:
-    """Return the message packages of the drivers."""
-    output = rig.arm.output
-    types = [OUTPUT_TYPES[output.driver], *GRIPPER_TYPES[rig.gripper.driver]]
-    if output.driver.startswith('servo') and output.servo_release != 'humble':
-        types.append('moveit_msgs/srv/ServoCommandType')
-    found = {name.partition('/')[0] for name in types}
-    return tuple(sorted(found))
-
-
-def _services(rig: RigConfig) -> list[str]:
-    """Return what the drivers call, as the rig file names it."""
-    output, gripper = rig.arm.output, rig.gripper
-    found: list[str] = []
-    if output.driver.startswith('servo') and output.servo_release:
-        leaf = 'start_servo' if output.servo_release == 'humble' else 'switch_command_type'
-        found.append(f'{output.servo_node}/{leaf}')
-    if gripper.driver == FRANKA_ACTIONS:
-        found += [f'{gripper.node}/{leaf}{ACTION_SUFFIX}' for leaf in ('move', 'grasp')]
-        found.append(f'{gripper.node}/stop')
-    elif gripper.driver == GRIPPER_COMMAND:
-        found.append(gripper.action + ACTION_SUFFIX)
-        found += [gripper.stop_service] if gripper.stop_service else []
-    return found
 
 
 def _workspace(rig: RigConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -102,8 +102,13 @@ def _export(
     """Export one backbone for its tasks; return the table's rows."""
     from roboadapt_ros.backbones.manifest import backbone_path
     from roboadapt_ros.encoder.examples import TaskTensors
-    from roboadapt_ros.encoder.export import export_graph, export_int8, usual_places
-    from roboadapt_ros.encoder.graphs import graph_name, GraphStore
+    from roboadapt_ros.encoder.export import (
+        export_blocked,
+        export_graph,
+        export_int8,
+        usual_places,
+    )
+    from roboadapt_ros.encoder.graphs import GraphStore
     from roboadapt_ros.encoder.places import Places
     from roboadapt_ros.encoder.race import compare
     from roboadapt_ros.encoder.torch_engine import TorchEngine
@@ -120,12 +125,15 @@ def _export(
             folder = _folder(options.out / name)
         for places in wanted:
             over = [t for t in tasks if Places.of(t.layout) == places]
+            blocked = export_blocked(path, engine, places, folder)
             records = [export_graph(path, engine, places, folder)]
+            records += [blocked] if blocked else []
             if options.int8:
                 records.append(export_int8(path, engine, places, folder, over))
             for record in records:
-                file = folder / f'{graph_name(places, int8=record.int8)}.onnx'
-                times = compare(engine, places, file.read_bytes(), options.threads)
+                file, block = folder / f'{record.name}.onnx', record.block
+                content = file.read_bytes()
+                times = compare(engine, places, content, options.threads, block=block)
                 rows.append(_row(record, file, times))
         if options.out is not None:
             for package in packages:

@@ -37,12 +37,20 @@ def graph_client(options: argparse.Namespace) -> GraphClient:
 
 def _add_task(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('task', help="a resident task; 'none:TASK' is TASK without its adapters")
+    parser.add_argument(
+        '--stage',
+        action='store_true',
+        help='load the package from disk first, anew where it is resident; the task that is '
+        'served goes on meanwhile',
+    )
     add_graph(parser)
 
 
 def _switch(options: argparse.Namespace, console: Console) -> int:
     """Switch, and print what happened at the boundary."""
     with graph_client(options) as client:
+        if options.stage:
+            client.stage(options.task.removeprefix('none:'))
         answer = client.switch(options.task)
     say(
         console,

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.options import add_models, models_folder
 from roboadapt_ros.cli.output import say
+from roboadapt_ros.errors import RoboAdaptError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from roboadapt_ros.adapters.library import TaskLibrary
+    from roboadapt_ros.bringup.answers import AdapterList
 
 CHECK_S = 0.5
 
@@ -63,13 +66,25 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     with graph:
         say(console, f'{rig.description}: up. The gate is closed; nothing moves.')
         say(console, f'Logs: {log_dir.resolve()}')
+        served = graph.client.list_adapters()
+        for task in served.available:
+            say(console, f'Not served: {_why_not(library, task, served)}')
         say(console, 'In another terminal, in the same ROS domain:')
-        for task in library.names():
+        for task in served.resident:
             say(console, f'  roboadapt switch {task}')
         say(console, '  roboadapt arm\n  roboadapt stop\nCtrl-C ends the graph.')
         while True:
             graph.check()
             time.sleep(CHECK_S)
+
+
+def _why_not(library: TaskLibrary, task: str, served: AdapterList) -> str:
+    """Return why a package on disk is not resident."""
+    try:
+        library.load(task, served.backbone_id, served.backbone_digest)
+    except RoboAdaptError as error:
+        return f'{task}. {error}'
+    return f"{task}, for which there was no room; 'roboadapt switch {task} --stage' makes it"
 
 
 command = Command(arguments=_arguments, run=_run)

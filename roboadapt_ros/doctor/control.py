@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 import numpy as np
 from roboadapt_ros.control.limits import robot_limits
-from roboadapt_ros.doctor.facts import ArmState, Controller, GraphFacts, RigFacts, Topic
+from roboadapt_ros.doctor.controllers import check_controllers
+from roboadapt_ros.doctor.facts import ArmState, GraphFacts, RigFacts
 from roboadapt_ros.doctor.finding import Finding, info, ok, Severity, skipped
 from roboadapt_ros.doctor.frames import check_frames
 
@@ -17,7 +16,7 @@ LIMIT_TOLERANCE = 1e-3
 
 def check_control(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
     """Return what the arm and its controllers say."""
-    findings = [*_robot(graph), *_base(graph), *_controllers(rig, graph)]
+    findings = [*_robot(graph), *_base(graph), *check_controllers(rig, graph)]
     if graph.arm is None:
         reason = f'no joint state came on {rig.joint_states}'
         return [*findings, skipped('joints', rig.joint_states, reason)]
@@ -57,81 +56,6 @@ def _base(graph: GraphFacts) -> list[Finding]:
             fix='roboadapt backbones verify; then start the graph again',
         )
     ]
-
-
-def _controllers(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
-    """Judge the controllers that the rig file names, or the one that listens to the targets."""
-    if rig.simulated:
-        return [skipped('controller', rig.command, 'the simulated rig has no controllers')]
-    if graph.controllers is None:
-        reason, fix = graph.controllers_reason, graph.controllers_fix
-        return [skipped('controller', rig.command, reason, fix)]
-    known = {controller.name: controller for controller in graph.controllers}
-    missing = [name for name in rig.controllers if name not in known]
-    if missing:
-        return [_not_loaded(rig, missing, known)]
-    topic = graph.topics.get(rig.command, Topic(name=rig.command))
-    listeners = {endpoint.node.rpartition('/')[2] for endpoint in topic.subscribers}
-    chosen = [c for name, c in known.items() if name in (rig.controllers or listeners)]
-    if not chosen:
-        return [
-            Finding(
-                check='controller',
-                subject=rig.command,
-                severity=Severity.ERROR,
-                found=f'no controller listens; there are: {_states(graph.controllers)}',
-                rule='the controller that takes the targets is loaded and active',
-                fix='ros2 control switch_controllers --activate NAME; its topic must be '
-                f'{rig.command}, as in the rig file',
-            )
-        ]
-    return [_controller(rig, controller) for controller in chosen]
-
-
-def _states(controllers: Iterable[Controller]) -> str:
-    return ', '.join(f'{c.name} ({c.state})' for c in controllers) or 'none'
-
-
-def _not_loaded(rig: RigFacts, missing: list[str], known: Mapping[str, Controller]) -> Finding:
-    return Finding(
-        check='controller',
-        subject=', '.join(missing),
-        severity=Severity.ERROR,
-        found=f'not loaded; there are: {_states(known.values())}',
-        rule=f"rig '{rig.name}' moves the arm by it, and recovers and stops by it",
-        fix='ros2 control load_controller NAME --set-state active; or correct arm.controllers in '
-        'the rig file',
-    )
-
-
-def _controller(rig: RigFacts, controller: Controller) -> Finding:
-    found = f'{controller.state}, claims {", ".join(controller.claimed) or "nothing"}'
-    joints = {claim.rpartition('/')[0] for claim in controller.claimed}
-    kinds = {claim.rpartition('/')[2] for claim in controller.claimed}
-    missing = [name for name in rig.joint_names if name not in joints]
-    if controller.state != 'active' or missing:
-        return Finding(
-            check='controller',
-            subject=controller.name,
-            severity=Severity.ERROR,
-            found=found,
-            rule=f'active, with {", ".join(rig.joint_names)} claimed',
-            fix=f'ros2 control switch_controllers --activate {controller.name}; deactivate what '
-            'holds its joints (ros2 control list_hardware_interfaces)',
-        )
-    if kinds & {'position', 'velocity'}:
-        return Finding(
-            check='controller',
-            subject=controller.name,
-            severity=Severity.WARNING,
-            found=found,
-            rule='targets at 100 Hz on a position or velocity interface end in '
-            'joint_motion_generator_*_discontinuity; an impedance controller claims effort '
-            '(https://github.com/frankarobotics/franka_ros2/issues/168)',
-            fix='use a joint impedance controller (crisp_controllers, gello_software) and name '
-            'its topic in arm.output of the rig file',
-        )
-    return ok('controller', controller.name, found)
 
 
 def _joints(rig: RigFacts, arm: ArmState) -> list[Finding]:

@@ -26,6 +26,18 @@ class CameraFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServiceFacts:
+    """A service or an action that the governor calls."""
+
+    name: str
+    """Full name; an action is its '/_action/send_goal'."""
+    key: str
+    """Which key of the rig file names it."""
+    use: str
+    """What it is called for, for a person."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RigFacts:
     """What the rig file promises; topics are full names."""
 
@@ -47,11 +59,17 @@ class RigFacts:
     workspace_m: tuple[tuple[float, ...], tuple[float, ...]]
     """Lower and upper corner of the box the governor keeps the hand in, base frame [m]."""
     packages: tuple[str, ...] = ()
-    """Message packages that the drivers of the rig file need."""
-    services: tuple[str, ...] = ()
-    """Full names of the services the drivers call; an action is its '/_action/send_goal'."""
+    """Message packages without which the governor does not configure."""
+    services: tuple[ServiceFacts, ...] = ()
+    """What the governor calls."""
     controllers: tuple[str, ...] = ()
     """Controllers that move the arm; empty where the rig file names none."""
+    controller_manager: str = '/controller_manager'
+    """Full name of its node."""
+    hardware_component: str = ''
+    """Component that a recovery activates; '' = none."""
+    setup: str = ''
+    """Full name of the service that sets thresholds and load; '' = there are none to set."""
     base_frame: str = 'base'
     ee_frame: str = ''
     pose_tolerance_m: float = 0.005
@@ -272,6 +290,8 @@ class GraphFacts:
     """Why `controllers` is None."""
     controllers_fix: str = ''
     """What would make them known."""
+    hardware: Mapping[str, str] | None = None
+    """Hardware component -> its state; None: not asked, or no answer."""
     urdf_limits: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     """Joint -> lower, upper [rad] and speed [rad/s] of the robot description."""
     urdf_links: frozenset[str] = frozenset()

@@ -45,6 +45,7 @@ def needed_packages(rig: RigFacts) -> dict[str, tuple[str, bool]]:
     if rig.simulated:
         wanted['mujoco'] = (RIG_PACKAGES['mujoco'], True)
     else:
+        # The doctor asks for controllers; the graph needs it where the rig file names some.
         name = 'controller_manager_msgs'
-        wanted[name] = (RIG_PACKAGES[name], False)
+        wanted.setdefault(name, (RIG_PACKAGES[name], False))
     return wanted

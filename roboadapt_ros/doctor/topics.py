@@ -152,25 +152,37 @@ def _listener(rig: RigFacts, name: str, topic: Topic) -> Finding:
 
 
 def _services(rig: RigFacts, graph: GraphFacts) -> list[Finding]:
-    """Judge whether what the drivers call is there."""
+    """Judge whether what the governor calls is there."""
     findings = []
-    for name in rig.services:
-        subject = name.removesuffix(ACTION_SUFFIX)
-        kind = 'service' if subject == name else 'action'
-        if name in graph.services:
+    for service in rig.services:
+        subject = service.name.removesuffix(ACTION_SUFFIX)
+        kind = 'service' if subject == service.name else 'action'
+        if service.name in graph.services:
             findings.append(ok('command_server', subject, f'the {kind} is there'))
             continue
+        others = ', '.join(_similar(service.name, graph.services))
         findings.append(
             Finding(
                 check='command_server',
                 subject=subject,
                 severity=Severity.ERROR,
                 found=f'no node serves this {kind}',
-                rule='the rig file moves the hand, or switches the controller, by it',
-                fix=f'start its driver, or correct the name in the rig file: ros2 {kind} list',
+                rule=service.use,
+                fix=_up(rig)
+                if rig.simulated
+                else f'start the driver that serves it, or correct {service.key} or `namespace` '
+                f'in the rig file: ros2 {kind} list'
+                + (f'; there are: {others}' if others else ''),
             )
         )
     return findings
+
+
+def _similar(name: str, served: Iterable[str]) -> list[str]:
+    """Return what is served under the same last name elsewhere: in another namespace, mostly."""
+    is_action = name.endswith(ACTION_SUFFIX)
+    last = name.removesuffix(ACTION_SUFFIX).rpartition('/')[2] + ACTION_SUFFIX * is_action
+    return sorted(n.removesuffix(ACTION_SUFFIX) for n in served if n.endswith(f'/{last}'))
 
 
 def _nodes(rig: RigFacts, graph: GraphFacts) -> list[Finding]:

@@ -4,6 +4,8 @@ The backbone is exported once per set of places; adapters are inputs of the grap
 that differs from torch by more than `MAX_PARITY` is not written, nor one in 8 bits that is
 farther off than `MAX_INT8_ERROR`.
 
+A convolutional net's graph is written a second time, in blocks, for this machine's processor.
+
 Run as a module, `python -m roboadapt_ros.encoder.export BACKBONE PLACES`, it is the process
 that `graphs.GraphStore` starts.
 """
@@ -21,6 +23,7 @@ from roboadapt_ros.adapters.placement import Placement
 from roboadapt_ros.backbones.frozen import FrozenBackbone
 from roboadapt_ros.backbones.manifest import PROBE_NAME
 from roboadapt_ros.config import from_mapping
+from roboadapt_ros.encoder.blocked_graph import block_size, blocked_graph
 from roboadapt_ros.encoder.engine import Images
 from roboadapt_ros.encoder.examples import (
     example_tasks,
@@ -39,6 +42,7 @@ from roboadapt_ros.encoder.graphs import (
 from roboadapt_ros.encoder.int8 import MAX_INT8_ERROR, quantise
 from roboadapt_ros.encoder.parity import Error, measure
 from roboadapt_ros.encoder.places import BARE, Places
+from roboadapt_ros.encoder.session import has_cuda, REFUSALS
 from roboadapt_ros.encoder.torch_engine import TorchEngine
 from roboadapt_ros.encoder.trace import trace
 from roboadapt_ros.errors import EngineError, RoboAdaptError
@@ -58,7 +62,44 @@ def export_graph(path: Path, engine: TorchEngine, places: Places, folder: Path) 
         EngineError: The graph is not exact.
     """
     content, error = _exact(path, engine, places)
-    record = _record(engine, places, content, error, parity=error.largest, int8=False)
+    record = _record(engine, places, content, error, parity=error.largest)
+    GraphStore(path, engine.manifest).put(record, content, folder)
+    return record
+
+
+def export_blocked(
+    path: Path, engine: TorchEngine, places: Places, folder: Path
+) -> GraphRecord | None:
+    """Export a blocked graph, for this machine's kind of processor, and measure it.
+
+    Args:
+        path: Folder of the backbone.
+        engine: Torch engine over it.
+        places: Where the graph has adapters.
+        folder: Where graph and record are written.
+
+    Returns:
+        Its record, or None where there is none to be had: no adapters among a convolutional
+        net's blocks, maps that ONNX Runtime does not keep in blocks here, a graphics card, or a
+        graph that does not run or is not exact. The other graph then serves.
+    """
+    if not (engine.backbone.chain.is_convolutional and places.has_blocks) or has_cuda():
+        return None
+    block = block_size()
+    if block == 1:
+        return None
+    branched, mixed = (trace(engine.backbone, places, branches=both) for both in (True, False))
+    tasks, images = example_tasks(engine.backbone, places), noise_images(_probe(path))
+    try:
+        content = blocked_graph(branched, mixed, places, block)
+        if content is None:
+            return None
+        error = measure(engine, content, tasks, images, block=block)
+    except REFUSALS:
+        return None
+    if not error.largest <= MAX_PARITY:
+        return None
+    record = _record(engine, places, content, error, parity=error.largest, block=block)
     GraphStore(path, engine.manifest).put(record, content, folder)
     return record
 
@@ -128,7 +169,14 @@ def _probe(path: Path) -> Images:
 
 
 def _record(
-    engine: TorchEngine, places: Places, content: bytes, error: Error, *, parity: float, int8: bool
+    engine: TorchEngine,
+    places: Places,
+    content: bytes,
+    error: Error,
+    *,
+    parity: float,
+    int8: bool = False,
+    block: int = 0,
 ) -> GraphRecord:
     return GraphRecord(
         format=FORMAT,
@@ -136,6 +184,7 @@ def _record(
         backbone_digest=engine.manifest.digest,
         places=places,
         int8=int8,
+        block=block,
         channels=engine.channels,
         is_maps=engine.backbone.chain.is_convolutional,
         sha256=hashlib.sha256(content).hexdigest(),
@@ -165,6 +214,7 @@ def export_missing(path: Path, engine: TorchEngine, wanted: Iterable[Places]) ->
     for places in dict.fromkeys(wanted):
         if store.find(places) is None:
             export_graph(path, engine, places, store.writable)
+            export_blocked(path, engine, places, store.writable)
 
 
 def main(words: Sequence[str]) -> int:

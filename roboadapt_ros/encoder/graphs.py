@@ -1,9 +1,9 @@
 """Exported graphs on disk: what each one is, and which may be served.
 
 A graph is served only beside a record that names this backbone's digest, this format and
-runtime, and the sha256 of the very bytes. Whatever differs is exported anew, by a process of
-its own: the one that serves loads no torch and goes on encoding. Imports neither torch nor
-onnxruntime.
+runtime, and the sha256 of the very bytes; one in blocks or in 8 bits also this machine. Whatever
+differs is exported anew, by a process of its own: the one that serves loads no torch and goes on
+encoding. Imports neither torch nor onnxruntime.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from roboadapt_ros.encoder.offshoot import run_module
 from roboadapt_ros.encoder.places import Places
 from roboadapt_ros.errors import EngineError, RoboAdaptError
 
-FORMAT = 1
+FORMAT = 2
 """Raised when graphs or their inputs change; older ones are then exported anew."""
 MAX_PARITY = 1e-4
 """Largest relative difference of a float32 graph from torch."""
@@ -42,6 +42,8 @@ class GraphRecord:
     backbone_digest: str
     places: Places
     int8: bool
+    block: int
+    """Channels of a block in a graph made for one kind of processor, see `blocked`; else 0."""
     channels: tuple[int, ...]
     """Of the chain, as `AdapterLayout.channels`."""
     is_maps: bool
@@ -58,6 +60,11 @@ class GraphRecord:
     """Of the libraries that made it, and of the runtime it was measured with."""
     machine: str
     """Where it was measured."""
+
+    @property
+    def name(self) -> str:
+        """Return the stem of the graph's files."""
+        return graph_name(self.places, int8=self.int8, blocked=self.block > 0)
 
 
 @dataclass(frozen=True)
@@ -99,22 +106,28 @@ class GraphStore:
         folders = ' nor '.join(map(str, self.folders))
         raise EngineError('onnx', f'neither {folders} can be written', 'Free one of them.')
 
-    def find(self, places: Places, *, int8: bool = False) -> Graph | None:
-        """Return a graph that may be served, or None."""
+    def find(self, places: Places, *, int8: bool = False, blocked: bool = False) -> Graph | None:
+        """Return a graph that may be served, or None; a blocked one on request alone."""
+        name = graph_name(places, int8=int8, blocked=blocked)
         for folder in self.folders:
-            graph = self._read(folder / f'{graph_name(places, int8=int8)}.onnx')
-            if graph is not None and self._fits(graph.record, places, int8=int8):
+            graph = self._read(folder / f'{name}.onnx')
+            if graph is not None and self._fits(graph.record, places, int8=int8, blocked=blocked):
                 return graph
         return None
 
-    def get(self, places: Places, *, int8: bool = False) -> Graph:
+    def get(self, places: Places, *, int8: bool = False, blocked: bool = False) -> Graph:
         """Return a graph that may be served, exporting a float32 one first if there is none.
+
+        Args:
+            places: Where it has adapters.
+            int8: It is to be one in 8 bits.
+            blocked: It may be a blocked one, which is then preferred.
 
         Raises:
             EngineError: It can't be exported or is not exact; or it is one in 8 bits that was
                 not exported, and so not measured, on this machine.
         """
-        graph = self.find(places, int8=int8)
+        graph = self._preferred(places, int8=int8, blocked=blocked)
         if graph is None and int8:
             raise EngineError(
                 'onnx_int8',
@@ -125,10 +138,11 @@ class GraphStore:
             )
         if graph is None:
             with self.exporting():
-                graph = self.find(places)  # another process may have made it
+                # Another process may have made it.
+                graph = self._preferred(places, blocked=blocked)
                 if graph is None:
                     self._export(places)
-                    graph = self.find(places)
+                    graph = self._preferred(places, blocked=blocked)
         if graph is None:
             raise EngineError(
                 'onnx',
@@ -143,7 +157,7 @@ class GraphStore:
         Returns:
             The graph's file.
         """
-        path = folder / f'{graph_name(record.places, int8=record.int8)}.onnx'
+        path = folder / f'{record.name}.onnx'
         temporary = path.with_suffix(f'.{os.getpid()}.part')
         temporary.write_bytes(content)
         temporary.replace(path)
@@ -158,6 +172,10 @@ class GraphStore:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield folder
 
+    def _preferred(self, places: Places, *, int8: bool = False, blocked: bool) -> Graph | None:
+        graph = self.find(places, blocked=True) if blocked and not int8 else None
+        return graph or self.find(places, int8=int8)
+
     def _read(self, path: Path) -> Graph | None:
         """Return a file and its record if they belong together."""
         try:
@@ -169,15 +187,16 @@ class GraphStore:
             return None
         return Graph(record, path, content)
 
-    def _fits(self, record: GraphRecord, places: Places, *, int8: bool) -> bool:
+    def _fits(self, record: GraphRecord, places: Places, *, int8: bool, blocked: bool) -> bool:
         """Return whether a record is of the graph asked for, measured and current."""
         manifest = self.manifest
         return (
             (record.backbone_id, record.backbone_digest) == (manifest.id, manifest.digest)
             and (record.places, record.int8, record.format) == (places, int8, FORMAT)
+            and (record.block > 0) == blocked
             and record.versions.get('onnxruntime') == runtime_version()
             and 0.0 <= record.parity <= MAX_PARITY
-            and (not int8 or record.machine == machine_name())
+            and (not (int8 or blocked) or record.machine == machine_name())
         )
 
     def _export(self, places: Places) -> None:
@@ -186,9 +205,9 @@ class GraphStore:
         run_module('roboadapt_ros.encoder.export', *words)
 
 
-def graph_name(places: Places, *, int8: bool) -> str:
+def graph_name(places: Places, *, int8: bool, blocked: bool = False) -> str:
     """Return the stem of a graph's files."""
-    return f'{places.name}_int8' if int8 else places.name
+    return f'{places.name}{"_int8" * int8}{"_blocked" * blocked}'
 
 
 def runtime_version() -> str:

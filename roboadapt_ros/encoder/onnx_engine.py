@@ -1,7 +1,8 @@
 """The engine on ONNX Runtime: the backbone exported once, adapters supplied at run time.
 
 One graph serves every task with adapters in the same places, one task at a time or a task per
-image. Loads no torch: a graph that is not on disk yet is exported by a process of its own.
+image. A convolutional net is served by a graph in blocks where there is one, see `blocked`.
+Loads no torch: a graph that is not on disk yet is exported by a process of its own.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from roboadapt_ros.backbones.manifest import (
     WEIGHTS_NAME,
 )
 from roboadapt_ros.config import package_file
+from roboadapt_ros.encoder.blocked import blocked_arrays, mixed_inputs, plain_arrays
 from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_fit, Tensors
 from roboadapt_ros.encoder.graphs import Graph, GraphStore
 from roboadapt_ros.encoder.places import Arrays, BARE, graph_arrays, Places, stack
-from roboadapt_ros.encoder.session import Session, Values
+from roboadapt_ros.encoder.session import has_cuda, Session, Values
 from roboadapt_ros.errors import BaseChangedError, PackageError
 import safetensors
 import safetensors.numpy
@@ -48,6 +50,10 @@ class _Loaded:
         self.first_probe: npt.NDArray[np.float32] | None = None
         """What the probe gave at its first run here, adapters off."""
 
+    def batch(self, own: Sequence[OnnxAdapters | None]) -> dict[str, npt.NDArray[Any]]:
+        """Return the inputs of a batch with a task for each image."""
+        return mixed_inputs(stack([_arrays(adapters) for adapters in own]), self.record.block)
+
 
 @dataclass(eq=False)
 class OnnxAdapters(AdapterHandle):
@@ -55,6 +61,7 @@ class OnnxAdapters(AdapterHandle):
 
     graph: _Loaded
     arrays: Arrays
+    """Kept in this form alone: a batch of tasks is put together from it."""
     values: Values
     """The same, held where the graph runs."""
 
@@ -116,7 +123,8 @@ class OnnxEngine:
         with self._adding:
             known = self._graphs.get(places)
             graph = known or self._load(places)
-        arrays = graph_arrays(layout, tensors, maps=graph.record.is_maps)
+        plain = graph_arrays(layout, tensors, maps=graph.record.is_maps)
+        arrays = blocked_arrays(plain, graph.record.block)
         nbytes = sum(array.nbytes for array in arrays.values())
         handle = OnnxAdapters(layout, nbytes, graph, arrays, graph.session.hold(arrays))
         if known is None:
@@ -149,8 +157,7 @@ class OnnxEngine:
         features: npt.NDArray[np.float32] | None = None
         for number, graph in enumerate(graphs):
             rows = [row for row, of in enumerate(numbers) if of == number]
-            values = stack([_arrays(own[row]) for row in rows])
-            part = graph.session.run(images[rows], values)
+            part = graph.session.run(images[rows], graph.batch([own[row] for row in rows]))
             if features is None:
                 features = np.empty((len(images), part.shape[1]), np.float32)
             features[rows] = part
@@ -225,7 +232,8 @@ class OnnxEngine:
         return bool(np.abs(difference).max() <= PROBE_TOLERANCE * np.abs(stored).max())
 
     def _load(self, places: Places) -> _Loaded:
-        graph = _Loaded(self._store.get(places, int8=self._int8), self._threads)
+        found = self._store.get(places, int8=self._int8, blocked=not has_cuda())
+        graph = _Loaded(found, self._threads)
         self._graphs[places] = graph
         return graph
 
@@ -234,13 +242,15 @@ class OnnxEngine:
         known, values = self._stacked
         key = tuple(None if adapters is None else weakref.ref(adapters) for adapters in own)
         if known != key:
-            values = graph.session.hold(stack([_arrays(adapters) for adapters in own]))
+            values = graph.session.hold(graph.batch(own))
             self._stacked = (key, values)
         return values
 
 
 def _arrays(adapters: OnnxAdapters | None) -> Arrays | None:
-    return None if adapters is None else adapters.arrays
+    if adapters is None:
+        return None
+    return plain_arrays(adapters.layout, adapters.arrays, adapters.graph.record.block)
 
 
 def _own(handle: AdapterHandle) -> OnnxAdapters:

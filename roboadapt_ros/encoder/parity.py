@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from roboadapt_ros.encoder.blocked import blocked_arrays, mixed_inputs
 from roboadapt_ros.encoder.engine import Images
 from roboadapt_ros.encoder.examples import TaskTensors
 from roboadapt_ros.encoder.places import stack
@@ -34,17 +35,31 @@ class Error:
 
 
 def measure(
-    engine: TorchEngine, content: bytes, tasks: Sequence[TaskTensors], images: Images
+    engine: TorchEngine,
+    content: bytes,
+    tasks: Sequence[TaskTensors],
+    images: Images,
+    *,
+    block: int = 0,
 ) -> Error:
-    """Compare a graph with torch without adapters, under each task, and in a mixed batch."""
+    """Compare a graph with torch without adapters, under each task, and in a mixed batch.
+
+    Args:
+        engine: Torch engine over the backbone.
+        content: The graph's file.
+        tasks: What it is run with.
+        images: What it is run on.
+        block: Channels of a block, 0 for a graph that is not blocked.
+    """
     session = Session(content, threads=1)
     maps = engine.backbone.chain.is_convolutional
     arrays = [None, *(task.arrays(maps=maps) for task in tasks)]
     handles = [None, *(engine.add(*task) for task in tasks)]
-    found = [session.run(images, values or {}) for values in arrays]
+    found = [session.run(images, blocked_arrays(values or {}, block)) for values in arrays]
     wanted = [engine.run(images, handle) for handle in handles]
     if tasks:
         order = [index % len(arrays) for index in range(1, len(images) + 1)]
-        found.append(session.run(images, stack([arrays[index] for index in order])))
+        batch = stack([arrays[index] for index in order])
+        found.append(session.run(images, mixed_inputs(batch, block)))
         wanted.append(engine.run_mixed(images, [handles[index] for index in order]))
     return Error.of(np.concatenate(found), np.concatenate(wanted))

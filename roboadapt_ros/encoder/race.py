@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 from roboadapt_ros.config import save_json
+from roboadapt_ros.encoder.blocked import blocked_arrays
 from roboadapt_ros.encoder.choice import Choice, choice_name, EXACT, IMAGES, libraries
 from roboadapt_ros.encoder.cuda_engine import CudaEngine, torch_sees_gpu
 from roboadapt_ros.encoder.engine import Engine
@@ -46,9 +47,12 @@ def time_by_turns(
 
 
 def compare(
-    engine: TorchEngine, places: Places, content: bytes, threads: int
+    engine: TorchEngine, places: Places, content: bytes, threads: int, *, block: int = 0
 ) -> tuple[float, float]:
-    """Return the times of one image by a graph and by torch, adapters at `places` [ms]."""
+    """Return the times of one image by a graph and by torch, adapters at `places` [ms].
+
+    `block` is the record's.
+    """
     backbone, side = engine.backbone, engine.manifest.image_size
     images = np.zeros((1, side, side, 3), np.uint8)
     session, handle = Session(content, threads=threads), None
@@ -56,7 +60,8 @@ def compare(
     if places.positions:
         task = example_tasks(backbone, places)[0]
         handle = engine.add(*task)
-        values = session.hold(task.arrays(maps=backbone.chain.is_convolutional))
+        arrays = task.arrays(maps=backbone.chain.is_convolutional)
+        values = session.hold(blocked_arrays(arrays, block))
     times = time_by_turns(
         {
             'graph': partial(session.run, images, values),

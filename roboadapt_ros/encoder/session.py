@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as errors
 from roboadapt_ros.encoder.engine import Images
 
 CUDA = 'CUDAExecutionProvider'
@@ -16,9 +17,23 @@ CPU = 'CPUExecutionProvider'
 _EXACT_CUDA = {'use_tf32': '0', 'cudnn_conv_algo_search': 'HEURISTIC'}
 """Full float32 products, and the same algorithm at every start."""
 ERRORS_ONLY = 3
+REFUSALS = (
+    errors.Fail,
+    errors.InvalidArgument,
+    errors.InvalidGraph,
+    errors.InvalidProtobuf,
+    errors.NotImplemented,
+    errors.RuntimeException,
+)
+"""What ONNX Runtime raises about a graph that it can't run."""
 
 Values = Mapping[str, Any]
 """Adapter inputs by name: arrays, or what `Session.hold` returned."""
+
+
+def has_cuda() -> bool:
+    """Return whether graphs run on the graphics card."""
+    return CUDA in ort.get_available_providers()
 
 
 class Session:
@@ -37,12 +52,11 @@ class Session:
         options.inter_op_num_threads = 1
         options.log_severity_level = ERRORS_ONLY
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-        has_cuda = CUDA in ort.get_available_providers()
-        providers: list[Any] = [(CUDA, _EXACT_CUDA), CPU] if has_cuda else [CPU]
+        providers: list[Any] = [(CUDA, _EXACT_CUDA), CPU] if has_cuda() else [CPU]
         self._session = ort.InferenceSession(content, options, providers=providers)
         self.device = 'cuda' if self._session.get_providers()[0] == CUDA else 'cpu'
 
-    def hold(self, arrays: Mapping[str, npt.NDArray[np.float32]]) -> Values:
+    def hold(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Values:
         """Return values kept where the graph runs, to be given to many runs."""
         return {
             name: ort.OrtValue.ortvalue_from_numpy(array, self.device)

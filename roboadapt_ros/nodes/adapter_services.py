@@ -61,7 +61,10 @@ class AdapterServices:
         """
         engine, task = self._engine, name.removeprefix(NO_ADAPTERS)
         if task not in engine.resident and task in engine.library.names():
-            raise ConfigError('task', task, 'is on disk but not resident; stage it first')
+            engine.library.load(task, engine.backbone_id, engine.backbone_digest)  # says why not
+            raise ConfigError(
+                'task', task, "is on disk but not resident: 'roboadapt switch --stage' loads it"
+            )
         self._require_cameras(task)
         return engine.activate(task, with_adapters=not name.startswith(NO_ADAPTERS))
 

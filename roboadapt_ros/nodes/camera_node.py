@@ -50,14 +50,14 @@ class CameraNode(GraphNode[CameraParameters]):
             config.rate_hz,
             loop=config.loop,
         )
-        self._stop, self._trouble, self._frames = threading.Event(), '', 0
+        self._ending, self._trouble, self._frames = threading.Event(), '', 0
         self._frame_s = time.monotonic()
         self._image_out = self.publisher(Image, 'image_raw', IMAGE)
         self._info_out = self.publisher(CameraInfo, 'camera_info', IMAGE)
 
     def activate(self) -> None:
         """Start reading."""
-        self._stop.clear()
+        self._ending.clear()
         self._frame_s = time.monotonic()
         self._thread = threading.Thread(
             target=self._read_until_stopped, name='camera', daemon=True
@@ -66,7 +66,7 @@ class CameraNode(GraphNode[CameraParameters]):
 
     def deactivate(self) -> None:
         """Stop reading."""
-        self._stop.set()
+        self._ending.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -85,7 +85,7 @@ class CameraNode(GraphNode[CameraParameters]):
 
     def _read_until_stopped(self) -> None:
         """Read the source to its end, again and again; runs in the node's own thread."""
-        while not self._stop.is_set():
+        while not self._ending.is_set():
             try:
                 self._source.open()
                 self._read(self._source)
@@ -100,18 +100,18 @@ class CameraNode(GraphNode[CameraParameters]):
                 return
             finally:
                 self._source.close()
-            self._stop.wait(RETRY_S)
+            self._ending.wait(RETRY_S)
 
     def _read(self, source: FrameSource) -> None:
         period_s, due_s = 1.0 / self._config.rate_hz, time.monotonic()
-        while not self._stop.is_set():
+        while not self._ending.is_set():
             frame = source.read()
             if frame is None:
                 raise ImageError(self._config.source, 'is at its end', 'loop: true to go on')
             self._publish(frame)
             due_s = max(due_s + period_s, time.monotonic() - period_s)
             if not source.is_live:
-                self._stop.wait(max(0.0, due_s - time.monotonic()))
+                self._ending.wait(max(0.0, due_s - time.monotonic()))
 
     def _publish(self, frame_rgb: Frame) -> None:
         if self._trouble:

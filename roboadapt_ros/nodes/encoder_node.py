@@ -112,6 +112,8 @@ class EncoderNode(GraphNode[EncoderParameters]):
         self._engine.verify_base().require()
         self._rule = StampRule(max_age_s=config.max_frame_age_s)
         self._pairer = FramePairer(config.cameras, config.pairing_tolerance_s)
+        self._set_ns, self._refusal = self.now_ns(), ''
+        """When a set was last encoded, or would have been; why later ones were not."""
         if config.initial_task and self._engine.active is None:
             services.activate(config.initial_task)
         self._worker = services.worker = EncodeWorker(self._encode, self._on_failed)
@@ -154,7 +156,19 @@ class EncoderNode(GraphNode[EncoderParameters]):
         }
         if silent:
             return Health(Level.ERROR, f'no good frames from {", ".join(silent)}', values)
+        idle_s = (now_ns - self._set_ns) / 1e9
+        if task and idle_s > SILENT_CAMERA_S:
+            return Health(
+                Level.ERROR, f'nothing encoded for {idle_s:.1f} s: {self._why()}', values
+            )
         return Health(Level.OK, f'serving {task}' if task else 'no task is active', values)
+
+    def _why(self) -> str:
+        """Return why frames that come are not encoded."""
+        tolerance_s = self._config.pairing_tolerance_s
+        return self._refusal or (
+            f'no exposures of {", ".join(self._config.cameras)} within {tolerance_s:g} s'
+        )
 
     def _on_image(self, camera: str, message: Image | CompressedImage) -> None:
         now_ns, stamp_ns = self.now_ns(), from_time(message.header.stamp)
@@ -176,6 +190,7 @@ class EncoderNode(GraphNode[EncoderParameters]):
     def _encode(self, frames: FrameSet) -> Features | None:
         """Encode a set and publish its features; runs in the worker."""
         if self._engine.active is None:
+            self._set_ns = self.now_ns()  # nothing is missed
             return None
         try:
             features = self._engine.encode(
@@ -185,10 +200,13 @@ class EncoderNode(GraphNode[EncoderParameters]):
                 self.now_ns,
             )
         except ImageError as error:
+            self._refusal = str(error)
             self.refuse('image_size', str(error))
         except RefusedError as error:
+            self._refusal = error.detail
             self.refuse(error.cause, error.detail)
         else:
+            self._set_ns, self._refusal = self.now_ns(), ''
             self._features_out.publish(to_features(features))
             self._encode_shadows(frames)
             return features

@@ -204,6 +204,8 @@ class GovernorNode(GraphNode[GovernorParameters]):
         is_sent = command.q is not None and self._robot.may_stream
         if is_sent:
             self._send(command, now_ns)
+        elif self._robot.may_keep:
+            self._link.keep(now_ns, anew=self._robot.recovery.sends_measured)
         else:
             self._link.quiet(now_ns)
         self._robot.note_stream(now_ns, is_sent=is_sent)

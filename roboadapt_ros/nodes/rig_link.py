@@ -17,7 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
-from roboadapt_ros.control.command import GovernorCommand, GovernorState
+import numpy as np
+from roboadapt_ros.control.command import FloatArray, GovernorCommand, GovernorState
 from roboadapt_ros.control.governor import Governor
 from roboadapt_ros.control.kinematics import PandaKinematics
 from roboadapt_ros.control.limits import robot_limits
@@ -36,12 +37,15 @@ from std_srvs.srv import Trigger
 
 FRESH_S = 0.1
 """Oldest joint state that speeds are corrected by [s]."""
+KEPT_RAD = 0.02
+"""Distance of the arm from the position it is to keep, beyond which it was moved by somebody else
+and keeps where it is now [rad]."""
 
 
 class RigLink:
     """Sends points to the arm and widths to the hand, by the drivers of the rig file.
 
-    Example, each tick: ``send(command, now_ns)`` with a point, ``quiet(now_ns)`` without one.
+    Example, each tick: ``send(command, now_ns)`` with a point; without one ``keep`` or ``quiet``.
     """
 
     def __init__(
@@ -76,11 +80,14 @@ class RigLink:
             node.resolve_topic_name('current_pose'),
         )
         self._newest: ArmSample | None = None
+        self._kept: FloatArray | None = None
+        """The position to keep: the last point, or where the arm was found (7,) [rad]."""
         self._refused: Counter[str] = Counter()
 
     def begin(self) -> None:
         """Connect, and ask for the pose anew; for `activate`."""
         self.pose.reset()
+        self._kept = None
         self.arm.begin()
         self.hand.begin()
         self._node.serve(Trigger, 'governor/home_hand', self._on_home)
@@ -141,16 +148,37 @@ class RigLink:
         if governor.commanded_limits is not self._limits:
             self._limits = governor.commanded_limits
             self.arm.keep(self._limits, governor.bounds.hand_speed_max_m_s)
-        newest = self._newest
-        is_fresh = newest is not None and abs(now_ns - newest.stamp_ns) <= FRESH_S * 1e9
-        measured = newest.q if newest is not None and is_fresh else None
-        self.arm.send(Point(command.q, command.dq, measured), now_ns)
+        self.arm.send(Point(command.q, command.dq, self._measured(now_ns)), now_ns)
+        self._kept = command.q
         self.hand.tell(self._governor.gripper_goal_m, command.gripper_width_m, now_ns)
+
+    def keep(self, now_ns: int, *, anew: bool) -> None:
+        """Send the position that the arm at rest is to keep; nothing where none is known.
+
+        Args:
+            now_ns: Time now [ns].
+            anew: Whether that is where the arm is measured now, whatever it was before.
+        """
+        measured, kept = self._measured(now_ns), self._kept
+        if measured is not None and (
+            anew or kept is None or float(np.abs(measured - kept).max()) > KEPT_RAD
+        ):
+            kept = self._kept = measured
+        if kept is None or not self.arm.can_hold:
+            self.quiet(now_ns)
+            return
+        self.arm.send(Point(kept, np.zeros_like(kept), measured), now_ns)
+        self.hand.quiet()
 
     def quiet(self, now_ns: int) -> None:
         """Send no point in this tick."""
         self.arm.quiet(now_ns)
         self.hand.quiet()
+
+    def _measured(self, now_ns: int) -> FloatArray | None:
+        newest = self._newest
+        is_fresh = newest is not None and abs(now_ns - newest.stamp_ns) <= FRESH_S * 1e9
+        return newest.q if newest is not None and is_fresh else None
 
     def _on_pose(self, message: PoseStamped) -> None:
         stamp_ns = from_time(message.header.stamp) or self._node.now_ns()

@@ -1,7 +1,8 @@
 """What recovery, hard stop and setup do on a rig: its drivers' services and actions, begun.
 
-Nothing here waits: each action is begun and polled, see `ros.calls`. Message types that a rig
-file asks for and the machine lacks are named when the node configures.
+Nothing here waits, and what rclpy raises ends nothing: each action is begun and polled, and one
+that can't be begun has failed, see `ros.calls`. Message types that a rig file asks for and the
+machine lacks are named when the node configures.
 """
 
 from __future__ import annotations
@@ -12,14 +13,7 @@ from typing import Any
 
 from rclpy.node import Node
 from roboadapt_ros.control.recovery import Action, Outcome, Pending, Step
-from roboadapt_ros.ros.calls import (
-    ActionCall,
-    Clients,
-    interface_class,
-    Sequence,
-    ServiceCall,
-    trigger_outcome,
-)
+from roboadapt_ros.ros.calls import Clients, interface_class, Sequence, trigger_outcome
 from roboadapt_ros.ros.node_parameters import GovernorParameters
 from std_srvs.srv import Trigger
 
@@ -128,9 +122,7 @@ class RobotActions:
         return interface_class(name) if is_needed else None
 
     def _begin_trigger(self, name: str) -> Pending:
-        return ServiceCall(
-            self._clients.service(Trigger, name), Trigger.Request(), trigger_outcome
-        )
+        return self._clients.call(Trigger, name, Trigger.Request(), trigger_outcome)
 
     def _begin_switch(self, *, activate: bool) -> Pending:
         """Begin to switch the rig's controllers; what is inactive already is no failure."""
@@ -148,7 +140,7 @@ class RobotActions:
             said = getattr(answer, 'message', '') or 'the controller manager refused; see its log'
             return Outcome(bool(answer.ok), '' if answer.ok else said)
 
-        return ServiceCall(self._clients.service(self._switch, name), request, read)
+        return self._clients.call(self._switch, name, request, read)
 
     def _begin_deactivation(self) -> Pending:
         """Begin to deactivate the rig's controllers, and to see that they are not active then.
@@ -175,12 +167,11 @@ class RobotActions:
             return Outcome(True)
 
         name = f'{self._config.controller_manager}/list_controllers'
-        client = self._clients.service(self._list, name)
-        return ServiceCall(client, self._list.Request(), read)
+        return self._clients.call(self._list, name, self._list.Request(), read)
 
     def _begin_clear(self) -> Pending:
         name = self._config.recovery.error_recovery
-        return ActionCall(self._clients.action(self._clear, name), self._clear.Goal(), name)
+        return self._clients.send(self._clear, name, self._clear.Goal())
 
     def _begin_hardware(self) -> Pending:
         request = self._set_hardware.Request(name=self._config.recovery.hardware_component)
@@ -190,7 +181,7 @@ class RobotActions:
         def read(answer: Any) -> Outcome:
             return Outcome(bool(answer.ok), '' if answer.ok else f'it is {answer.state.label}')
 
-        return ServiceCall(self._clients.service(self._set_hardware, name), request, read)
+        return self._clients.call(self._set_hardware, name, request, read)
 
     def _begin_collision(self) -> Pending:
         settings = self._config.collision
@@ -201,16 +192,16 @@ class RobotActions:
                 forces = list(getattr(settings, f'{kind}_force_n'))
                 setattr(request, f'{side}_torque_thresholds_{phase}', torques)
                 setattr(request, f'{side}_force_thresholds_{phase}', forces)
-        client = self._clients.service(self._set_collision, settings.service)
-        return ServiceCall(client, request, partial(_franka_outcome, 'collision thresholds'))
+        read = partial(_franka_outcome, 'collision thresholds')
+        return self._clients.call(self._set_collision, settings.service, request, read)
 
     def _begin_load(self) -> Pending:
         settings = self._config.load
         request = self._set_load.Request(mass=settings.mass_kg)
         request.center_of_mass = list(settings.center_m)
         request.load_inertia = list(settings.inertia_kg_m2)
-        client = self._clients.service(self._set_load, settings.service)
-        return ServiceCall(client, request, partial(_franka_outcome, 'load'))
+        read = partial(_franka_outcome, 'load')
+        return self._clients.call(self._set_load, settings.service, request, read)
 
 
 def _franka_outcome(what: str, answer: Any) -> Outcome:

@@ -68,6 +68,7 @@ class RobotGuard:
         """Whether the robot has been told its collision thresholds and load."""
         self._errands: list[tuple[Pending, int, Future[Outcome]]] = []
         self._held_for, self._is_at_rest, self._is_muted = '', True, False
+        self._keeps_alive, self._is_shared = config.output.keep_alive, False
         self._idle_since_ns: int | None = None
 
     def activate(self) -> None:
@@ -89,6 +90,20 @@ class RobotGuard:
     def may_stream(self) -> bool:
         """Whether points may be sent: not to a robot at fault, nor after a hard stop."""
         return not self._is_muted
+
+    @property
+    def may_keep(self) -> bool:
+        """Whether an arm at rest may be sent the position to keep.
+
+        In a recovery that is how its targets become the measured positions; else only to
+        controllers that want it, and not beside another publisher.
+        """
+        status = self.watch.status
+        if status is not None and status.problem is not None:
+            return False
+        if self.recovery.sends_measured or self.recovery.sends_kept:
+            return True
+        return self._keeps_alive and not self._is_muted and not self._is_shared
 
     @property
     def is_moving(self) -> bool:
@@ -164,6 +179,7 @@ class RobotGuard:
         found = other_publishers(self._node, self._node.sole_topics())
         if found is not None:
             raise RefusedError('publisher', f'not reset: {found}')
+        self._is_shared = False
         self.watch.reset()
         self._hold()
 
@@ -232,6 +248,7 @@ class RobotGuard:
     def _check_publishers(self) -> None:
         """Stop where somebody else sends on a topic of the arm or the hand."""
         found = other_publishers(self._node, self._node.sole_topics())
+        self._is_shared = self._is_shared or found is not None
         if found is not None and self.watch.release is None:
             self._node.get_logger().error(found)
             self.watch.stop(found, Release.RESET)

@@ -23,6 +23,9 @@ from roboadapt_ros.ros.calls import Condition
 from roboadapt_ros.ros.node_parameters import GovernorParameters
 
 STATE_MAX_AGE_S = 0.1
+ALIGN_S = 0.2
+"""For how long the measured positions are sent before controllers are activated [s]: some start
+from the last target that they heard, and take none for good after a long silence."""
 
 
 class RobotRecovery:
@@ -63,6 +66,7 @@ class RobotRecovery:
         self._recovery = Recovery(steps, self._config)
         self._ended: Future[Any] | None = None
         self._reports, self._is_at_rest = 0, True
+        self._is_aligned = False
 
     @property
     def state(self) -> RecoveryState:
@@ -78,6 +82,16 @@ class RobotRecovery:
     def is_running(self) -> bool:
         """Whether steps are being taken."""
         return self._recovery.is_running
+
+    @property
+    def sends_measured(self) -> bool:
+        """Whether the arm is to be sent where it is measured: before it is commanded again."""
+        return self._is_aligned and self._recovery.step is Step.ALIGN
+
+    @property
+    def sends_kept(self) -> bool:
+        """Whether that position goes on being sent, while it is commanded again."""
+        return self._is_aligned and self._recovery.step in (Step.ACTIVATE, Step.SETTLE)
 
     def note_report(self) -> None:
         """Note that the robot has reported."""
@@ -158,8 +172,16 @@ class RobotRecovery:
         return Condition(is_well, missing)
 
     def _begin_align(self) -> Pending:
-        def align(_: int) -> Outcome | None:
+        """Send the measured positions while nothing is active that would follow them."""
+        self._is_aligned = False
+        begun_ns: list[int] = []
+
+        def align(now_ns: int) -> Outcome | None:
             if not self._is_at_rest or self._state_age_s() > STATE_MAX_AGE_S:
+                return None
+            begun_ns.append(now_ns)
+            self._is_aligned = True
+            if abs(now_ns - begun_ns[0]) < ALIGN_S * 1e9:
                 return None
             # It goes back into fault with this tick, and starts from the measured arm after it.
             self._governor.reset(is_held_elsewhere=True)

@@ -170,6 +170,9 @@ class SimRigNode(GraphNode[SimRigParameters]):
     def _take(self, q: np.ndarray[Any, Any], sent_ns: int) -> None:
         """Queue a joint target (7,) [rad] for the next tick."""
         self._targets_received += 1
+        if self._driver is not None:
+            with self._lock:
+                self._driver.state.hear(q)
         self._last_target_ns = self.now_ns()
         self._targets.append((q, sent_ns))
 

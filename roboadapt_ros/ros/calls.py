@@ -11,10 +11,19 @@ from collections.abc import Callable
 import importlib
 from typing import Any
 
+from rclpy.exceptions import NameValidationException, NoTypeSupportImportedException
 from rclpy.node import Node
 from roboadapt_ros.control.recovery import Outcome, Pending
 from roboadapt_ros.errors import ConfigError
 
+CLIENT_ERRORS = (
+    NameValidationException,
+    NoTypeSupportImportedException,
+    RuntimeError,
+    ValueError,
+)
+"""What making and using a client raises. rclpy's RCLError and InvalidHandle are RuntimeErrors; an
+action client takes a wrong name for a ValueError, a service's for a NameValidationException."""
 _SUCCEEDED = 4
 """action_msgs/GoalStatus.STATUS_SUCCEEDED."""
 _PACKAGES = {
@@ -62,12 +71,16 @@ class ServiceCall:
         self.poll(0)
 
     def poll(self, now_ns: int) -> Outcome | None:
-        """Return the outcome once the service has answered."""
-        if self._future is None and self._client.service_is_ready():
-            self._future = self._client.call_async(self._request)
-        if self._future is None or not self._future.done():
-            return None
-        return self._read(self._future.result())
+        """Return the outcome once the service has answered, or can not be called."""
+        try:
+            if self._future is None and self._client.service_is_ready():
+                self._future = self._client.call_async(self._request)
+            if self._future is None or not self._future.done():
+                return None
+            answer = self._future.result()
+        except CLIENT_ERRORS as error:
+            return Outcome(False, f'service {self._client.srv_name}: {_said(error)}')
+        return self._read(answer)
 
     def cancel(self) -> str:
         """Forget the request; returns what it was waiting for."""
@@ -95,7 +108,13 @@ class ActionCall:
         self.poll(0)
 
     def poll(self, now_ns: int) -> Outcome | None:
-        """Return the outcome once the goal has ended."""
+        """Return the outcome once the goal has ended, or can not be sent."""
+        try:
+            return self._look()
+        except CLIENT_ERRORS as error:
+            return Outcome(False, f'action {self._name}: {_said(error)}')
+
+    def _look(self) -> Outcome | None:
         if self._sent is None and self._client.server_is_ready():
             self._sent = self._client.send_goal_async(self._goal)
         if self._sent is None or not self._sent.done():
@@ -116,9 +135,28 @@ class ActionCall:
         """Ask the server to give the goal up; returns what it was waiting for."""
         if self._sent is None:
             return f'action {self._name} is not there'
-        if self._sent.done() and self._sent.result().accepted:
-            self._sent.result().cancel_goal_async()
+        try:
+            if self._sent.done() and self._sent.result().accepted:
+                self._sent.result().cancel_goal_async()
+        except CLIENT_ERRORS as error:
+            return f'action {self._name} does not end, nor can it be cancelled: {_said(error)}'
         return f'action {self._name} does not end'
+
+
+class Failed:
+    """Something that could not be begun."""
+
+    def __init__(self, reason: str):
+        """Keep why."""
+        self._reason = reason
+
+    def poll(self, now_ns: int) -> Outcome:
+        """Return that it failed."""
+        return Outcome(False, self._reason)
+
+    def cancel(self) -> str:
+        """Return why."""
+        return self._reason
 
 
 class Condition:
@@ -200,6 +238,22 @@ class Clients:
             self._actions[name] = ActionClient(self._node, action_type, name)
         return self._actions[name]
 
+    def call(
+        self, service_type: Any, name: str, request: Any, read: Callable[[Any], Outcome]
+    ) -> Pending:
+        """Begin a request; where that raises, it has failed. Arguments as `ServiceCall`."""
+        try:
+            return ServiceCall(self.service(service_type, name), request, read)
+        except CLIENT_ERRORS as error:
+            return Failed(f'service {name}: {_said(error)}')
+
+    def send(self, action_type: Any, name: str, goal: Any) -> Pending:
+        """Begin a goal; where that raises, it has failed. Arguments as `ActionCall`."""
+        try:
+            return ActionCall(self.action(action_type, name), goal, name)
+        except CLIENT_ERRORS as error:
+            return Failed(f'action {name}: {_said(error)}')
+
     def destroy(self) -> None:
         """Destroy them all."""
         for client in self._services.values():
@@ -208,3 +262,8 @@ class Clients:
             client.destroy()
         self._services.clear()
         self._actions.clear()
+
+
+def _said(error: Exception) -> str:
+    """Return what an error says, without the drawing that rclpy puts below a wrong name."""
+    return str(error).partition('\n')[0].rstrip(' :') or type(error).__name__

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+import re
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.errors import ImageError
+from roboadapt_ros.ros.images import decode
 
 Frame = npt.NDArray[np.uint8]
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp')
@@ -50,16 +52,17 @@ class CaptureSource(FrameSource):
         self._source, self._size, self._rate_hz = source, size, rate_hz
         self.is_live, self._loop = is_device, loop
         self._capture: cv2.VideoCapture | None = None
+        self._required = 'a camera that is plugged in' if is_device else 'a video OpenCV can read'
+        self._has_given = self._is_over = False
 
     def open(self) -> None:
         """Open it and, for a device, ask for size and rate."""
-        required = 'a camera that is plugged in' if self.is_live else 'a video OpenCV can read'
         if not Path(self._source).exists():
-            raise ImageError(self._source, 'is not there', required)
+            raise ImageError(self._source, 'is not there', self._required)
         capture = self._capture_device() if self.is_live else cv2.VideoCapture(self._source)
         if not capture.isOpened():
             capture.release()
-            raise ImageError(self._source, 'cannot be opened', required)
+            raise ImageError(self._source, 'cannot be opened', self._required)
         if self.is_live:
             capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
             capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size[1])
@@ -75,17 +78,26 @@ class CaptureSource(FrameSource):
         return cv2.VideoCapture(int(number), cv2.CAP_V4L2)
 
     def read(self) -> Frame | None:
-        """Return the next frame; a device that gives none is unplugged."""
+        """Return the next frame; a device that gives none is unplugged.
+
+        A video that does not loop stays at its end, also when it is opened again.
+        """
         if self._capture is None:
             raise ImageError(self._source, 'is not open', 'open() first')
+        if self._is_over:
+            return None
         is_there, bgr = self._capture.read()
-        if not is_there and not self.is_live:
+        if not is_there and not self.is_live and self._has_given:
             if not self._loop:
+                self._is_over = True
                 return None
-            self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+            # Opened anew: some files can't be wound back.
+            self.close()
+            self.open()
             is_there, bgr = self._capture.read()
         if not is_there:
-            raise ImageError(self._source, 'gave no frame', 'a camera that is plugged in')
+            raise ImageError(self._source, 'gave no frame', self._required)
+        self._has_given = True
         return _checked(self._source, bgr, self._size)
 
     def close(self) -> None:
@@ -96,7 +108,7 @@ class CaptureSource(FrameSource):
 
 
 class FolderSource(FrameSource):
-    """A folder of images in the order of their names."""
+    """A folder of images in the order of their names, numbers in them by value."""
 
     def __init__(self, folder: str, size: tuple[int, int], *, loop: bool):
         """Prepare; see `make_source`."""
@@ -106,8 +118,9 @@ class FolderSource(FrameSource):
 
     def open(self) -> None:
         """List the folder."""
-        found = sorted(self._folder.glob('*')) if self._folder.is_dir() else []
-        self._paths = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+        found = self._folder.glob('[!.]*') if self._folder.is_dir() else ()
+        images = (path for path in found if path.suffix.lower() in IMAGE_SUFFIXES)
+        self._paths = sorted(images, key=_by_number)
         if not self._paths:
             raise ImageError(
                 str(self._folder), 'has no images', f'a folder with {", ".join(IMAGE_SUFFIXES)}'
@@ -121,10 +134,7 @@ class FolderSource(FrameSource):
             self._next = 0
         path = self._paths[self._next]
         self._next += 1
-        try:
-            bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        except cv2.error:  # a header that asks for more than OpenCV decodes
-            bgr = None
+        bgr = decode(path.read_bytes())
         if bgr is None:
             raise ImageError(str(path), 'cannot be read', 'a whole image file')
         return _checked(str(path), bgr, self._size)
@@ -145,6 +155,12 @@ def make_source(
     if kind == 'folder':
         return FolderSource(source, size, loop=loop)
     return CaptureSource(source, size, rate_hz, is_device=kind == 'device', loop=loop)
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    """Return a key that puts 'frame_2' before 'frame_10'."""
+    parts = re.split(r'(\d+)', path.name)
+    return [(int(part), '') if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _checked(name: str, bgr: npt.NDArray[np.generic], size: tuple[int, int]) -> Frame:

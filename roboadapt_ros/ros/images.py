@@ -160,18 +160,27 @@ def _convert(pixels: npt.NDArray[Any], code: int) -> Frame:
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), code), dtype=np.uint8)
 
 
-def _decompress(message: CompressedImage, name: str) -> Frame:
-    """Return the RGB pixels of a JPEG or PNG file."""
-    data = np.frombuffer(message.data, dtype=np.uint8)
+def decode(content: bytes | array.array[int]) -> Frame | None:
+    """Return the BGR pixels (H, W, 3) of an image file, None where it is not whole.
+
+    A JPEG with damage inside may decode all the same: its format has no checksum.
+    """
+    data = np.frombuffer(content, dtype=np.uint8)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        bgr = cv2.imdecode(data, flags) if data.size else None
+        pixels = cv2.imdecode(data, flags) if data.size else None
     except cv2.error:  # a header that asks for more than OpenCV decodes
-        bgr = None
+        return None
+    return None if pixels is None else np.asarray(pixels, dtype=np.uint8)
+
+
+def _decompress(message: CompressedImage, name: str) -> Frame:
+    """Return the RGB pixels of a JPEG or PNG file."""
+    bgr = decode(message.data)
     if bgr is None:
         raise ImageError(
             name,
-            f"{data.size} bytes of format '{message.format}' that do not decode",
+            f"{len(message.data)} bytes of format '{message.format}' that do not decode",
             'a whole jpeg or png file',
         )
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)

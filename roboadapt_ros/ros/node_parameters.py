@@ -24,6 +24,7 @@ from roboadapt_ros.ros.robot_settings import (
     ContactSettings,
     LoadSettings,
     RecoverySettings,
+    ROBOT_STATE_TYPES,
     WatchSettings,
 )
 
@@ -73,7 +74,7 @@ class SimRigParameters:
     robot_state_type: str = param(
         'diagnostic_msgs/DiagnosticStatus',
         help='type of robot_state',
-        choices=('diagnostic_msgs/DiagnosticStatus', 'franka_msgs/FrankaRobotState'),
+        choices=ROBOT_STATE_TYPES,
     )
     fake_driver: bool = param(
         False, help='whether it also offers the topics, services and actions of franka_ros2'
@@ -183,7 +184,9 @@ class Sim2RealParameters:
     robot: str = param(help="the rig's arm", choices=ROBOTS)
     joint_names: tuple[str, ...] = param(help="the rig's arm joints, in the arm's order")
     gripper_joint_names: tuple[str, ...] = param(help='finger joints; positions add up to width')
-    robot_state_type: str = param('', help="type of robot_state; '' = the rig has none")
+    robot_state_type: str = param(
+        '', help="type of robot_state; '' = the rig has none", choices=('', *ROBOT_STATE_TYPES)
+    )
     chunk_timeout_s: float = param(
         0.5, help='longest time without a good chunk while armed', unit='s', minimum=0.05
     )
@@ -216,7 +219,7 @@ class GovernorParameters:
         0.005, help='largest distance between the two', unit='m', minimum=0.0005, maximum=0.1
     )
     pose_tolerance_rad: float = param(
-        0.05, help='largest angle between the two', unit='rad', minimum=0.001, maximum=1.0
+        0.05, help='largest angle between the two', unit='rad', minimum=0.001, maximum=0.5
     )
     controllers: tuple[str, ...] = param(
         (), help='controllers that move the arm, for recovery and hard stop'
@@ -232,7 +235,9 @@ class GovernorParameters:
     """Thresholds the robot is told while it is idle."""
     load: LoadSettings = field(default_factory=LoadSettings)
     """Load the robot is told while it is idle."""
-    robot_state_type: str = param('', help="type of robot_state; '' = the rig has none")
+    robot_state_type: str = param(
+        '', help="type of robot_state; '' = the rig has none", choices=('', *ROBOT_STATE_TYPES)
+    )
     rate_hz: float = param(100.0, help='rate of points', unit='Hz', minimum=20.0, maximum=500.0)
     lookahead_s: float = param(
         0.0, help='how far ahead chunks are sampled', unit='s', minimum=0.0, maximum=0.3

@@ -17,6 +17,13 @@ from roboadapt_ros.control.robot_status import RobotWatchConfig
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.field import check_fields, param
 
+ROBOT_STATE_TYPES = ('diagnostic_msgs/DiagnosticStatus', 'franka_msgs/FrankaRobotState')
+"""Types of a robot's own state that can be read, see `robot_state`."""
+THRESHOLD_MAX = 100.0
+"""Largest collision threshold [Nm, N]: that of Franka's own examples (pylibfranka). No touch gets
+beyond it."""
+PAYLOAD_MAX_KG = 3.0
+"""What Panda and FR3 carry, by Franka's data sheets; the hand counts [kg]."""
 WRENCH = 6
 _CONTACT = ContactConfig()
 _INERTIA = 9
@@ -174,9 +181,12 @@ class CollisionSettings:
         for what, count in (('torque_nm', JOINTS), ('force_n', WRENCH)):
             low, high = (getattr(self, f'{kind}_{what}') for kind in ('contact', 'collision'))
             for kind, values in (('contact', low), ('collision', high)):
-                if given and (len(values) != count or not all(value > 0 for value in values)):
+                is_good = all(0.0 < value <= THRESHOLD_MAX for value in values)
+                if given and (len(values) != count or not is_good):
                     raise ConfigError(
-                        f'arm.collision.{kind}_{what}', values, f'must be {count} positive numbers'
+                        f'arm.collision.{kind}_{what}',
+                        values,
+                        f'must be {count} positive numbers, none above {THRESHOLD_MAX:g}',
                     )
             if any(low_i > high_i for low_i, high_i in zip(low, high, strict=True)):
                 raise ConfigError(
@@ -189,7 +199,9 @@ class LoadSettings:
     """What the hand carries beyond the end effector set in Desk."""
 
     service: str = param('service_server/set_load', help='franka_msgs/SetLoad of the driver')
-    mass_kg: float = param(0.0, help='mass; 0 = nothing is set', unit='kg', minimum=0.0)
+    mass_kg: float = param(
+        0.0, help='mass; 0 = nothing is set', unit='kg', minimum=0.0, maximum=PAYLOAD_MAX_KG
+    )
     center_m: tuple[float, ...] = param(
         (0.0, 0.0, 0.0), help='centre of mass in the flange frame', unit='m'
     )

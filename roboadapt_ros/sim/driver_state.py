@@ -2,13 +2,15 @@
 
 As since franka_ros2 2.4 and 3.3: an error takes the hardware component down and with it the
 controllers; the way back is to recover the robot, to activate the component, and to activate the
-controllers. Until then the arm hears no targets. This module imports no ROS.
+controllers. Until then the arm hears no targets; a controller does, and starts from the last one
+when it is activated, as gello's and crisp's impedance controllers do. This module imports no ROS.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from roboadapt_ros.control.command import FloatArray
 from roboadapt_ros.errors import SimError
 from roboadapt_ros.sim.franka import RobotMode
 from roboadapt_ros.sim.rig import SimRig
@@ -33,6 +35,8 @@ class DriverState:
         self.controllers = dict.fromkeys(controllers, True)
         """Whether each is active."""
         self.is_hardware_active = True
+        self._heard: FloatArray | None = None
+        """The last target (7,) [rad]."""
         self.last_errors: tuple[str, ...] = ()
         """What ended the last motion."""
 
@@ -55,6 +59,10 @@ class DriverState:
             self.last_errors = self._rig.errors or self.last_errors
             self.is_hardware_active = False
             self.controllers = dict.fromkeys(self.controllers, False)
+
+    def hear(self, q: FloatArray) -> None:
+        """Note a target (7,) [rad], whether or not a controller is active."""
+        self._heard = q
 
     def recover(self) -> None:
         """Let the robot clear its errors; raises `SimError` where it can't."""
@@ -101,5 +109,7 @@ class DriverState:
             return
         if self.is_commanded:
             self._rig.recover()  # holds where it is, and listens
+            if self._heard is not None:
+                self._rig.set_joint_target(self._heard)
         else:
             self._rig.deactivate()

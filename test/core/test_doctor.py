@@ -6,17 +6,26 @@ from pathlib import Path
 import doctor_facts as facts
 import numpy as np
 import pytest
+from roboadapt_ros.bringup.names import full_name
 from roboadapt_ros.bringup.rig import load_rig, rig_names
-from roboadapt_ros.bringup.rig_facts import full_name, rig_facts, stream_rules
+from roboadapt_ros.bringup.rig_facts import rig_facts, stream_rules
 from roboadapt_ros.doctor.colours import colours_look_swapped
 from roboadapt_ros.doctor.description import joint_limits
 from roboadapt_ros.doctor.examine import examine
-from roboadapt_ros.doctor.facts import GpuFacts, ProfileFacts, Report, Topic
+from roboadapt_ros.doctor.facts import (
+    Controller,
+    GpuFacts,
+    ProfileFacts,
+    Report,
+    ServiceFacts,
+    Topic,
+)
 from roboadapt_ros.doctor.finding import Finding, has_error, Severity, worst_first
 from roboadapt_ros.doctor.host import parse_gpus, read_host, read_profile
 from roboadapt_ros.doctor.streams import timing
 from roboadapt_ros.doctor.topics import mismatch
 from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.ros.robot_settings import CollisionSettings, LoadSettings, RecoverySettings
 
 ROOT = Path(__file__).parents[2]
 BAD = (Severity.ERROR, Severity.WARNING)
@@ -467,7 +476,8 @@ def _controllers(**changes):
 @pytest.mark.parametrize(
     ('changes', 'severity', 'words'),
     [
-        ({'state': 'inactive'}, Severity.ERROR, 'inactive'),
+        ({'state': 'inactive', 'claimed': ()}, Severity.WARNING, 'inactive; nothing else'),
+        ({'state': 'unconfigured', 'claimed': ()}, Severity.ERROR, 'unconfigured'),
         ({'claimed': ('fr3_joint1/effort',)}, Severity.ERROR, 'fr3_joint1/effort'),
         (
             {'claimed': tuple(f'{name}/position' for name in facts.JOINTS)},
@@ -477,7 +487,7 @@ def _controllers(**changes):
         ({'name': 'other'}, Severity.ERROR, 'no controller listens; there are: other (active)'),
     ],
 )
-def test_the_controller_must_be_active_and_hold_the_joints(changes, severity, words):
+def test_the_controller_must_be_ready_and_hold_the_joints(changes, severity, words):
     found = _only('controller', graph=_controllers(**changes))
     assert found.severity is severity
     assert words in found.found
@@ -560,13 +570,135 @@ def test_a_frame_that_the_robot_description_lacks_is_named():
     assert {f.severity for f in _of('frame', rig=rig, graph=fine)} == {Severity.OK}
 
 
+def _called(*names):
+    return tuple(ServiceFacts(name=name, key='gripper.node', use='it moves') for name in names)
+
+
 def test_an_action_or_service_the_drivers_call_must_be_served():
     services = ('/franka_gripper/grasp/_action/send_goal', '/franka_gripper/stop')
-    rig = replace(facts.RIG, gripper_command='', services=services)
+    rig = replace(facts.RIG, gripper_command='', services=_called(*services))
     (bad,) = _bad(rig=rig, graph=facts.graph(services=frozenset(services[1:])))
     assert (bad.check, bad.subject) == ('command_server', '/franka_gripper/grasp')
+    assert 'correct gripper.node' in bad.fix
     assert 'ros2 action list' in bad.fix
+    assert 'there are' not in bad.fix
     assert _bad(rig=rig, graph=facts.graph(services=frozenset(services))) == []
+
+
+def test_what_is_served_in_another_namespace_is_named():
+    rig = replace(facts.RIG, services=_called('/a/recover/_action/send_goal', '/b/stop'))
+    served = {'/NS_1/a/recover/_action/send_goal', '/c/stop', '/c/a/recover', '/d/no_stop'}
+    recover, stop = _bad(rig=rig, graph=facts.graph(services=frozenset(served)))
+    assert recover.fix.endswith('ros2 action list; there are: /NS_1/a/recover')
+    assert stop.fix.endswith('ros2 service list; there are: /c/stop')
+
+
+def _services_of(name, **changes):
+    rig = load_rig(name)
+    arm = replace(rig.arm, joint_prefix='', **changes)
+    return {service.name: service for service in rig_facts(replace(rig, arm=arm), name).services}
+
+
+def test_what_only_recovery_stop_and_setup_call_is_looked_for_too():
+    found = _services_of('fr3_crisp', load=LoadSettings(mass_kg=0.2))
+    assert {name: service.key for name, service in found.items()} == {
+        '/action_server/error_recovery/_action/send_goal': 'arm.recovery.error_recovery',
+        '/controller_manager/switch_controller': 'controller_manager',
+        '/controller_manager/set_hardware_component_state': 'controller_manager',
+        '/service_server/set_full_collision_behavior': 'arm.collision.service',
+        '/service_server/set_load': 'arm.load.service',
+    }
+    missing = replace(facts.RIG, services=tuple(found.values()))
+    assert {f.severity for f in _bad(rig=missing)} == {Severity.ERROR}
+    assert len(_bad(rig=missing)) == len(found)
+    assert set(_services_of('sim')) == {'/sim_rig/recover', '/sim_rig/deactivate'}
+
+
+@pytest.mark.parametrize(
+    ('distro', 'release', 'leaf'),
+    [
+        ('', '', 'switch_command_type'),
+        ('jazzy', '', 'switch_command_type'),
+        ('humble', '', 'start_servo'),
+        ('humble', 'jazzy', 'switch_command_type'),
+        ('jazzy', 'humble', 'start_servo'),
+    ],
+)
+def test_the_service_and_the_package_of_servo_are_those_of_its_release(
+    monkeypatch, distro, release, leaf
+):
+    monkeypatch.setenv('ROS_DISTRO', distro)
+    rig = load_rig('fr3_moveit_servo')
+    output = replace(rig.arm.output, servo_release=release)
+    rig = replace(rig, arm=replace(rig.arm, joint_prefix='', output=output))
+    found = rig_facts(rig, 'servo')
+    names = [service.name for service in found.services if 'servo_node' in service.name]
+    assert names == [f'/servo_node/{leaf}']
+    assert ('moveit_msgs' in found.packages) == (leaf == 'switch_command_type')
+
+
+def _inactive(*others, **changes):
+    rig = replace(facts.RIG, controllers=('impedance',), setup='/governor/setup', **changes)
+    own = Controller(name='impedance', state='inactive', claimed=())
+    return {'rig': rig, 'graph': facts.graph(controllers=(own, *others))}
+
+
+def test_an_inactive_controller_is_activated_after_the_setup():
+    found = _only('controller', **_inactive())
+    assert found.severity is Severity.WARNING
+    assert found.fix == (
+        'ros2 service call /governor/setup std_srvs/srv/Trigger, then ros2 control '
+        "switch_controllers --activate impedance, before 'roboadapt arm'"
+    )
+    assert '/governor/setup is refused while it is active' in found.rule
+    left = _inactive(controller_manager='/left/controller_manager')
+    assert '--activate impedance -c /left/controller_manager' in _only('controller', **left).fix
+    without = _inactive()
+    without['rig'] = replace(without['rig'], setup='')
+    assert _only('controller', **without).fix.startswith('ros2 control switch_controllers')
+
+
+def test_an_inactive_controller_whose_joints_another_one_holds_is_an_error():
+    holder = Controller(name='jtc', state='active', claimed=('fr3_joint3/position',))
+    found = _only('controller', **_inactive(holder))
+    assert found.severity is Severity.ERROR
+    assert 'claimed by jtc' in found.found
+    assert 'switch_controllers --deactivate jtc; ros2 service call' in found.fix
+    gripper = Controller(name='hand', state='active', claimed=('fr3_finger_joint1/effort',))
+    assert _only('controller', **_inactive(gripper)).severity is Severity.WARNING
+
+
+def test_a_controller_that_is_not_loaded_is_loaded_inactive():
+    rig = replace(facts.RIG, controllers=('a', 'b'))
+    fix = _only('controller', rig=rig).fix
+    assert 'load_controller a --set-state inactive && ros2 control load_controller b' in fix
+    assert '--set-state active' not in fix
+
+
+@pytest.mark.parametrize(
+    ('hardware', 'words', 'fix'),
+    [
+        ({'Other': 'active'}, 'there are: Other (active)', 'arm.recovery.hardware_component'),
+        ({}, 'there are: none', 'ros2 control list_hardware_components'),
+        ({'Franka': 'unconfigured'}, 'unconfigured', 'set_hardware_component_state Franka active'),
+    ],
+)
+def test_the_hardware_component_is_there_by_its_name_and_active(hardware, words, fix):
+    rig = replace(facts.RIG, hardware_component='Franka')
+    found = _only('hardware', rig=rig, graph=facts.graph(hardware=hardware))
+    assert found.severity is Severity.ERROR
+    assert words in found.found
+    assert fix in found.fix
+
+
+def test_a_hardware_component_that_is_well_or_not_known_is_no_trouble():
+    rig = replace(facts.RIG, hardware_component='Franka')
+    for hardware, severity in (({'Franka': 'active'}, Severity.OK), (None, Severity.INFO)):
+        graph = facts.graph(hardware=hardware)
+        assert _bad(rig=rig, graph=graph) == []
+        assert _of('hardware', rig=rig, graph=graph)[0].severity is severity
+    assert _of('hardware') == []
+    assert rig_facts(load_rig('fr3_jtc'), 'x').hardware_component == 'FrankaHardwareInterface'
 
 
 def test_the_controllers_of_the_rig_file_are_judged_by_name():
@@ -584,6 +716,34 @@ def test_message_packages_of_the_drivers_are_needed():
     found = {f.subject: f for f in _bad(rig=rig, host=host) if f.check == 'packages'}
     assert 'ros-$ROS_DISTRO-moveit-msgs' in found['moveit_msgs'].fix
     assert set(found) == {'moveit_msgs', 'franka_msgs'}
+
+
+def test_packages_that_the_governor_imports_for_the_rig_file_are_needed():
+    host = facts.host(installed=facts.without('controller_manager_msgs', 'franka_msgs'))
+    rig = load_rig('fr3_crisp')
+    bare = replace(
+        rig.arm,
+        joint_prefix='',
+        controllers=(),
+        robot_state='',
+        robot_state_type='',
+        recovery=RecoverySettings(),
+        collision=CollisionSettings(),
+    )
+
+    def missing(**changes):
+        known = rig_facts(replace(rig, arm=replace(bare, **changes)), 'bare')
+        found = _examine(rig=known, host=host)
+        return {f.subject for f in found if f.check == 'packages' and f.severity in BAD}
+
+    manager, franka = {'controller_manager_msgs'}, {'franka_msgs'}
+    assert missing() == set()
+    assert missing(controllers=('a',)) == manager
+    assert missing(recovery=RecoverySettings(hardware_component='F')) == manager
+    assert missing(recovery=RecoverySettings(error_recovery='recover')) == franka
+    assert missing(recovery=RecoverySettings(recover_service='recover')) == set()
+    assert missing(collision=rig.arm.collision) == franka
+    assert missing(load=LoadSettings(mass_kg=0.1)) == franka
 
 
 def test_a_hand_outside_the_governors_box_is_a_warning():

@@ -37,6 +37,18 @@ def nudge(rig: SimRig) -> bool:
     return rig.mode is RobotMode.MOVE
 
 
+def test_an_activated_controller_starts_from_the_last_target_it_heard(rig, driver):
+    start = rig.target
+    driver.hear(start)
+    driver.switch([], [NAME], is_strict=True)
+    driver.switch([NAME], [], is_strict=True)
+    assert rig.errors == ()
+    driver.switch([], [NAME], is_strict=True)
+    driver.hear(start + 0.3)  # from before the arm was moved by hand, say
+    driver.switch([NAME], [], is_strict=True)
+    assert rig.errors == ('joint_position_motion_generator_start_pose_invalid',)
+
+
 def test_a_robot_with_an_active_controller_is_in_move(driver):
     assert driver.mode is RobotMode.MOVE
     driver.switch([], [NAME], is_strict=True)

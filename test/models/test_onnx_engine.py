@@ -13,10 +13,14 @@ from roboadapt_ros.adapters.bottleneck import TaskAdapters
 from roboadapt_ros.adapters.layout import AdapterLayout, TopKind
 from roboadapt_ros.backbones.manifest import load_backbone_manifest
 from roboadapt_ros.config import to_mapping
-from roboadapt_ros.encoder.export import export_graph, main
+from roboadapt_ros.encoder import export
+from roboadapt_ros.encoder.blocked import blocked_arrays, plain_arrays
+from roboadapt_ros.encoder.blocked_graph import block_size
+from roboadapt_ros.encoder.export import export_blocked, export_graph, export_missing, main
 from roboadapt_ros.encoder.graphs import GraphStore
 from roboadapt_ros.encoder.onnx_engine import OnnxEngine
-from roboadapt_ros.encoder.places import BARE, Places
+from roboadapt_ros.encoder.places import BARE, graph_arrays, Places
+from roboadapt_ros.encoder.session import REFUSALS
 from roboadapt_ros.encoder.torch_engine import TorchEngine
 from roboadapt_ros.errors import BaseChangedError, ConfigError, PackageError
 from tiny import FAMILIES, make_backbone, SIZE
@@ -31,7 +35,7 @@ BATCH = 3
 class Pair:
     """Both engines over one tiny backbone; every graph the tests need is exported once."""
 
-    def __init__(self, models: Path, family: str):
+    def __init__(self, models: Path, family: str, *, blocked: bool = False):
         make_backbone(models, family, **FAMILIES[family])
         self.path = models / 'backbones' / family
         self.torch = TorchEngine(self.path)
@@ -41,6 +45,7 @@ class Pair:
             backbone.layout(bottom=4, middle=4, top=8),
             backbone.layout(bottom=6, middle=2, top=8),
             backbone.layout(middle=last_only, top=3),
+            backbone.layout(middle=18, kernel=1),
             backbone.layout(
                 bottom=2, top=backbone.manifest.pooled_channels, top_kind=TopKind.LINEAR
             ),
@@ -48,15 +53,25 @@ class Pair:
         folder = GraphStore(self.path, backbone.manifest).writable
         for places in dict.fromkeys([BARE, *map(Places.of, self.layouts)]):
             export_graph(self.path, self.torch, places, folder)
+            if blocked:
+                export_blocked(self.path, self.torch, places, folder)
         self.onnx = OnnxEngine(self.path)
 
     def add(self, layout: AdapterLayout, tensors: dict[str, np.ndarray]):
         return self.torch.add(layout, tensors), self.onnx.add(layout, tensors)
 
 
-@pytest.fixture(scope='module', params=list(FAMILIES))
+@pytest.fixture(scope='module', params=[*FAMILIES, 'resnet blocked', 'nfnet blocked'])
 def pair(request, tmp_path_factory) -> Pair:
-    return Pair(tmp_path_factory.mktemp('models'), request.param)
+    family, *blocked = request.param.split()
+    return Pair(tmp_path_factory.mktemp('models'), family, blocked=bool(blocked))
+
+
+@pytest.fixture(scope='module')
+def resnet(tmp_path_factory) -> Pair:
+    if block_size() == 1:
+        pytest.skip('this processor keeps no maps in blocks')
+    return Pair(tmp_path_factory.mktemp('resnet'), 'resnet', blocked=True)
 
 
 @pytest.fixture(scope='module')
@@ -153,9 +168,9 @@ def test_adapters_for_other_channels_and_engines_are_refused(vit) -> None:
         vit.onnx.run(images(), foreign)
 
 
-def copied(vit: Pair, tmp_path: Path) -> Path:
+def copied(vit: Pair, tmp_path: Path, name: str = 'vit') -> Path:
     """Return a copy of the backbone's folder with the bare graph in it."""
-    path = tmp_path / 'backbones' / 'vit'
+    path = tmp_path / 'backbones' / name
     (path / 'onnx').mkdir(parents=True)
     for file in (*vit.path.glob('*.*'), *vit.path.glob('onnx/bare.*')):
         if file.is_file():
@@ -254,3 +269,77 @@ def test_serving_from_exported_graphs_loads_no_torch(vit) -> None:
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert not {'torch', 'timm', 'onnx'} & set(done.stdout.split())
+
+
+def test_a_resnet_is_served_in_blocks_and_without_where_it_was_not_measured(resnet) -> None:
+    layout = resnet.layouts[0]
+    handle = resnet.onnx.add(layout, trained(layout, 0))
+    assert handle.graph.record.block == block_size()
+    assert all(array.shape[0] % block_size() == 0 for array in blocks_of(handle).values())
+    record = handle.graph.path.with_suffix('.json')
+    before = record.read_text()
+    edit(record, machine='another')
+    try:
+        other = OnnxEngine(resnet.path).add(layout, trained(layout, 0))
+    finally:
+        record.write_text(before)
+    assert other.graph.record.block == 0
+    assert_equal(
+        other.graph.session.run(images(), other.values), resnet.onnx.run(images(), handle)
+    )
+
+
+def test_adapters_that_do_not_sit_in_blocks_have_no_such_graph(vit, resnet, monkeypatch) -> None:
+    for pair, places in (
+        (vit, Places.of(vit.layouts[0])),
+        (resnet, BARE),
+        (resnet, Places.of(resnet.torch.backbone.layout(top=3))),
+    ):
+        folder = GraphStore(pair.path, pair.torch.manifest).writable
+        assert export_blocked(pair.path, pair.torch, places, folder) is None
+    monkeypatch.setattr(export, 'measure', refuse)
+    places = Places.of(resnet.layouts[0])
+    assert export_blocked(resnet.path, resnet.torch, places, resnet.path) is None
+
+
+def refuse(*args: object, **kwargs: object) -> None:
+    raise REFUSALS[0]('no such operator')
+
+
+def test_what_is_missing_is_exported_in_blocks_too(resnet, tmp_path) -> None:
+    path = copied(resnet, tmp_path, 'resnet')
+    places = Places.of(resnet.layouts[0])
+    export_missing(path, resnet.torch, [BARE, places])
+    names = {file.stem for file in (path / 'onnx').glob('*.onnx')}
+    assert names == {'bare', places.name, f'{places.name}_blocked'}
+
+
+def blocks_of(handle) -> dict[str, np.ndarray]:
+    return {name: a for name, a in handle.arrays.items() if not name.startswith('top.')}
+
+
+@pytest.mark.parametrize('block', [0, 8, 16])
+def test_what_goes_into_blocks_comes_out_as_it_was(resnet, block) -> None:
+    for seed, layout in enumerate(resnet.layouts):
+        plain = graph_arrays(layout, trained(layout, seed), maps=True)
+        back = plain_arrays(layout, blocked_arrays(plain, block), block)
+        assert back.keys() == plain.keys()
+        for name, array in plain.items():
+            np.testing.assert_array_equal(back[name], array)
+
+
+def test_an_older_graph_in_blocks_is_not_served(resnet) -> None:
+    places = Places.of(resnet.layouts[0])
+    store = GraphStore(resnet.path, load_backbone_manifest(resnet.path))
+    graph = store.find(places, blocked=True)
+    assert graph is not None
+    record = graph.path.with_suffix('.json')
+    before = record.read_text()
+    try:
+        for change in ({'format': 1}, {'block': 0}, {'versions': {}}, {'parity': 1.0}):
+            edit(record, **change)
+            assert store.find(places, blocked=True) is None
+            record.write_text(before)
+    finally:
+        record.write_text(before)
+    assert store.find(places) is not None

@@ -27,7 +27,7 @@ from rclpy.serialization import serialize_message
 from roboadapt_ros.bringup.endpoints import to_endpoints
 from roboadapt_ros.bringup.environment import find_free_domain, process_environment
 from roboadapt_ros.bringup.examiner import Examiner
-from roboadapt_ros.bringup.observed import to_controllers, to_picture
+from roboadapt_ros.bringup.observed import to_controllers, to_hardware, to_picture
 from roboadapt_ros.bringup.rig import load_rig
 from roboadapt_ros.bringup.rig_facts import rig_facts, stream_rules
 from roboadapt_ros.bringup.supervisor import Graph
@@ -38,6 +38,7 @@ from roboadapt_ros.doctor.finding import Severity
 from roboadapt_ros.doctor.host import read_host
 from roboadapt_ros.doctor.packages import needed_packages
 from roboadapt_ros.doctor.topics import mismatch
+from roboadapt_ros.errors import BringupError
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.images import from_rgb
 from roboadapt_ros.ros.probe import read_stamp
@@ -115,6 +116,31 @@ def test_controllers_are_read_by_name():
     controller = SimpleNamespace(name='jtc', state='active', claimed_interfaces=['j1/effort'])
     found = to_controllers(SimpleNamespace(controller=[controller]))
     assert found == (Controller(name='jtc', state='active', claimed=('j1/effort',)),)
+
+
+def _component(name, label):
+    return SimpleNamespace(name=name, state=SimpleNamespace(label=label))
+
+
+def test_hardware_is_read_by_name_and_asked_for_only_where_the_rig_file_names_it(monkeypatch):
+    answer = SimpleNamespace(component=[_component('a', 'active'), _component('b', 'inactive')])
+    known = {'a': 'active', 'b': 'inactive'}
+    assert to_hardware(answer) == known
+    asked = []
+
+    def ask(self, kind, leaf):
+        asked.append((kind, leaf))
+        if len(asked) > 1:
+            raise BringupError('no answer')
+        return answer
+
+    monkeypatch.setattr(Examiner, '_ask_manager', ask)
+    assert Examiner(load_rig('sim'))._hardware() is None
+    assert asked == []
+    examiner = Examiner(load_rig('fr3_crisp'))
+    assert examiner._hardware() == known
+    assert asked == [('ListHardwareComponents', 'list_hardware_components')]
+    assert examiner._hardware() is None
 
 
 def test_a_picture_that_does_not_decode_keeps_its_size_and_the_reason():

@@ -400,6 +400,28 @@ def test_bad_frames_and_missing_cameras_stop_the_features_and_are_named(graph, w
         _wait_count(watch, cause, before)
     assert watch.features == [], 'features were made from frames that must be refused'
 
+    def sends(shape, apart_s):
+        now_ns = time.time_ns()
+        for index, publisher in enumerate(cameras.values()):
+            stamp_ns = now_ns - int(index * apart_s * 1e9)
+            publisher.publish(from_rgb(np.zeros(shape, np.uint8), to_time(stamp_ns), 'x'))
+
+    for shape, apart_s, words in (
+        ((48, 64, 3), 0.0, 'uint8 of shape (48, 64, 3)'),
+        ((144, 192, 3), 0.05, 'no exposures of scene, wrist within'),
+    ):
+
+        def says(shape=shape, apart_s=apart_s, words=words):
+            sends(shape, apart_s)
+            time.sleep(0.1)
+            said = watch.diagnostics['encoder'][0]
+            return 'nothing encoded for' in said and words in said
+
+        if apart_s:  # what was wrong before is over
+            wait_for(lambda: sends((144, 192, 3), 0.0) or watch.features, 'a good frame')
+        wait_for(says, f'/diagnostics to say {words}')
+    watch.features.clear()
+
     stamp = to_time(time.time_ns())
     for publisher in cameras.values():
         publisher.publish(from_rgb(np.zeros((144, 192, 3), np.uint8), stamp, 'x'))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import rclpy
 from rclpy.lifecycle import LifecycleNode
+from roboadapt_ros.ros.node import GraphNode
 
 NODES = Path(__file__).parents[2] / 'roboadapt_ros' / 'nodes'
 BASE = NODES.parent / 'ros' / 'node.py'
@@ -28,6 +29,12 @@ def _assigned(path):
         is_own = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
         if is_own and isinstance(node.value, ast.Name) and node.value.id == 'self':
             yield node.attr
+
+
+@pytest.mark.parametrize('path', sorted(NODES.glob('*_node.py')), ids=lambda p: p.stem)
+def test_no_method_of_the_base_is_hidden_by_an_attribute(path):
+    clashes = set(_assigned(path)) & set(dir(GraphNode))
+    assert not clashes, f'{path.name} hides {", ".join(sorted(clashes))} of GraphNode'
 
 
 @pytest.mark.parametrize('path', [*sorted(NODES.glob('*_node.py')), BASE], ids=lambda p: p.stem)

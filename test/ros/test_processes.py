@@ -70,9 +70,21 @@ def _activate(connection, name):
     assert connection.transition(f'/{name}', Transition.ACTIVATE, 20.0)
 
 
-def test_a_node_goes_through_its_whole_life_twice(start, connection):
-    process = start('governor', GOVERNOR)
-    _up(connection, 'governor')
+def _settings(name, tmp_path):
+    """Return parameters with which a node needs no other."""
+    if name == 'camera':
+        folder = str(_folder(tmp_path / 'frames'))
+        return {'camera': 'scene', 'kind': 'folder', 'source': folder, 'width': 64, 'height': 48}
+    return {'governor': GOVERNOR, 'recorder': {'folder': str(tmp_path / 'recording')}}[name]
+
+
+NODES = pytest.mark.parametrize('name', ['governor', 'camera', 'recorder'])
+
+
+@NODES
+def test_a_node_goes_through_its_whole_life_twice(start, connection, tmp_path, name):
+    process = start(name, _settings(name, tmp_path))
+    _up(connection, name)
     for _ in range(2):
         for transition, state in (
             (Transition.CONFIGURE, 'inactive'),
@@ -80,15 +92,17 @@ def test_a_node_goes_through_its_whole_life_twice(start, connection):
             (Transition.DEACTIVATE, 'inactive'),
             (Transition.CLEANUP, 'unconfigured'),
         ):
-            assert connection.transition('/governor', transition, 10.0)
-            assert connection.state('/governor') == state
+            assert connection.transition(f'/{name}', transition, 10.0)
+            assert connection.state(f'/{name}') == state
     assert process.is_running
+    assert 'Traceback' not in process.log_path.read_text(encoding='utf-8')
 
 
+@NODES
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_an_active_node_cleanly(start, connection, number):
-    process = start('governor', GOVERNOR)
-    _activate(connection, 'governor')
+def test_a_signal_ends_an_active_node_cleanly(start, connection, tmp_path, name, number):
+    process = start(name, _settings(name, tmp_path))
+    _activate(connection, name)
     process.signal(number)
     assert process.wait(5.0), 'the node did not end'
     assert process.exit_code == 0, process.tail()

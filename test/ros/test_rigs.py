@@ -15,6 +15,7 @@ from roboadapt_ros.bringup.rig import (
     rig_names,
     RigConfig,
 )
+from roboadapt_ros.bringup.rig_checks import HORIZON_MIN_PERIODS
 from roboadapt_ros.config import from_mapping
 from roboadapt_ros.errors import (
     ConfigError,
@@ -28,8 +29,12 @@ from roboadapt_ros.ros.node_parameters import (
     NODE_PARAMETERS,
     Sim2RealParameters,
 )
+from roboadapt_ros.ros.outputs.joint import PERIODS_MIN
+from roboadapt_ros.ros.outputs.output import ticks_per_message
 from roboadapt_ros.ros.outputs.settings import OPTIONS as OUTPUT_OPTIONS
-from roboadapt_ros.ros.outputs.settings import TOPICS
+from roboadapt_ros.ros.outputs.settings import OutputConfig, TOPICS
+from roboadapt_ros.ros.robot_settings import ROBOT_STATE_TYPES
+from roboadapt_ros.ros.robot_state import ROBOT_STATES
 import yaml
 
 CONFIG = Path(__file__).parents[2] / 'config'
@@ -204,6 +209,29 @@ def test_a_wrong_number_of_joints_is_named(tmp_path):
 def test_a_models_folder_without_a_backbone_is_named(tmp_path):
     with pytest.raises(ConfigError, match=f'backbone_id.*none.*{tmp_path}'):
         process_list(load_rig('sim'), models_dir=tmp_path)
+
+
+# ---- what a rig file is asked for, and what the nodes ask for ----
+
+
+@pytest.mark.parametrize('rate_hz', [0.0, 20.0, 33.0, 33.1, 49.0, 50.0, 70.0, 99.5, 100.0, 120.0])
+def test_a_rate_is_refused_with_the_file_where_the_driver_would_refuse_it(tmp_path, rate_hz):
+    def would_be_taken(take):
+        try:
+            take()
+        except ConfigError:
+            return False
+        return True
+
+    path = _changed(tmp_path, lambda m: m['arm']['output'].update(rate_hz=rate_hz))
+    config = OutputConfig(rate_hz=rate_hz)
+    by_driver = would_be_taken(lambda: ticks_per_message(config, 100.0))
+    assert would_be_taken(lambda: load_rig(path)) == by_driver
+
+
+def test_the_rules_of_rig_files_are_those_of_what_they_are_about():
+    assert set(ROBOT_STATE_TYPES) == set(ROBOT_STATES)
+    assert HORIZON_MIN_PERIODS == PERIODS_MIN
 
 
 # ---- sections ----

@@ -129,6 +129,27 @@ def test_a_confirmed_recovery_brings_the_arm_back_and_the_next_motion_starts_fro
     assert first < 0.02, 'the first point must be where the arm is (busy, this test loses a few)'
 
 
+def _gap_s(arm):
+    """Return the longest time between two targets [s]."""
+    return float(np.diff([stamp_ns for stamp_ns, _ in arm.targets]).max()) / 1e9
+
+
+def test_a_recovery_sends_the_measured_positions_until_the_arm_is_commanded(connection, arm):
+    """Some controllers start from the last target they heard, wherever the arm is by then."""
+    _move(arm)
+    _fault(arm)
+    arm.sends_chunks = False
+    guided = arm.q = arm.q + 0.3
+    time.sleep(0.2)
+    arm.targets.clear()
+    assert _recover(connection).success
+    assert len(arm.targets) > 50, 'from the alignment until it has settled'
+    np.testing.assert_allclose([q for _, q in arm.targets], np.tile(guided, (len(arm.targets), 1)))
+    assert _gap_s(arm) < 0.3
+    wait_for(lambda: arm.state == 'idle', 'an idle governor')
+    assert _is_silent(arm), 'this controller does not ask to be kept awake'
+
+
 def test_ticks_go_on_while_a_recovery_runs(connection, arm):
     """The service takes a second and more to answer; the status still comes ten times a second."""
     _fault(arm)

@@ -77,6 +77,11 @@ class ArmSender:
         return '' if self._servo is None else self._servo.problem
 
     @property
+    def can_hold(self) -> bool:
+        """Whether messages are positions, which an arm at rest may be sent."""
+        return not self.driver.is_velocity and self._servo is None
+
+    @property
     def remark(self) -> str:
         """What the controller says of itself, for a person; '' = nothing."""
         return '' if self._servo is None or not self._servo.state else f'servo {self._servo.state}'

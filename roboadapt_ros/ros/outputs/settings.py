@@ -21,9 +21,9 @@ _ALWAYS = ('driver', 'rate_hz', 'reliable', 'depth')
 _SERVO = ('servo_node', 'servo_release')
 _UNITS = ('units', 'scale_linear_m_s', 'scale_rotational_rad_s', 'scale_joint_rad_s')
 OPTIONS: dict[str, tuple[str, ...]] = {
-    JOINT_IMPEDANCE: (*_ALWAYS, 'joint_order', 'velocities'),
+    JOINT_IMPEDANCE: (*_ALWAYS, 'joint_order', 'velocities', 'keep_alive'),
     JOINT_TRAJECTORY: (*_ALWAYS, 'joint_order', 'horizon_s'),
-    CARTESIAN_POSE: _ALWAYS,
+    CARTESIAN_POSE: (*_ALWAYS, 'keep_alive'),
     SERVO_TWIST: (*_ALWAYS, *_SERVO, *_UNITS, 'feedback_1_s'),
     SERVO_JOG: (*_ALWAYS, *_SERVO, *_UNITS, 'feedback_1_s', 'joint_order'),
     SERVO_POSE: (*_ALWAYS, *_SERVO),
@@ -74,6 +74,11 @@ class OutputConfig:
         (), help='order of joints the controller assumes; empty: that of arm.joint_names'
     )
     velocities: bool = param(True, help='whether velocities are sent with positions')
+    keep_alive: bool = param(
+        False,
+        help='whether the position to keep is sent on while the arm rests, to a controller that '
+        'minds silence or starts from the last target it heard',
+    )
     horizon_s: float = param(
         0.0,
         help='time_from_start of the point, at least 2 periods; more is smoother and lags more; '

@@ -1,0 +1,104 @@
+"""Services and actions of others: what can not be called has failed, and nothing is raised."""
+
+import pytest
+from roboadapt_interfaces.action import Evaluate
+from roboadapt_ros.control.limits import robot_limits
+from roboadapt_ros.control.recovery import Outcome, Recovery, RecoveryConfig, RecoveryState, Step
+from roboadapt_ros.nodes.robot_actions import RobotActions
+from roboadapt_ros.ros.calls import Clients, Condition, Sequence, trigger_outcome
+from roboadapt_ros.ros.node_parameters import GovernorParameters
+from roboadapt_ros.ros.robot_settings import RecoverySettings
+from std_srvs.srv import Trigger
+
+BAD = 'sim rig/deactivate'
+WHY = 'must not contain characters other than alphanumerics'
+
+
+@pytest.fixture
+def node(make_node):
+    """Return a node of this test's."""
+    return make_node('caller')
+
+
+def _actions(node, **names):
+    return RobotActions(
+        node,
+        GovernorParameters(
+            robot='panda',
+            joint_names=robot_limits('panda').joint_names,
+            gripper_joint_names=('left', 'right'),
+            recovery=RecoverySettings(**names),
+        ),
+    )
+
+
+def _failed(outcome, *words):
+    assert outcome is not None
+    assert not outcome.is_good
+    for word in words:
+        assert word in outcome.detail
+    assert '\n' not in outcome.detail
+
+
+def test_a_name_that_rclpy_refuses_is_a_failed_call(node):
+    clients = Clients(node)
+    for pending in (
+        clients.call(Trigger, BAD, Trigger.Request(), trigger_outcome),
+        clients.send(Evaluate, BAD, Evaluate.Goal()),
+    ):
+        _failed(pending.poll(0), BAD, WHY)
+        assert WHY in pending.cancel()
+    clients.destroy()
+
+
+def test_a_server_that_is_not_there_yet_is_waited_for(node):
+    clients = Clients(node)
+    for pending in (
+        clients.call(Trigger, 'nobody', Trigger.Request(), trigger_outcome),
+        clients.send(Evaluate, 'nobody', Evaluate.Goal()),
+    ):
+        assert pending.poll(0) is None
+        assert 'nobody is not there' in pending.cancel()
+    clients.destroy()
+
+
+def test_a_client_that_is_gone_is_a_failed_call(node):
+    clients = Clients(node)
+    call = clients.call(Trigger, 'nobody', Trigger.Request(), trigger_outcome)
+    goal = clients.send(Evaluate, 'nobody', Evaluate.Goal())
+    clients.destroy()
+    _failed(call.poll(0), 'service nobody: ')
+    _failed(goal.poll(0), 'action nobody: ')
+
+
+def test_a_sequence_ends_where_a_call_can_not_be_begun(node):
+    clients, seen = Clients(node), []
+
+    def good():
+        return Condition(lambda _: Outcome(True), lambda: '')
+
+    def bad():
+        return clients.call(Trigger, BAD, Trigger.Request(), trigger_outcome)
+
+    sequence = Sequence([good, bad, lambda: seen.append('begun')])
+    assert sequence.poll(0) is None
+    _failed(sequence.poll(0), WHY)
+    assert seen == []
+
+
+def test_a_hard_stop_by_a_service_that_can_not_be_called_has_failed(node):
+    actions = _actions(node, stop_service=BAD)
+    _failed(actions.begin_hard_stop().poll(0), f'service {BAD}: Invalid service name', WHY)
+    actions.close()
+
+
+def test_a_recovery_by_a_service_that_can_not_be_called_fails_and_says_why(node):
+    actions = _actions(node, recover_service=BAD)
+    recovery = Recovery(actions.recovery(), RecoveryConfig(attempts=2))
+    recovery.start(0)
+    for tick in range(5):
+        recovery.tick(tick)
+    assert recovery.state is RecoveryState.FAILED
+    assert WHY in recovery.reason
+    assert Step.CLEAR in actions.recovery()
+    actions.close()
