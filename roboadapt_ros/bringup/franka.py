@@ -14,6 +14,7 @@ from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from roboadapt_ros.bringup.driver import driver_arguments, spawner_arguments
 from roboadapt_ros.bringup.rig import load_rig, RigConfig
 from roboadapt_ros.errors import ConfigError
 
@@ -55,9 +56,8 @@ def start_driver(context: LaunchContext) -> list[Any]:
         return []
     rig = load_rig(LaunchConfiguration('rig').perform(context))
     arguments = {
-        'robot_type': driven_type(rig),
+        **driver_arguments(rig),
         'robot_ip': robot_ip,
-        'namespace': rig.namespace,
         'load_gripper': load_gripper,
     }
     if controllers_yaml:
@@ -69,23 +69,6 @@ def start_driver(context: LaunchContext) -> list[Any]:
     if controllers_yaml and rig.arm.controllers:
         actions.append(_load_controllers(rig))
     return actions
-
-
-def driven_type(rig: RigConfig) -> str:
-    """Return the name franka_ros2 has for the rig's arm.
-
-    Raises:
-        ConfigError: It drives no such arm, or the rig is simulated.
-    """
-    if rig.simulated or rig.robot != 'fr3':
-        found = 'simulated' if rig.simulated else rig.robot
-        raise ConfigError(
-            'robot_ip',
-            found,
-            'franka_bringup drives an fr3; leave robot_ip out and start the driver of this rig '
-            'yourself',
-        )
-    return rig.robot
 
 
 def driver_file() -> Path:
@@ -113,6 +96,6 @@ def _load_controllers(rig: RigConfig) -> Node:
         package='controller_manager',
         executable='spawner',
         namespace=rig.namespace,
-        arguments=[*rig.arm.controllers, '--inactive'],
+        arguments=spawner_arguments(rig),
         output='screen',
     )

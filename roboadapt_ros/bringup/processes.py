@@ -116,7 +116,7 @@ class _Builder:
         }
         self._hand = {
             'gripper_message': gripper.command_type,
-            'gripper_convention': gripper.convention,
+            'gripper_convention': gripper.meaning.value,
         }
         self._state = (
             ('joint_states', arm.joint_states),

@@ -48,6 +48,8 @@ class ArmNames:
     """Joints are this with 1 to 7 behind it: 'fr3_joint', 'left_fr3_joint'."""
     joint_names: tuple[str, ...] = ()
     """Or their names one by one, from the base to the flange."""
+    robot_type: str = ''
+    """What franka_ros2 calls the arm, for its launch file; '' = an FR3's, by the joints' names."""
     joint_states: str
     """Topic, sensor_msgs/JointState, 50 Hz or more."""
     joint_states_hz: float = 0.0

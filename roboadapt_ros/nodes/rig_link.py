@@ -21,6 +21,7 @@ import numpy as np
 from roboadapt_ros.control.command import FloatArray, GovernorCommand, GovernorState
 from roboadapt_ros.control.governor import Governor
 from roboadapt_ros.control.kinematics import PandaKinematics
+from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.control.pose_check import PoseCheck
 from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.ros.convert import from_time
@@ -67,6 +68,7 @@ class RigLink:
             forward=kinematics.forward,
             jacobian=kinematics.jacobian,
             base_frame=config.base_frame,
+            brake_ddq_max=robot_limits(config.robot).ddq_max,
             rate_hz=config.rate_hz,
         )
         self.arm = ArmSender(node, config.output, model)

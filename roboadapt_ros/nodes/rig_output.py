@@ -27,6 +27,27 @@ MERGED_HZ = 30.0
 """joint_state_publisher of franka_bringup."""
 
 
+def sample_stamps(ages_ns: Sequence[int], now_ns: int, last_ns: int) -> list[int]:
+    """Return a stamp [ns] for each sample of a tick, each later than the one before.
+
+    A sample is as old as it says, where the tick comes when it is due. After a tick that was late
+    there is less time than that since the last stamp: what there is, is shared alike.
+
+    Example, two samples a tick, 5 ms apart, last stamp 100 ms: a tick at 110 ms gives 105 and
+    110 ms, one that catches up at 104 ms gives 102 and 104 ms.
+
+    Args:
+        ages_ns: How long before the tick each was, oldest first; the last is 0.
+        now_ns: Time of the tick.
+        last_ns: Stamp of the sample before; later than `now_ns` where the clock was set back.
+    """
+    stamps = [now_ns - age_ns for age_ns in ages_ns]
+    if stamps[0] > last_ns or now_ns <= last_ns:
+        return stamps
+    passed_ns, count = now_ns - last_ns, len(stamps)
+    return [last_ns + passed_ns * (number + 1) // count for number in range(count)]
+
+
 class RigOutput:
     """The publishers of a simulated rig.
 
@@ -51,7 +72,7 @@ class RigOutput:
         """
         self._node, self._config, self._rig, self._faults = node, config, rig, faults
         self._driver, self._tick_s = driver, tick_s
-        self._mode = RobotMode.IDLE
+        self._mode, self._stamped_ns = RobotMode.IDLE, 0
         self.robot_errors = 0
         """Times the robot went into an error."""
         self._joints = node.publisher(JointState, 'joint_states', STATE_OUT)
@@ -72,11 +93,16 @@ class RigOutput:
         }
 
     def joints(self, samples: Sequence[RigState], stamp_ns: int) -> None:
-        """Publish the arm's joints, oldest first; the last state is of the time `stamp_ns`."""
-        for state in samples:
-            age_ns = round((samples[-1].time_s - state.time_s) * 1e9)
-            stamp, names = to_time(stamp_ns - age_ns), self._config.joint_names
+        """Publish the arm's joints, oldest first; the last state is of the time `stamp_ns`.
+
+        Stamps never stand still or go back, unless the clock does.
+        """
+        ages_ns = [round((samples[-1].time_s - state.time_s) * 1e9) for state in samples]
+        stamps_ns = sample_stamps(ages_ns, stamp_ns, self._stamped_ns)
+        for state, sample_ns in zip(samples, stamps_ns, strict=True):
+            stamp, names = to_time(sample_ns), self._config.joint_names
             self._joints.publish(joint_state(stamp, names, state.q, state.dq, state.tau))
+        self._stamped_ns = stamp_ns
 
     def state(self, ticks: int, stamp_ns: int) -> None:
         """Publish what is due of the rest: fingers, pose, the robot's mode and errors.

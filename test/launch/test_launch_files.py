@@ -138,6 +138,17 @@ def test_controllers_are_loaded_inactive_where_their_parameters_are_given(models
         if isinstance(action, Node) and action.node_package == 'controller_manager'
     ]
     assert len(spawners) == 1, 'the controllers of the rig file'
+    (spawner,) = spawners
+    told = [perform_substitutions(LaunchContext(), part) for part in spawner.cmd[1:5]]
+    assert told == ['joint_impedance_controller', '--inactive', '-c', 'controller_manager']
+
+
+def test_a_prefix_of_the_joints_is_passed_on(models, franka_bringup, tmp_path):
+    rig = (ROOT / 'config' / 'rigs' / 'fr3_franka_ros2.yaml').read_text(encoding='utf-8')
+    path = tmp_path / 'left.yaml'
+    path.write_text(rig.replace(' fr3_joint', ' left_fr3_joint').replace('[fr3_', '[left_fr3_'))
+    (found,) = _included(models_dir=models, robot_ip='172.16.0.3', rig=str(path))
+    assert dict(found.launch_arguments)['arm_prefix'] == 'left'
 
 
 def test_an_address_without_frankas_package_names_it(models, tmp_path, monkeypatch):

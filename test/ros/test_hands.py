@@ -17,10 +17,12 @@ import pytest
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from roboadapt_ros.control.gripper import GripperLimitConfig, GripperLimiter
 from roboadapt_ros.errors import ConfigError, RefusedError
 from roboadapt_ros.ros.hands import actions
 from roboadapt_ros.ros.hands.actions import CommandHand, FrankaHand
-from roboadapt_ros.ros.hands.settings import GripperConfig
+from roboadapt_ros.ros.hands.port import TopicHand
+from roboadapt_ros.ros.hands.settings import CONVENTIONS, GripperConfig
 from std_srvs.srv import Trigger
 
 OPEN_M, CLOSED_M = 0.08, 0.0
@@ -369,12 +371,13 @@ def test_goals_of_a_franka_hand_carry_speed_force_and_wide_tolerances(typeless):
 
 
 def test_goals_of_a_gripper_command_follow_its_convention(typeless):
-    config = GripperConfig(
-        driver='gripper_command', convention='finger_m', open_width_m=0.078, dwell_s=0.0
-    )
+    config = GripperConfig(driver='gripper_command', open_width_m=0.078, dwell_s=0.0)
     sent = goals(CommandHand(None, config, OPEN_M), OPEN_M, CLOSED_M)
     assert [round(goal.command.position, 6) for _, goal in sent] == [0.039, 0.0]
     assert sent[1][1].command.max_effort == 20.0
+    config = GripperConfig(driver='gripper_command', convention='width_m', dwell_s=0.0)
+    sent = goals(CommandHand(None, config, OPEN_M), OPEN_M)
+    assert [goal.command.position for _, goal in sent[:1]] == [OPEN_M]
 
 
 def test_a_gripper_command_can_not_be_homed(typeless):
@@ -389,7 +392,76 @@ def test_a_type_that_is_not_installed_is_named_with_its_package(monkeypatch):
         FrankaHand(None, GripperConfig(driver='franka_actions'), OPEN_M)
 
 
+# ---- a topic ----
+
+
+class BusyClient:
+    """gello_software's gripper client: one Move of what it hears first, 0.1 s and 0.2 m/s each."""
+
+    def __init__(self):
+        self.width_m, self.moves, self.now_s = OPEN_M, [], 0.0
+        self._last, self._until_s = None, 0.0
+
+    def publisher(self, *_):
+        return self
+
+    def publish(self, message):
+        if self.now_s < self._until_s or message.data == self._last:
+            return
+        self._last, width_m = message.data, message.data * OPEN_M
+        self._until_s = self.now_s + 0.1 + abs(width_m - self.width_m) / 0.2
+        self.width_m = width_m
+        self.moves.append((self.now_s, round(width_m, 4), self._until_s))
+
+
+def told(wishes_m, **settings):
+    """Return the Moves [s, m, s] of a client while widths are wanted, a hundred a second."""
+    client = BusyClient()
+    config = GripperConfig(command_type='std_msgs/Float32', convention='one_open', **settings)
+    hand, limiter = TopicHand(client, config, OPEN_M), GripperLimiter(GripperLimitConfig(), OPEN_M)
+    limiter.reset(OPEN_M)
+    for tick, wish_m in enumerate(wishes_m):
+        client.now_s = tick / 100
+        limiter.aim(wish_m, tick * 10_000_000)
+        hand.tell(limiter.goal_m, limiter.step(0.01), tick * 10_000_000)
+    return [move for move in client.moves if move[1] != OPEN_M or move[0] > 0.0]
+
+
+def test_a_hand_that_drops_what_comes_while_it_moves_is_told_the_end_at_once():
+    close = [OPEN_M] * 20 + [CLOSED_M] * 300
+    ((began_s, width_m, ended_s),) = told(close, goal_at_once=True)
+    assert (began_s, width_m) == (0.2, CLOSED_M)
+    assert ended_s == pytest.approx(0.7), 'as long as the motion takes'
+    on_the_way = told(close)
+    assert len(on_the_way) > 2
+    assert on_the_way[-1][1:] == (CLOSED_M, pytest.approx(1.3, abs=0.5))
+    assert on_the_way[-1][2] > ended_s
+
+
+def test_a_change_of_mind_is_heard_when_the_motion_has_ended():
+    moves = told([OPEN_M] * 20 + [CLOSED_M] * 35 + [OPEN_M] * 300, goal_at_once=True)
+    assert [width_m for _, width_m, _ in moves] == [CLOSED_M, OPEN_M]
+    assert moves[1][0] < moves[0][2] + 0.21
+
+
+def test_noise_and_quick_reversals_move_no_hand_that_is_told_the_end():
+    noise = [OPEN_M - 0.0045 * (tick % 2) for tick in range(300)]
+    assert told(noise, goal_at_once=True) == []
+    chatter = [CLOSED_M if tick // 5 % 2 else OPEN_M for tick in range(100)]
+    goals = [width_m for _, width_m, _ in told(chatter, goal_at_once=True)]
+    assert len(goals) <= 2, 'reversals are 0.3 s apart'
+
+
 # ---- settings ----
+
+
+def test_a_number_means_what_franka_gripper_takes_where_nothing_is_said():
+    meant = {driver: GripperConfig(driver=driver).meaning.value for driver in CONVENTIONS}
+    assert meant == {
+        'topic': 'width_m', 'franka_actions': 'width_m', 'gripper_command': 'finger_m'
+    }  # fmt: skip
+    own = GripperConfig(driver='gripper_command', convention='width_m')
+    assert own.meaning.value == 'width_m'
 
 
 def test_an_option_of_another_driver_is_refused_with_its_own():

@@ -35,14 +35,23 @@ def model(**changes):
         'forward': KINEMATICS.forward,
         'jacobian': KINEMATICS.jacobian,
         'base_frame': 'fr3_link0',
+        'brake_ddq_max': robot_limits('fr3').ddq_max,
         'rate_hz': RATE_HZ,
         **changes,
     }
     return ArmModel(**values)
 
 
-def output(driver, **options):
-    return OUTPUTS[driver](OutputConfig(driver=driver, **options), model())
+def output(driver, hand_speed_max_m_s=0.25, **options):
+    made = model(hand_speed_max_m_s=hand_speed_max_m_s)
+    return OUTPUTS[driver](OutputConfig(driver=driver, **options), made)
+
+
+def settled(driver, point):
+    """Return the message of a driver of speeds that has followed one point for long."""
+    for _ in range(300):
+        message = driver.message(point, T0_NS)
+    return message
 
 
 def stamp_ns(message):
@@ -217,7 +226,7 @@ def twist_of(message):
 
 def test_a_twist_is_how_the_hand_moves():
     slow = Point(Q, 0.1 * DQ, None)
-    message = output('servo_twist').message(slow, T0_NS)
+    message = settled(output('servo_twist'), slow)
     before, after = (KINEMATICS.forward(Q + sign * 1e-6 * DQ) for sign in (-1, 1))
     np.testing.assert_allclose(
         twist_of(message)[:3], 0.1 * (after[0] - before[0]) / 2e-6, atol=1e-6
@@ -228,23 +237,26 @@ def test_a_twist_is_how_the_hand_moves():
 
 def test_a_twist_is_never_faster_than_the_hand_may_be():
     behind = Point(Q, DQ, Q - 0.3)
-    found = twist_of(output('servo_twist', feedback_1_s=5.0).message(behind, T0_NS))
+    found = twist_of(settled(output('servo_twist', feedback_1_s=5.0), behind))
     assert np.linalg.norm(found[:3]) == pytest.approx(0.25)
 
 
 def test_unitless_speeds_are_parts_of_servos_scales_and_at_most_one():
     point = Point(Q, 0.05 * DQ, None)
-    speeds = twist_of(output('servo_twist').message(point, T0_NS))
-    parts = twist_of(output('servo_twist', units='unitless').message(point, T0_NS))
+    speeds = twist_of(settled(output('servo_twist'), point))
+    parts = twist_of(settled(output('servo_twist', units='unitless'), point))
     np.testing.assert_allclose(parts, speeds / np.repeat([0.4, 0.8], 3))
-    fast = twist_of(output('servo_twist', units='unitless').message(Point(Q, 9 * DQ, None), T0_NS))
+    driver = output('servo_twist', units='unitless', scale_linear_m_s=0.05)
+    fast = twist_of(settled(driver, Point(Q, 9 * DQ, None)))
+    assert np.abs(fast).max() == pytest.approx(1.0)
     assert np.abs(fast).max() <= 1.0
 
 
 def test_a_jog_has_a_speed_for_every_joint():
     jog = pytest.importorskip('control_msgs.msg', reason='control_msgs is not installed').JointJog
-    driver = output('servo_jog', rate_hz=50.0, joint_order=tuple(reversed(NAMES)))
-    message = driver.message(POINT, T0_NS)
+    order = tuple(reversed(NAMES))
+    driver = output('servo_jog', hand_speed_max_m_s=3.0, rate_hz=50.0, joint_order=order)
+    message = settled(driver, POINT)
     assert isinstance(message, jog)
     assert tuple(message.joint_names) == NAMES[::-1]
     np.testing.assert_array_equal(message.velocities, DQ[::-1])
@@ -259,7 +271,7 @@ def test_a_jog_has_a_speed_for_every_joint():
 
 def test_an_arm_moved_by_speeds_does_not_drift_away():
     """An arm that does 5 % less than it is told is brought back to the points."""
-    driver = output('float64_array', quantity='velocity', feedback_1_s=2.0)
+    driver = output('float64_array', 3.0, quantity='velocity', feedback_1_s=2.0)
     measured, errors = Q.copy(), []
     for tick in range(1000):
         q = Q + 0.2 * (1 - np.cos(tick / 100)) * np.ones(7)
@@ -272,8 +284,65 @@ def test_an_arm_moved_by_speeds_does_not_drift_away():
 
 
 def test_without_fresh_joint_states_speeds_are_the_points_own():
-    driver = output('float64_array', quantity='velocity')
-    np.testing.assert_array_equal(driver.message(POINT, T0_NS).data, DQ)
+    driver = output('float64_array', 3.0, quantity='velocity')
+    np.testing.assert_array_equal(settled(driver, POINT).data, DQ)
+
+
+STEP = 0.3
+"""A measured position that jumps [rad]."""
+
+
+def stepped(driver, read):
+    """Return what is sent while a joint state jumps, comes back, and turns stale."""
+    jumped = Q.copy()
+    jumped[0] -= STEP
+    sent = []
+    for measured in (Q, jumped, Q, jumped, None):
+        for _ in range(40):
+            sent.append(read(driver.message(Point(Q, 0.0 * Q, measured), T0_NS)))
+    return np.array(sent)
+
+
+def test_speeds_come_and_go_with_the_arms_acceleration_however_states_jump():
+    driver = output('float64_array', quantity='velocity', rate_hz=50.0)
+    sent = stepped(driver, lambda message: np.array(message.data))
+    limits = model().limits
+    most = limits.ddq_max * 0.02
+    assert (np.abs(np.diff(sent, axis=0)) <= most + 1e-12).all()
+    assert np.abs(np.diff(sent, axis=0)).max() == pytest.approx(most[0]), 'as fast as it may'
+    assert sent[79, 0] == pytest.approx(0.25 * limits.dq_max[0]), 'catching up is capped'
+    assert abs(sent[-1, 0]) < 1e-12
+
+
+def test_a_twist_comes_and_goes_with_the_arms_acceleration_too():
+    driver = output('servo_twist', rate_hz=50.0)
+    sent = stepped(driver, twist_of)
+    most = np.abs(KINEMATICS.jacobian(Q)[:, 0]) * model().limits.ddq_max[0] * 0.02
+    assert (np.abs(np.diff(sent, axis=0)) <= most + 1e-12).all()
+    assert np.linalg.norm(sent[79, :3]) > 0.05
+    assert np.abs(sent[-1]).max() < 1e-12
+
+
+def test_catching_up_is_slower_near_a_joints_end_where_an_fr3_has_to_be():
+    limits = model().limits
+    driver = output('float64_array', 3.0, quantity='velocity', feedback_1_s=20.0)
+    q = Q.copy()
+    q[0] = limits.q_max[0] - 0.04
+    sent = np.array(settled(driver, Point(q, np.zeros(7), q - 0.1)).data)
+    _, high = limits.velocity_bounds(q)
+    assert high[0] < 0.25 * limits.dq_max[0], 'near enough'
+    assert sent[0] == pytest.approx(high[0])
+    assert sent[1] > 0.1
+
+
+def test_catching_up_makes_the_hand_no_faster_than_it_may_be():
+    """Joint 1 turns the whole arm: what a jog adds must not pass the limit of the hand."""
+    driver = output('float64_array', hand_speed_max_m_s=0.1, quantity='velocity')
+    behind = Point(Q, np.zeros(7), Q - np.eye(7)[0])
+    for _ in range(100):
+        dq = np.array(driver.message(behind, T0_NS).data)
+        assert np.linalg.norm(KINEMATICS.jacobian(Q)[:3] @ dq) < 0.1 + 1e-9
+    assert np.linalg.norm(KINEMATICS.jacobian(Q)[:3] @ dq) == pytest.approx(0.1)
 
 
 # ---- sending ----
@@ -325,14 +394,22 @@ def test_a_driver_of_positions_just_falls_silent():
     assert len(node.out.sent) == 1
 
 
-def test_a_driver_of_speeds_sends_zeros_before_it_falls_silent():
+def test_a_driver_of_speeds_brakes_and_sends_zeros_before_it_falls_silent():
     made, node = sender('float64_array', quantity='velocity', rate_hz=50.0)
-    made.send(POINT, T0_NS)
+    for _ in range(400):
+        made.send(Point(Q, 0.5 * DQ, None), T0_NS)
+    count = len(node.out.sent)
+    before = np.array(node.out.sent[-1].data)
     for _ in range(50):
         made.quiet(T0_NS)
-    assert len(node.out.sent) == 1 + ZEROS
-    for message in node.out.sent[1:]:
-        assert list(message.data) == [0.0] * 7
+    sent = np.array([before, *(list(message.data) for message in node.out.sent[count:])])
+    full = robot_limits('fr3').ddq_max
+    assert (np.abs(np.diff(sent, axis=0)) <= full / RATE_HZ + 1e-12).all()
+    assert len(sent) == 1 + 1 + ZEROS, 'from 0.15 rad/s with 10 rad/s2: two ticks, then zeros'
+    assert (sent[2:] == 0.0).all()
+    np.testing.assert_allclose(sent[1], before * sent[1, 0] / before[0], err_msg='same way')
+    made.send(Point(Q, 0.5 * DQ, None), T0_NS)
+    assert np.abs(node.out.sent[-1].data).max() <= 0.02 * model().limits.ddq_max[0] + 1e-12
 
 
 def test_a_driver_of_speeds_that_ends_in_motion_sends_a_zero_at_once():

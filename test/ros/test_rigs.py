@@ -4,6 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from roboadapt_ros.bringup.driver import driver_arguments, spawner_arguments
 from roboadapt_ros.bringup.processes import process_list
 from roboadapt_ros.bringup.rig import (
     ArmNames,
@@ -282,6 +283,23 @@ def test_options_of_the_rig_file_reach_the_governor(models):
     assert governor['check_pose']
 
 
+def test_the_hand_of_the_panda_opens_no_wider_than_franka_gripper_takes(models):
+    gripper = load_rig('panda_jtc').gripper
+    assert (gripper.meaning.value, gripper.open_width_m) == ('finger_m', 0.078)
+    sent = _processes('panda_jtc', models)['governor'].parameters['gripper']
+    assert sent['open_width_m'] == 0.078
+
+
+def test_the_client_of_gello_is_told_the_width_at_the_end(models):
+    sent = _processes('fr3_franka_ros2', models)['governor'].parameters['gripper']
+    assert sent['goal_at_once'] is True
+
+
+def test_both_ends_of_the_hands_topic_agree_on_what_a_number_means(models):
+    processes = _processes('sim', models)
+    assert processes['sim_rig'].parameters['gripper_convention'] == 'width_m'
+
+
 def test_the_recorder_records_what_is_sent_to_the_arm(models, tmp_path):
     recorder = _processes('fr3_moveit_servo', models, record_to=tmp_path)['recorder']
     assert recorder.parameters['target_type'] == 'geometry_msgs/TwistStamped'
@@ -296,6 +314,10 @@ def test_the_recorder_records_what_is_sent_to_the_arm(models, tmp_path):
         ({'output': {'topic': 'x', 'rate': 50.0}}, r"'rate'. Did you mean 'rate_hz'"),
         ({'output': {'topic': 'x', 'rate_hz': 5000.0}}, r'rate_hz = 5000\.0: must be within'),
         ({'output': {'topic': 'x', 'horizon_s': 0.1}}, r'is an option of joint_trajectory'),
+        (
+            {'output': {'driver': 'joint_trajectory', 'topic': 'x', 'velocities': False}},
+            r'velocities = False: is an option of joint_impedance; joint_trajectory takes',
+        ),
         ({'output': {'topic': 'x', 'joint_order': ['a']}}, r'joint_order.*must hold panda_joint1'),
         ({'joint_names': ['a'] * 7}, r'either joint_prefix or joint_names'),
         ({'pose_tolerance_m': 0.0}, r'pose_tolerance_m'),
@@ -315,13 +337,14 @@ def test_what_is_wrong_with_the_arm_is_named(tmp_path, change, message):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'driver': 'franka_actions'}, r'gripper\.command'),
+        ({'driver': 'franka_actions'}, r'convention.*is an option of topic, gripper_comm'),
+        ({'driver': 'franka_actions', 'convention': ''}, r'gripper\.command'),
         ({'command': ''}, r'gripper\.command'),
         ({'convention': 'open'}, r"convention 'open'.*one_open"),
         ({'command_type': 'std_msgs/Float'}, r"Did you mean 'std_msgs/Float"),
         ({'dwell_s': 1.0}, r'is an option of franka_actions, gripper_command'),
         (
-            {'driver': 'franka_actions', 'command': '', 'open_width_m': 0.05},
+            {'driver': 'franka_actions', 'command': '', 'convention': '', 'open_width_m': 0.05},
             r'open_width_m.*must be above open_above_m \(0\.05\)',
         ),
     ],
@@ -330,3 +353,64 @@ def test_what_is_wrong_with_the_hand_is_named(tmp_path, change, message):
     path = _changed(tmp_path, lambda m: m['gripper'].update(change))
     with pytest.raises(RoboAdaptError, match=message):
         load_rig(path)
+
+
+# ---- Franka's launch file ----
+
+
+def _real(tmp_path, arm=(), **changes):
+    """Return fr3_jtc with other keys of the arm and of the rig."""
+    mapping = yaml.safe_load((CONFIG / 'rigs' / 'fr3_jtc.yaml').read_text(encoding='utf-8'))
+    mapping['arm'].update(arm)
+    path = tmp_path / 'real.yaml'
+    path.write_text(yaml.safe_dump({**mapping, **changes}), encoding='utf-8')
+    return load_rig(str(path))
+
+
+@pytest.mark.parametrize(
+    ('robot', 'arm', 'told'),
+    [
+        ('fr3', {'joint_prefix': 'fr3_joint'}, ('fr3', '')),
+        ('fr3', {'joint_prefix': 'fr3v2_joint'}, ('fr3v2', '')),
+        ('fr3', {'joint_prefix': 'left_fr3v2_1_joint'}, ('fr3v2_1', 'left')),
+        ('fr3', {'joint_prefix': 'my_left_fr3_joint'}, ('fr3', 'my_left')),
+        ('fr3', {'joint_prefix': 'fp3_joint', 'robot_type': 'fp3'}, ('fp3', '')),
+        ('panda', {'joint_prefix': 'left_panda_joint', 'robot_type': 'panda'}, ('panda', 'left')),
+    ],
+)
+def test_type_and_prefix_of_the_arm_follow_from_its_joints(tmp_path, robot, arm, told):
+    rig = _real(tmp_path, arm, robot=robot, namespace='left')
+    wanted = {'robot_type': told[0], 'namespace': 'left'}
+    assert driver_arguments(rig) == wanted | ({'arm_prefix': told[1]} if told[1] else {})
+
+
+def test_the_example_of_the_manual_has_a_prefix(tmp_path):
+    text = (CONFIG.parent / 'docs' / 'rig_files.md').read_text(encoding='utf-8')
+    path = tmp_path / 'example.yaml'
+    path.write_text(text.split('```yaml')[1].split('```')[0], encoding='utf-8')
+    found = driver_arguments(load_rig(str(path)))
+    assert found == {'robot_type': 'fr3', 'arm_prefix': 'left', 'namespace': 'left'}
+
+
+@pytest.mark.parametrize(
+    ('robot', 'arm', 'said'),
+    [
+        ('panda', {'joint_prefix': 'panda_joint'}, r"robot_ip = 'panda'.*name in arm\.robot_type"),
+        ('fr3', {'joint_prefix': 'joint'}, r'arm\.joint_names.*with TYPE fr3 or fr3v2 or fr3v2_1'),
+        ('fr3', {'joint_prefix': 'fr3_joint', 'robot_type': 'fr3v2'}, r'with TYPE fr3v2: so'),
+        (
+            'fr3',
+            {'joint_prefix': '', 'joint_names': [f'fr3_joint{n}' for n in (1, 3, 2, 4, 5, 6, 7)]},
+            r'arm\.joint_names.*TYPE_joint1 to 7',
+        ),
+    ],
+)
+def test_an_arm_whose_joints_the_driver_calls_otherwise_is_refused(tmp_path, robot, arm, said):
+    with pytest.raises(ConfigError, match=said):
+        driver_arguments(_real(tmp_path, arm, robot=robot))
+
+
+@pytest.mark.parametrize('manager', ['controller_manager', '/left/manager'])
+def test_the_spawner_asks_the_manager_of_the_rig(tmp_path, manager):
+    rig = _real(tmp_path, controller_manager=manager)
+    assert spawner_arguments(rig) == ['fr3_arm_controller', '--inactive', '-c', manager]

@@ -8,6 +8,7 @@ from graph_watch import wait_for
 import numpy as np
 import pytest
 from rig_in_process import RigInProcess
+from roboadapt_ros.nodes.rig_output import sample_stamps
 from roboadapt_ros.ros.images import to_rgb
 from roboadapt_ros.ros.qos import COMMAND, IMAGE, STATE, STATUS
 from sensor_msgs.msg import Image, JointState
@@ -168,3 +169,18 @@ def test_a_camera_freezes_sends_garbage_and_is_unplugged(rig):
     thawed, _ = fresh()
     assert not np.array_equal(still, thawed)
     rig.move(-0.15)
+
+
+def test_stamps_of_joint_states_go_forward_though_ticks_are_late_and_catch_up():
+    """Ticks of 10 ms with five states each; some come up to 9 ms late, the next ones in time."""
+    chance, ages_ns = np.random.default_rng(0), [8_000_000, 6_000_000, 4_000_000, 2_000_000, 0]
+    stamps, ticks = [0], 1_000_000_000 + 10_000_000 * np.arange(1000)
+    for due_ns in ticks + chance.choice([0, 3_000_000, 9_000_000], 1000):
+        made = sample_stamps(ages_ns, int(due_ns), stamps[-1])
+        assert made[-1] == due_ns, 'the last state is of the moment of the tick'
+        stamps += made
+    assert (np.diff(stamps) > 0).all()
+
+
+def test_a_clock_that_is_set_back_is_followed():
+    assert sample_stamps([2, 0], 50, 100) == [48, 50]

@@ -13,7 +13,6 @@ import math
 import time
 from typing import Any
 
-from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.control.recovery import Outcome as CallOutcome
 from roboadapt_ros.control.recovery import Pending
 from roboadapt_ros.errors import RefusedError
@@ -190,7 +189,7 @@ class CommandHand(ActionHand):
         super().__init__(node, config, width_max_m)
         self._kind = interface_class('control_msgs/action/GripperCommand')
         self._full_width_m = width_max_m
-        self._convention = GripperConvention(config.convention)
+        self._convention = config.meaning
         self._going: ActionCall | None = None
 
     def connect(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.ros.gripper import GripperWriter
 from roboadapt_ros.ros.hands.settings import GripperConfig
@@ -61,12 +60,12 @@ class TopicHand(HandPort):
 
     def __init__(self, node: GraphNode[Any], config: GripperConfig, width_max_m: float):
         """Create the publisher; for `configure`."""
-        convention = GripperConvention(config.convention)
-        self._writer = GripperWriter(config.command_type, convention, width_max_m)
+        self._writer = GripperWriter(config.command_type, config.meaning, width_max_m)
+        self._goal_at_once = config.goal_at_once
         self._out = node.publisher(self._writer.message_type, 'gripper/command', COMMAND)
 
     def tell(self, goal_m: float, width_m: float, now_ns: int) -> None:
-        """Publish the width that it should have now, where the hand does not know it."""
-        message = self._writer.message(width_m, now_ns)
+        """Publish the width, now or at the end, where the hand does not know it."""
+        message = self._writer.message(goal_m if self._goal_at_once else width_m, now_ns)
         if message is not None:
             self._out.publish(message)

@@ -30,7 +30,7 @@ _ACTION = (
     'open_width_m',
 )
 OPTIONS: dict[str, tuple[str, ...]] = {
-    TOPIC: ('driver', 'command_type', 'convention'),
+    TOPIC: ('driver', 'command_type', 'convention', 'goal_at_once'),
     FRANKA_ACTIONS: (
         *_ACTION,
         'node',
@@ -51,6 +51,12 @@ TYPES: dict[str, tuple[str, ...]] = {
     GRIPPER_COMMAND: ('control_msgs/action/GripperCommand',),
 }
 """Driver -> types it imports beyond those that every ROS installation has."""
+CONVENTIONS: dict[str, GripperConvention] = {
+    TOPIC: GripperConvention.WIDTH_M,
+    FRANKA_ACTIONS: GripperConvention.WIDTH_M,
+    GRIPPER_COMMAND: GripperConvention.FINGER_M,
+}
+"""Driver -> what its numbers mean where nothing is said: as franka_gripper takes them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +68,15 @@ class GripperConfig:
         'std_msgs/Float64MultiArray', help='type of the command topic', choices=TOPIC_TYPES
     )
     convention: str = param(
-        GripperConvention.WIDTH_M.value,
-        help='what the number of a command means',
-        choices=tuple(convention.value for convention in GripperConvention),
+        '',
+        help="what the number of a command means; '' = width_m for a topic, finger_m for "
+        'GripperCommand, as franka_gripper has it',
+        choices=('', *(convention.value for convention in GripperConvention)),
+    )
+    goal_at_once: bool = param(
+        False,
+        help='whether the width at the end is sent at once, for a hand that drops what comes '
+        'while it moves, and not the width on the way there at limited speed',
     )
     node: str = param('franka_gripper', help='name of the franka_gripper node')
     action: str = param('franka_gripper/gripper_action', help='name of the GripperCommand action')
@@ -146,6 +158,11 @@ class GripperConfig:
                 self.open_width_m,
                 f'must be above open_above_m ({self.open_above_m:g}), or the hand never opens',
             )
+
+    @property
+    def meaning(self) -> GripperConvention:
+        """What the number of a command means."""
+        return GripperConvention(self.convention or CONVENTIONS[self.driver])
 
     def hand(self) -> HandConfig:
         """Return how the core decides what an action hand is told.

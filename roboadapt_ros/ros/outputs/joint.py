@@ -11,7 +11,7 @@ from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.convert import to_float64s, to_time
 from roboadapt_ros.ros.outputs.output import ArmModel, Output, Point
 from roboadapt_ros.ros.outputs.settings import OutputConfig
-from roboadapt_ros.ros.outputs.velocity import following_speed
+from roboadapt_ros.ros.outputs.velocity import SpeedOutput
 from roboadapt_ros.ros.rig_messages import joint_state
 
 FloatArray = npt.NDArray[np.float64]
@@ -33,7 +33,8 @@ class JointTrajectoryOutput(Output):
 
     Two points: the governed one, due after the horizon, and a stop behind it. The controller
     moves to the first along a cubic; when nothing follows it brakes along the second by itself,
-    and so needs neither `cmd_timeout` nor a trajectory that may end in motion.
+    and so needs neither `cmd_timeout` nor a trajectory that may end in motion. Points always carry
+    velocities: without, the controller draws straight lines, and the speed jumps at each point.
 
     Example, horizon 0.06 s, joint 1 at 0.10 rad moving at 0.5 rad/s, with deceleration up to
     2.5 rad/s²: 0.10 rad at 0.06 s with 0.5 rad/s, then 0.15 rad at 0.26 s with 0 rad/s.
@@ -64,14 +65,14 @@ class JointTrajectoryOutput(Output):
         return message
 
     def _point(self, q: FloatArray, dq: FloatArray, time_s: float) -> Any:
-        point = self._point_type(positions=to_float64s(self.ordered(q)))
-        if self.config.velocities:
-            point.velocities = to_float64s(self.ordered(dq))
-        point.time_from_start = _duration(time_s)
-        return point
+        return self._point_type(
+            positions=to_float64s(self.ordered(q)),
+            velocities=to_float64s(self.ordered(dq)),
+            time_from_start=_duration(time_s),
+        )
 
 
-class FloatArrayOutput(Output):
+class FloatArrayOutput(SpeedOutput):
     """Float64MultiArray for a forward_command_controller: positions, or velocities.
 
     Such a controller neither interpolates nor stops by itself. Not for the position or velocity
@@ -90,16 +91,15 @@ class FloatArrayOutput(Output):
 
     def message(self, point: Point, now_ns: int) -> Any:
         """Return one number for each joint."""
-        values = point.q
-        if self._has_speeds:
-            values = following_speed(point, self.config.feedback_1_s, self.model.limits.dq_max)
-        return self.message_type(data=to_float64s(self.ordered(values)))
+        return super().message(point, now_ns) if self._has_speeds else self.say(point.q, now_ns)
 
     def zero(self, now_ns: int) -> Any | None:
-        """Return zero speeds."""
-        if not self._has_speeds:
-            return None
-        return self.message_type(data=to_float64s(np.zeros(len(self.names))))
+        """Return zero speeds; zero positions are no stop."""
+        return super().zero(now_ns) if self._has_speeds else None
+
+    def say(self, dq: FloatArray, now_ns: int) -> Any:
+        """Return the numbers in the controller's order."""
+        return self.message_type(data=to_float64s(self.ordered(dq)))
 
 
 def _point_type() -> Any:

@@ -40,14 +40,17 @@ class ArmModel:
     jacobian: Callable[[FloatArray], FloatArray]
     """Joints (7,) [rad] to (6, 7): linear rows [m/rad] first, base-frame axes."""
     base_frame: str
+    brake_ddq_max: FloatArray
+    """(7,) largest joint accelerations of a stop: the arm's own, not scaled [rad/s^2]."""
     rate_hz: float
     """Rate of points [Hz]."""
 
 
 class Output(ABC):
-    """Makes the messages of one kind of controller, without a memory of its own.
+    """Makes the messages of one kind of controller.
 
-    A driver whose messages are speeds has `is_velocity`: its last message must say zero.
+    A driver whose messages are speeds has `is_velocity`: its last message must say zero, and it
+    remembers what it sent last (`velocity.SpeedOutput`). The others have no memory.
     """
 
     is_velocity: ClassVar[bool] = False
@@ -74,6 +77,10 @@ class Output(ABC):
             point: Where the arm should be now.
             now_ns: Time now [ns], ROS clock.
         """
+
+    def braking(self, now_ns: int) -> Any | None:
+        """Return the message of a tick in which the arm is slowed, None where it is at rest."""
+        return None
 
     def zero(self, now_ns: int) -> Any | None:
         """Return the message that stops the arm, None where the last point already does."""

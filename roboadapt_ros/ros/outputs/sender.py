@@ -48,8 +48,8 @@ class ArmSender:
     """Sends points by the driver of the rig, and zero speeds when there are no more points.
 
     Example, governor at 100 Hz, messages at 50 Hz: of the points 1, 2, 3, 4 the first and third
-    are sent; the first point after a silence always is. With a driver of speeds, ten zeros follow
-    the last point, at the rate of the points.
+    are sent; the first point after a silence always is. With a driver of speeds the arm brakes as
+    hard as it may after the last point, and ten zeros follow, at the rate of the points.
     """
 
     def __init__(self, node: GraphNode[Any], config: OutputConfig, model: ArmModel):
@@ -117,13 +117,16 @@ class ArmSender:
         self._zeros_left = ZEROS if self.driver.is_velocity else 0
 
     def quiet(self, now_ns: int) -> None:
-        """Send no point in this tick: zeros at first where the messages are speeds."""
+        """Send no point in this tick; where the messages are speeds: brake, then zeros."""
         if self._servo is not None:
             self._servo.poll(now_ns)
         self._ticks = 0
         if self._zeros_left:
-            self._zeros_left -= 1
-            self._out.publish(self.driver.zero(now_ns))
+            message = self.driver.braking(now_ns)
+            if message is None:
+                self._zeros_left -= 1
+                message = self.driver.zero(now_ns)
+            self._out.publish(message)
 
     def end(self, now_ns: int) -> None:
         """Stop at once; for `deactivate`, while the publisher still speaks."""

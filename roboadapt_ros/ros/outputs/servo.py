@@ -16,9 +16,8 @@ from roboadapt_ros.control.recovery import Outcome
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.calls import Clients, interface_class, ServiceCall, trigger_outcome
 from roboadapt_ros.ros.convert import to_float64s, to_time
-from roboadapt_ros.ros.outputs.output import Output, Point
 from roboadapt_ros.ros.outputs.settings import OutputConfig, SERVO_JOG, SERVO_POSE, SERVO_TWIST
-from roboadapt_ros.ros.outputs.velocity import following_speed, within
+from roboadapt_ros.ros.outputs.velocity import SpeedOutput, within
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
@@ -66,27 +65,24 @@ def servo_release(config: OutputConfig) -> str:
     return release
 
 
-class ServoTwistOutput(Output):
-    """TwistStamped: speed of the hand, in axes of the base frame."""
+class ServoTwistOutput(SpeedOutput):
+    """TwistStamped: speed of the hand's tool centre point, in axes of the base frame.
 
-    is_velocity = True
+    It is that of the joints' speeds where the points are: servo finds joints of its own for it.
+    """
 
-    def message(self, point: Point, now_ns: int) -> Any:
-        """Return the twist that follows the point."""
-        speed = following_speed(point, self.config.feedback_1_s, self.model.limits.dq_max)
-        q = point.q if point.measured_q is None else point.measured_q
-        twist = self.model.jacobian(q) @ speed
-        twist = twist / max(float(np.linalg.norm(twist[:3])) / self.model.hand_speed_max_m_s, 1.0)
+    def excess(self, dq: FloatArray) -> float:
+        """Return by which factor the hand is too fast, for its limit or for servo's scales."""
+        beyond = super().excess(dq)
         if self.config.units == 'unitless':
-            scales = (self.config.scale_linear_m_s, self.config.scale_rotational_rad_s)
-            twist = within(twist / np.repeat(scales, 3), np.ones(6))
-        return self._message(twist, now_ns)
+            beyond = max(beyond, float((np.abs(self.jacobian @ dq) / self._scales()).max()))
+        return beyond
 
-    def zero(self, now_ns: int) -> Any:
-        """Return no speed."""
-        return self._message(np.zeros(6), now_ns)
-
-    def _message(self, twist: FloatArray, now_ns: int) -> Any:
+    def say(self, dq: FloatArray, now_ns: int) -> Any:
+        """Return the twist."""
+        twist = self.jacobian @ dq
+        if self.config.units == 'unitless':
+            twist = within(twist / self._scales(), np.ones(6))
         header = Header(stamp=to_time(now_ns), frame_id=self.model.base_frame)
         message = self.message_type(header=header)
         for axis, linear, angular in zip('xyz', twist[:3], twist[3:], strict=True):
@@ -94,27 +90,27 @@ class ServoTwistOutput(Output):
             setattr(message.twist.angular, axis, float(angular))
         return message
 
+    def _scales(self) -> FloatArray:
+        return np.repeat((self.config.scale_linear_m_s, self.config.scale_rotational_rad_s), 3)
 
-class ServoJogOutput(Output):
+
+class ServoJogOutput(SpeedOutput):
     """control_msgs/JointJog: speed of every joint."""
 
-    is_velocity = True
-
-    def message(self, point: Point, now_ns: int) -> Any:
-        """Return the speeds that follow the point."""
-        speed = following_speed(point, self.config.feedback_1_s, self.model.limits.dq_max)
+    def excess(self, dq: FloatArray) -> float:
+        """Return by which factor the hand, or a joint for servo's scale, is too fast."""
+        beyond = super().excess(dq)
         if self.config.units == 'unitless':
-            speed = within(speed / self.config.scale_joint_rad_s, np.ones(len(speed)))
-        return self._message(speed, now_ns)
+            beyond = max(beyond, float(np.abs(dq).max()) / self.config.scale_joint_rad_s)
+        return beyond
 
-    def zero(self, now_ns: int) -> Any:
-        """Return no speed."""
-        return self._message(np.zeros(len(self.names)), now_ns)
-
-    def _message(self, speed: FloatArray, now_ns: int) -> Any:
+    def say(self, dq: FloatArray, now_ns: int) -> Any:
+        """Return the speeds in the controller's order."""
+        if self.config.units == 'unitless':
+            dq = within(dq / self.config.scale_joint_rad_s, np.ones(len(dq)))
         message = self.message_type(joint_names=list(self.names))
         message.header.stamp, message.header.frame_id = to_time(now_ns), self.model.base_frame
-        message.velocities = to_float64s(self.ordered(speed))
+        message.velocities = to_float64s(self.ordered(dq))
         message.duration = self.ticks_per_message / self.model.rate_hz
         return message
 

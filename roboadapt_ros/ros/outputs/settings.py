@@ -22,7 +22,7 @@ _SERVO = ('servo_node', 'servo_release')
 _UNITS = ('units', 'scale_linear_m_s', 'scale_rotational_rad_s', 'scale_joint_rad_s')
 OPTIONS: dict[str, tuple[str, ...]] = {
     JOINT_IMPEDANCE: (*_ALWAYS, 'joint_order', 'velocities', 'keep_alive'),
-    JOINT_TRAJECTORY: (*_ALWAYS, 'joint_order', 'velocities', 'horizon_s'),
+    JOINT_TRAJECTORY: (*_ALWAYS, 'joint_order', 'horizon_s'),
     CARTESIAN_POSE: (*_ALWAYS, 'keep_alive'),
     SERVO_TWIST: (*_ALWAYS, *_SERVO, *_UNITS, 'feedback_1_s'),
     SERVO_JOG: (*_ALWAYS, *_SERVO, *_UNITS, 'feedback_1_s', 'joint_order'),
@@ -92,8 +92,8 @@ class OutputConfig:
     )
     feedback_1_s: float = param(
         2.0,
-        help='speed added for each radian that the arm is behind; raising it follows closer, '
-        'until it swings',
+        help='speed added for each radian that the arm is behind, at most a quarter of the speed '
+        'limit; raising it follows closer, until it swings',
         unit='1/s',
         minimum=0.0,
         maximum=20.0,

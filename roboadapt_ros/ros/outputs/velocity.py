@@ -1,29 +1,46 @@
-"""Speeds that follow points: what is sent where a controller takes no positions."""
+"""Speeds that follow points: what is sent where a controller takes no positions.
+
+The governor's points keep its limits. What is added to follow them does not pass the governor, so
+it is bounded here: in size, and in how fast it comes and goes when joint states jump or end.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.ros.outputs.output import Point
+from roboadapt_ros.control.limits import JOINTS, RobotLimits
+from roboadapt_ros.ros.outputs.output import ArmModel, Output, Point
+from roboadapt_ros.ros.outputs.settings import OutputConfig
 
 FloatArray = npt.NDArray[np.float64]
+FEEDBACK_SHARE = 0.25
+"""Largest part of the joints' speed limits that catching up adds to the points' own speeds."""
 
 
-def following_speed(point: Point, feedback_1_s: float, dq_max: FloatArray) -> FloatArray:
+def following_speed(point: Point, feedback_1_s: float, limits: RobotLimits) -> FloatArray:
     """Return joint speeds (7,) [rad/s] that follow the point and catch up what was lost.
 
-    All joints are slowed alike where one would be too fast, so that the direction stays.
-    Without fresh joint states the point's own speeds are returned.
+    All joints are slowed alike where one would be too fast, so that the direction stays; near a
+    joint's end, where an FR3 has to be slower, that joint alone. Without fresh joint states the
+    point's own speeds are returned.
+
+    Example: 0.3 rad behind at 2/s with a limit of 0.66 rad/s adds 0.16 rad/s, not 0.6.
 
     Args:
         point: Where the arm should be, how fast, and where it is.
         feedback_1_s: Speed for each radian behind [1/s].
-        dq_max: (7,) largest speeds [rad/s].
+        limits: What the points keep.
     """
     dq = point.dq
     if point.measured_q is not None:
-        dq = dq + feedback_1_s * (point.q - point.measured_q)
-    return within(dq, dq_max)
+        behind = point.q - point.measured_q
+        dq = dq + within(feedback_1_s * behind, FEEDBACK_SHARE * limits.dq_max)
+        low, high = limits.velocity_bounds(point.q)
+        dq = np.clip(dq, np.minimum(low, point.dq), np.maximum(high, point.dq))
+    return within(dq, limits.dq_max)
 
 
 def within(values: FloatArray, most: FloatArray) -> FloatArray:
@@ -33,3 +50,55 @@ def within(values: FloatArray, most: FloatArray) -> FloatArray:
     """
     ratio = float((np.abs(values) / most).max())
     return values / max(ratio, 1.0)
+
+
+def toward(dq: FloatArray, wanted: FloatArray, ddq_max: FloatArray, period_s: float) -> FloatArray:
+    """Return speeds (7,) [rad/s] on the straight way from `dq` to `wanted`, after a period.
+
+    What both ends keep, a limit of the joints' or of the hand's speed, is kept on the way.
+
+    Example: from rest to 0.6 rad/s with 2.5 rad/s² in 20 ms is 0.05 rad/s.
+    """
+    return dq + within(wanted - dq, ddq_max * period_s)
+
+
+class SpeedOutput(Output):
+    """Makes messages of speeds; from one to the next none changes faster than the arm may."""
+
+    is_velocity = True
+
+    def __init__(self, config: OutputConfig, model: ArmModel):
+        """Begin at rest; raises as `Output`."""
+        super().__init__(config, model)
+        self._dq: FloatArray = np.zeros(JOINTS)
+        self.jacobian: FloatArray = np.zeros((6, JOINTS))
+        """(6, 7) of the point sent last."""
+
+    def message(self, point: Point, now_ns: int) -> Any:
+        """Return the speeds that follow the point."""
+        limits = self.model.limits
+        self.jacobian = self.model.jacobian(point.q)
+        wanted = following_speed(point, self.config.feedback_1_s, limits)
+        wanted = wanted / max(self.excess(wanted), 1.0)
+        period_s = self.ticks_per_message / self.model.rate_hz
+        self._dq = toward(self._dq, wanted, limits.ddq_max, period_s)
+        return self.say(self._dq, now_ns)
+
+    def braking(self, now_ns: int) -> Any | None:
+        """Return slower speeds, None where the arm comes to rest within this tick."""
+        period_s = 1.0 / self.model.rate_hz
+        self._dq = toward(self._dq, np.zeros(JOINTS), self.model.brake_ddq_max, period_s)
+        return self.say(self._dq, now_ns) if self._dq.any() else None
+
+    def zero(self, now_ns: int) -> Any | None:
+        """Return no speed."""
+        self._dq = np.zeros(JOINTS)
+        return self.say(self._dq, now_ns)
+
+    def excess(self, dq: FloatArray) -> float:
+        """Return by which factor joint speeds (7,) are too fast for the hand, where above one."""
+        return float(np.linalg.norm(self.jacobian[:3] @ dq)) / self.model.hand_speed_max_m_s
+
+    @abstractmethod
+    def say(self, dq: FloatArray, now_ns: int) -> Any:
+        """Return the message of joint speeds (7,) [rad/s]."""
