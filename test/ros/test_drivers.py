@@ -12,7 +12,7 @@ from roboadapt_ros.bringup.connection import Transition
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.outputs.settings import TOPICS
-from roboadapt_ros.ros.qos import COMMAND, STATE
+from roboadapt_ros.ros.qos import COMMAND, STATE, TRACE
 from roboadapt_ros.ros.rig_messages import pose
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
@@ -35,8 +35,8 @@ def governed(connection, folder, **parameters):
 
 
 @contextmanager
-def hearing(connection, kind, topic, qos=COMMAND):
-    """Listen; yields the list of messages."""
+def hearing(connection, kind, topic, qos=TRACE):
+    """Listen, without losing what comes in a burst; yields the list of messages."""
     heard = []
     made = connection._node.create_subscription(kind, topic, heard.append, qos)
     try:
@@ -155,7 +155,6 @@ def test_an_arm_that_is_not_where_its_model_has_it_is_not_moved(connection, tmp_
 
 def _points():
     from roboadapt_interfaces.msg import ActionChunk
-    from roboadapt_ros.ros.qos import TRACE
 
     return ActionChunk, 'governor/command', TRACE
 
