@@ -18,7 +18,8 @@ from roboadapt_ros.bench.models import random_backbone, random_tensors, RandomBa
 from roboadapt_ros.bench.residency import resident_figures
 from roboadapt_ros.bench.result import BenchResult
 from roboadapt_ros.bench.timing import interleave
-from roboadapt_ros.encoder.cuda_engine import copy_bytes_per_s, CudaEngine, gpu_name, require_gpu
+from roboadapt_ros.encoder.cuda_engine import CudaEngine
+from roboadapt_ros.encoder.gpu import copy_bytes_per_s, gpu_name, require_gpu
 from roboadapt_ros.encoder.torch_engine import TorchEngine
 from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import ConfigError

@@ -27,35 +27,15 @@ from roboadapt_ros.adapters.layout import AdapterLayout
 from roboadapt_ros.backbones.check import BaseCheck
 from roboadapt_ros.encoder.accumulate import accumulate
 from roboadapt_ros.encoder.engine import AdapterHandle, Images, Tensors
+from roboadapt_ros.encoder.gpu import gpu_name, require_gpu
 from roboadapt_ros.encoder.rows import RowAdapters, Sites, SiteWeights
 from roboadapt_ros.encoder.torch_engine import own, TorchEngine
-from roboadapt_ros.errors import EngineError
 import torch
 
 logger = logging.getLogger(__name__)
 
 WARM_UP_RUNS = 3
 """Runs before a capture, so that libraries choose their kernels outside of it."""
-COPIED_BYTES, COPIES = 1 << 30, 20
-"""What `copy_bytes_per_s` copies, and how often."""
-
-
-def torch_sees_gpu() -> bool:
-    """Return whether there is a GPU that torch can use."""
-    return torch.cuda.is_available()
-
-
-def gpu_name() -> str:
-    """Return what the GPU is."""
-    return torch.cuda.get_device_name()
-
-
-def require_gpu() -> None:
-    """Raise `EngineError` unless torch sees a GPU."""
-    if not torch_sees_gpu():
-        raise EngineError(
-            'cuda', 'torch sees no NVIDIA GPU', "Check nvidia-smi, or name 'torch' or 'onnx'."
-        )
 
 
 @dataclass(frozen=True)
@@ -290,20 +270,6 @@ class CudaEngine(TorchEngine):
         if weights is not None:
             accumulate(x, x, weights, tasks)
         return norm(x)
-
-
-def copy_bytes_per_s() -> float:
-    """Return how fast the GPU copies its own memory, bytes read and written counted [1/s]."""
-    source = torch.empty(COPIED_BYTES, dtype=torch.uint8, device='cuda')
-    target = torch.empty_like(source)
-    target.copy_(source)
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    for _ in range(COPIES):
-        target.copy_(source)
-    end.record()
-    end.synchronize()
-    return 2 * COPIES * COPIED_BYTES / (1e-3 * float(start.elapsed_time(end)))
 
 
 def _fused() -> Any:

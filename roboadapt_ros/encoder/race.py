@@ -13,10 +13,11 @@ import numpy as np
 from roboadapt_ros.config import save_json
 from roboadapt_ros.encoder.blocked import blocked_arrays
 from roboadapt_ros.encoder.choice import Choice, choice_name, EXACT, IMAGES, libraries
-from roboadapt_ros.encoder.cuda_engine import CudaEngine, torch_sees_gpu
+from roboadapt_ros.encoder.cuda_engine import CudaEngine
 from roboadapt_ros.encoder.engine import Engine
 from roboadapt_ros.encoder.examples import example_tasks
 from roboadapt_ros.encoder.export import export_missing, usual_places
+from roboadapt_ros.encoder.gpu import torch_sees_gpu
 from roboadapt_ros.encoder.graphs import FORMAT, GraphStore, machine_name
 from roboadapt_ros.encoder.onnx_engine import OnnxEngine
 from roboadapt_ros.encoder.places import Places

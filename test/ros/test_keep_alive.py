@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 
-from fake_arm import FakeArm, IDLE, MOVE, REFLEX
+from fake_arm import IDLE, REFLEX
 from graph_watch import wait_for
-from node_process import governor_process
+from node_process import governor_process, is_silent, longest_gap_s, recover, served_arm, trigger
 import numpy as np
 import pytest
-from roboadapt_interfaces.srv import Recover
 from roboadapt_ros.ros.qos import COMMAND
 from sensor_msgs.msg import JointState
-from std_srvs.srv import Trigger
 
 pytestmark = [pytest.mark.processes]
 PARAMETERS = {
@@ -33,37 +31,8 @@ def governor(connection, tmp_path_factory):
 @pytest.fixture
 def arm(connection, governor):
     """Return an arm without an error, which is sent where it is."""
-    made = FakeArm(connection)
-    made.serve('recover')
-    made.serve('deactivate')
-    try:
-        wait_for(lambda: made.status, 'the governor to report')
-        wait_for(lambda: _recover(connection).success, 'a recovery')
-        wait_for(lambda: made.state == 'idle', 'an idle governor')
-        made.mode = MOVE
-        made.targets.clear()
+    with served_arm(connection, governor) as made:
         yield made
-        assert governor.is_running, governor.log_path.read_text()
-    finally:
-        made.close()
-
-
-def _recover(connection):
-    return connection.call(Recover, 'governor/recover', Recover.Request(confirm=True), 60.0)
-
-
-def _trigger(connection, name):
-    return connection.call(Trigger, f'governor/{name}', Trigger.Request())
-
-
-def _is_silent(arm, seconds=0.4):
-    count = len(arm.targets)
-    time.sleep(seconds)
-    return len(arm.targets) == count
-
-
-def _gap_s(arm):
-    return float(np.diff([stamp_ns for stamp_ns, _ in arm.targets]).max()) / 1e9
 
 
 def test_from_the_start_over_a_motion_to_a_soft_stop_it_is_never_silent(connection, arm):
@@ -77,11 +46,11 @@ def test_from_the_start_over_a_motion_to_a_soft_stop_it_is_never_silent(connecti
     time.sleep(1.0)
     np.testing.assert_array_equal(arm.targets[-1][1], kept)
     np.testing.assert_array_equal(arm.target_speed, np.zeros(7))
-    assert _trigger(connection, 'soft_stop').success
+    assert trigger(connection, 'soft_stop').success
     time.sleep(0.5)
     np.testing.assert_array_equal(arm.targets[-1][1], kept)
-    assert _gap_s(arm) < MINDED_S
-    assert _trigger(connection, 'reset').success
+    assert longest_gap_s(arm) < MINDED_S
+    assert trigger(connection, 'reset').success
 
 
 def test_an_arm_that_somebody_moved_keeps_where_it_is(arm):
@@ -101,11 +70,11 @@ def test_an_error_and_a_hard_stop_are_silent_until_the_recovery(connection, arm)
     wait_for(lambda: len(arm.targets) > 10, 'targets')
     arm.mode, arm.errors = REFLEX, 'joint_reflex'
     wait_for(lambda: arm.state == 'fault', 'the governor to stop')
-    assert _is_silent(arm)
-    assert _recover(connection).success
-    assert not _is_silent(arm)
-    assert _trigger(connection, 'hard_stop').success
-    assert _is_silent(arm)
+    assert is_silent(arm)
+    assert recover(connection).success
+    assert not is_silent(arm)
+    assert trigger(connection, 'hard_stop').success
+    assert is_silent(arm)
     arm.mode = IDLE
 
 
@@ -114,8 +83,8 @@ def test_beside_another_publisher_it_is_silent(connection, arm):
     intruder = connection._node.create_publisher(JointState, 'target_joint', COMMAND)
     try:
         wait_for(lambda: arm.state == 'fault', 'the governor to notice')
-        assert _is_silent(arm)
+        assert is_silent(arm)
     finally:
         connection._node.destroy_publisher(intruder)
-    wait_for(lambda: _trigger(connection, 'reset').success, 'a reset')
-    assert not _is_silent(arm)
+    wait_for(lambda: trigger(connection, 'reset').success, 'a reset')
+    assert not is_silent(arm)

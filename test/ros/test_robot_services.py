@@ -5,16 +5,14 @@ import time
 
 from fake_arm import FakeArm, IDLE, MOVE, REFLEX, USER_STOPPED
 from graph_watch import wait_for
-from node_process import governor_process
+from node_process import governor_process, is_silent, longest_gap_s, recover, served_arm, trigger
 import numpy as np
 import pytest
-from roboadapt_interfaces.srv import Recover
 from roboadapt_ros.bringup.connection import Transition
 from roboadapt_ros.control.governor_config import FollowerConfig
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.ros.qos import COMMAND
 from sensor_msgs.msg import JointState
-from std_srvs.srv import Trigger
 
 pytestmark = [pytest.mark.processes]
 PARAMETERS = {
@@ -34,39 +32,14 @@ def governor(connection, tmp_path_factory):
 @pytest.fixture
 def arm(connection, governor):
     """Return an arm whose driver offers its services; the governor is idle."""
-    made = FakeArm(connection)
-    made.serve('recover')
-    made.serve('deactivate')
-    try:
-        wait_for(lambda: made.status, 'the governor to report')
-        wait_for(lambda: _recover(connection).success, 'a recovery')
-        wait_for(lambda: made.state == 'idle', 'an idle governor')
-        made.calls.clear()
-        made.mode = MOVE
+    with served_arm(connection, governor) as made:
         yield made
-        assert governor.is_running, governor.log_path.read_text()
-    finally:
-        made.close()
-
-
-def _recover(connection, *, confirm=True):
-    return connection.call(Recover, 'governor/recover', Recover.Request(confirm=confirm), 60.0)
-
-
-def _trigger(connection, name):
-    return connection.call(Trigger, f'governor/{name}', Trigger.Request())
 
 
 def _move(arm):
     arm.sends_chunks = True
     count = len(arm.targets)
     wait_for(lambda: arm.state == 'tracking' and len(arm.targets) > count + 50, 'motion')
-
-
-def _is_silent(arm, seconds=0.3):
-    count = len(arm.targets)
-    time.sleep(seconds)
-    return len(arm.targets) == count
 
 
 def _fault(arm, errors='joint_reflex', mode=REFLEX):
@@ -83,7 +56,7 @@ def test_an_error_of_the_robot_ends_the_stream_at_once(arm):
     _fault(arm)
     assert time.monotonic() - before_s < 0.3, 'a report every 50 ms and a status on change'
     assert 'joint_reflex' in arm.reason
-    assert _is_silent(arm)
+    assert is_silent(arm)
 
 
 def test_an_error_that_goes_away_by_itself_is_not_forgotten(connection, arm):
@@ -91,15 +64,15 @@ def test_an_error_that_goes_away_by_itself_is_not_forgotten(connection, arm):
     _fault(arm)
     arm.mode, arm.errors = MOVE, ''
     wait_for(lambda: 'gone without a confirmed recovery' in arm.reason, 'the governor to say so')
-    assert _is_silent(arm, 1.0), 'a switch of controllers must not set the arm in motion'
-    answer = _trigger(connection, 'reset')
+    assert is_silent(arm, 1.0), 'a switch of controllers must not set the arm in motion'
+    answer = trigger(connection, 'reset')
     assert not answer.success
     assert "'roboadapt recover'" in answer.message
 
 
 def test_without_a_confirmation_nothing_is_done_and_the_steps_are_told(connection, arm):
     _fault(arm)
-    answer = _recover(connection, confirm=False)
+    answer = recover(connection, confirm=False)
     assert not answer.success
     assert answer.state in ('idle', 'done')
     assert 'joint_reflex' in answer.message
@@ -115,7 +88,7 @@ def test_a_confirmed_recovery_brings_the_arm_back_and_the_next_motion_starts_fro
     _move(arm)
     _fault(arm)
     arm.sends_chunks = False
-    answer = _recover(connection)
+    answer = recover(connection)
     assert answer.success, answer
     assert answer.state == 'done'
     assert arm.calls == ['recover']
@@ -129,11 +102,6 @@ def test_a_confirmed_recovery_brings_the_arm_back_and_the_next_motion_starts_fro
     assert first < 0.02, 'the first point must be where the arm is (busy, this test loses a few)'
 
 
-def _gap_s(arm):
-    """Return the longest time between two targets [s]."""
-    return float(np.diff([stamp_ns for stamp_ns, _ in arm.targets]).max()) / 1e9
-
-
 def test_a_recovery_sends_the_measured_positions_until_the_arm_is_commanded(connection, arm):
     """Some controllers start from the last target they heard, wherever the arm is by then."""
     _move(arm)
@@ -142,12 +110,12 @@ def test_a_recovery_sends_the_measured_positions_until_the_arm_is_commanded(conn
     guided = arm.q = arm.q + 0.3
     time.sleep(0.2)
     arm.targets.clear()
-    assert _recover(connection).success
+    assert recover(connection).success
     assert len(arm.targets) > 50, 'from the alignment until it has settled'
     np.testing.assert_allclose([q for _, q in arm.targets], np.tile(guided, (len(arm.targets), 1)))
-    assert _gap_s(arm) < 0.3
+    assert longest_gap_s(arm) < 0.3
     wait_for(lambda: arm.state == 'idle', 'an idle governor')
-    assert _is_silent(arm), 'this controller does not ask to be kept awake'
+    assert is_silent(arm), 'this controller does not ask to be kept awake'
 
 
 def test_ticks_go_on_while_a_recovery_runs(connection, arm):
@@ -155,7 +123,7 @@ def test_ticks_go_on_while_a_recovery_runs(connection, arm):
     _fault(arm)
     arm.status.clear()
     before_s = time.monotonic()
-    assert _recover(connection).success
+    assert recover(connection).success
     took_s = time.monotonic() - before_s
     assert took_s > 0.9, 'it must watch for an error that comes back'
     assert len(arm.status) > 5 * took_s, 'the governor stood still meanwhile'
@@ -165,7 +133,7 @@ def test_ticks_go_on_while_a_recovery_runs(connection, arm):
 def test_a_driver_that_refuses_is_asked_a_bounded_number_of_times(connection, arm):
     _fault(arm)
     arm.recovers = False
-    answer = _recover(connection)
+    answer = recover(connection)
     assert not answer.success
     assert answer.state == 'failed'
     assert arm.calls == ['recover', 'recover']
@@ -176,19 +144,19 @@ def test_a_driver_that_refuses_is_asked_a_bounded_number_of_times(connection, ar
 
 def test_while_the_user_stop_is_pressed_there_is_no_recovery(connection, arm):
     _fault(arm, errors='', mode=USER_STOPPED)
-    answer = _recover(connection)
+    answer = recover(connection)
     assert not answer.success
     assert 'the user stop is pressed' in answer.message
     assert arm.calls == []
     arm.mode = IDLE
     wait_for(lambda: 'gone without' in arm.reason, 'the governor to stay in fault')
-    assert _recover(connection).success
+    assert recover(connection).success
 
 
 def test_a_user_stop_during_a_recovery_ends_it(connection, arm):
     _fault(arm)
     answers = []
-    asking = threading.Thread(target=lambda: answers.append(_recover(connection)))
+    asking = threading.Thread(target=lambda: answers.append(recover(connection)))
     asking.start()
     wait_for(lambda: 'recovering, settle' in arm.reason, 'the last step')
     arm.mode = USER_STOPPED
@@ -207,14 +175,14 @@ def test_points_for_a_robot_that_stays_idle_are_a_stop(connection, arm):
     assert 'the robot is idle: no active controller' in arm.reason
     arm.sends_chunks, arm.has_controller = False, True
     arm.mode = MOVE
-    wait_for(lambda: _trigger(connection, 'reset').success, 'a reset')
+    wait_for(lambda: trigger(connection, 'reset').success, 'a reset')
     wait_for(lambda: arm.state == 'idle', 'an idle governor')
     _move(arm)
 
 
 def test_a_moving_arm_is_not_recovered(connection, arm):
     _move(arm)
-    answer = _recover(connection)
+    answer = recover(connection)
     assert not answer.success
     assert "'roboadapt stop' first" in answer.message
     assert arm.state == 'tracking'
@@ -226,11 +194,11 @@ def test_a_moving_arm_is_not_recovered(connection, arm):
 def test_a_soft_stop_brakes_within_the_limits_and_a_reset_goes_on(connection, arm):
     _move(arm)
     del arm.points[:-10]  # the stop is judged from the motion before it on
-    answer = _trigger(connection, 'soft_stop')
+    answer = trigger(connection, 'soft_stop')
     assert answer.success
     assert "'roboadapt arm' goes on" in answer.message
     assert arm.state == 'fault' or wait_for(lambda: arm.state == 'fault', 'the stop')
-    wait_for(lambda: _is_silent(arm, 0.2), 'the arm to stand')
+    wait_for(lambda: is_silent(arm, 0.2), 'the arm to stand')
     numbers = np.array([point.sequence for point in arm.points])
     assert (np.diff(numbers) == 1).all(), 'this test has lost points, nothing can be said'
     points = np.array([point.actions[:7] for point in arm.points])
@@ -242,23 +210,23 @@ def test_a_soft_stop_brakes_within_the_limits_and_a_reset_goes_on(connection, ar
     assert (arm.target_speed == 0.0).all(), 'the stream must end at rest'
     jerk = np.abs(np.diff(held, n=3, axis=0)) / TICK_S**3
     assert (jerk < 1.001 * motion.jerk_scale * limits.dddq_max).all(), 'it ended before rest'
-    assert _is_silent(arm, 1.0), 'chunks that still come must not move it'
+    assert is_silent(arm, 1.0), 'chunks that still come must not move it'
 
-    assert _trigger(connection, 'reset').success
+    assert trigger(connection, 'reset').success
     _move(arm)
 
 
 def test_a_hard_stop_ends_the_stream_and_takes_the_controllers(connection, arm):
     _move(arm)
-    answer = _trigger(connection, 'hard_stop')
+    answer = trigger(connection, 'hard_stop')
     assert answer.success, answer
     assert arm.calls == ['deactivate']
-    assert _is_silent(arm, 0.5)
-    refused = _trigger(connection, 'reset')
+    assert is_silent(arm, 0.5)
+    refused = trigger(connection, 'reset')
     assert not refused.success
     assert 'hard stop by request' in refused.message
     arm.sends_chunks = False
-    assert _recover(connection).success
+    assert recover(connection).success
     _move(arm)
 
 
@@ -270,12 +238,12 @@ def test_a_hard_stop_that_finds_no_driver_says_so_and_ends_the_stream_all_the_sa
         arm.serve('recover')
         wait_for(lambda: arm.status, 'the governor to report')
         _move(arm)
-        answer = _trigger(connection, 'hard_stop')
+        answer = trigger(connection, 'hard_stop')
         assert not answer.success
         assert 'deactivate is not there' in answer.message
-        assert _is_silent(arm, 0.3)
+        assert is_silent(arm, 0.3)
         arm.sends_chunks = False
-        assert _recover(connection).success
+        assert recover(connection).success
     finally:
         arm.close()
 
@@ -283,10 +251,10 @@ def test_a_hard_stop_that_finds_no_driver_says_so_and_ends_the_stream_all_the_sa
 def test_a_stop_gives_up_a_recovery(connection, arm):
     _fault(arm)
     answers = []
-    asking = threading.Thread(target=lambda: answers.append(_recover(connection)))
+    asking = threading.Thread(target=lambda: answers.append(recover(connection)))
     asking.start()
     wait_for(lambda: 'recovering, settle' in arm.reason, 'the last step')
-    assert _trigger(connection, 'hard_stop').success
+    assert trigger(connection, 'hard_stop').success
     asking.join(20.0)
     assert not answers[0].success
     assert answers[0].message == 'hard stop by request'
@@ -300,11 +268,11 @@ def test_another_publisher_on_the_arms_topic_is_named_and_stops_the_arm(connecti
     publisher = connection._node.create_publisher(JointState, 'target_joint', COMMAND)
     wait_for(lambda: arm.state == 'fault', 'the governor to notice', 5.0)
     assert '/target_joint has another publisher: /client_' in arm.reason
-    answer = _trigger(connection, 'reset')
+    answer = trigger(connection, 'reset')
     assert not answer.success
     assert 'another publisher' in answer.message
     connection._node.destroy_publisher(publisher)
-    wait_for(lambda: _trigger(connection, 'reset').success, 'a reset', 10.0)
+    wait_for(lambda: trigger(connection, 'reset').success, 'a reset', 10.0)
     _move(arm)
 
 
@@ -312,7 +280,7 @@ def test_another_publisher_on_the_arms_topic_is_named_and_stops_the_arm(connecti
 
 
 def test_setup_without_anything_to_set_says_what_the_rig_file_lacks(connection, arm):
-    answer = _trigger(connection, 'setup')
+    answer = trigger(connection, 'setup')
     assert not answer.success
     assert 'neither arm.collision nor arm.load' in answer.message
 
@@ -322,23 +290,23 @@ def test_a_stop_outlives_a_deactivation_and_an_inactive_governor_answers(connect
     arm.mode, arm.errors = MOVE, ''
     assert connection.transition('/governor', Transition.DEACTIVATE, 10.0)
     for name in ('soft_stop', 'hard_stop', 'reset', 'setup'):
-        answer = _trigger(connection, name)
+        answer = trigger(connection, name)
         assert not answer.success
         assert 'not active' in answer.message
-    assert not _recover(connection).success
+    assert not recover(connection).success
     assert connection.transition('/governor', Transition.CLEANUP, 10.0)
     assert connection.transition('/governor', Transition.CONFIGURE, 10.0)
     arm.status.clear()
     assert connection.transition('/governor', Transition.ACTIVATE, 10.0)
     arm.sends_chunks = True
     wait_for(lambda: arm.state == 'fault', 'the governor to remember')
-    assert _is_silent(arm)
+    assert is_silent(arm)
 
 
 def test_a_deactivation_during_a_recovery_answers_it(connection, arm):
     _fault(arm)
     answers = []
-    asking = threading.Thread(target=lambda: answers.append(_recover(connection)))
+    asking = threading.Thread(target=lambda: answers.append(recover(connection)))
     asking.start()
     wait_for(lambda: 'recovering, settle' in arm.reason, 'the last step')
     assert connection.transition('/governor', Transition.DEACTIVATE, 10.0)
