@@ -18,7 +18,6 @@ PACKAGES: dict[str, tuple[str, bool]] = {
     'timm': ('pip install -r requirements.txt', True),
     'pinocchio': ('sudo apt install ros-{distro}-pinocchio, or pip install pin', True),
     'ruckig': ('pip install ruckig', True),
-    'cv_bridge': ('sudo apt install ros-{distro}-cv-bridge', False),
     'onnxruntime': ('pip install onnxruntime', False),
 }
 """Package -> how to get it, and whether the graph needs it; the others make it better."""

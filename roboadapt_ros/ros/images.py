@@ -1,8 +1,8 @@
 """Image messages to numpy arrays and back, without trusting what a message says of itself.
 
-cv_bridge converts where it can be imported; numpy and OpenCV do the same where not, and for
-what cv_bridge does not take (a row padding that is no whole pixel). Every size is checked
-against the bytes that are there.
+cv_bridge converts where it is installed and works beside this numpy and OpenCV; numpy and OpenCV
+do the same where not, and for padded rows, which cv_bridge reads wrongly or not at all. Every
+size is checked against the bytes that are there.
 """
 
 from __future__ import annotations
@@ -19,15 +19,28 @@ from roboadapt_ros.errors import ImageError
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-try:
-    from cv_bridge import CvBridge
-
-    # Built against another numpy it imports and fails at the first picture.
-    CvBridge().cv2_to_imgmsg(np.zeros((1, 1, 3), np.uint8), 'rgb8')
-except (ImportError, AttributeError, TypeError, SystemError):
-    CvBridge = None
-
 Frame = npt.NDArray[np.uint8]
+
+
+def _working_bridge() -> Any:
+    """Return cv_bridge's CvBridge, or None.
+
+    Beside numpy 2 it is not tried: a cv_bridge built for numpy 1, as Humble's and Jazzy's, imports
+    there and ends the process at its first picture, and 3.4.0 refuses big-endian images.
+    """
+    if np.lib.NumpyVersion(np.__version__) >= '2.0.0':
+        return None
+    pixel = Image(height=1, width=1, step=3, encoding='bgr8', data=array.array('B', bytes(3)))
+    try:
+        from cv_bridge import CvBridge
+
+        CvBridge().imgmsg_to_cv2(pixel, 'rgb8')
+    except (ImportError, AttributeError, KeyError, RuntimeError, SystemError, TypeError):
+        return None  # built for another Python, numpy or OpenCV
+    return CvBridge
+
+
+CvBridge = _working_bridge()
 
 
 @dataclass(frozen=True)
@@ -154,24 +167,32 @@ def from_rgb(frame_rgb: Frame, stamp: Time, frame_id: str) -> Image:
 
 
 def _convert(pixels: npt.NDArray[Any], code: int) -> Frame:
-    """Convert as cv_bridge does: depth first (16 to 8 bit by 255/65535), then colours."""
+    """Convert to RGB; for grey it makes no difference that cv_bridge changes the depth last."""
     if pixels.dtype == np.uint16:
-        pixels = cv2.convertScaleAbs(pixels, alpha=255.0 / 65535.0)
+        pixels = _to_8_bit(pixels)
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), code), dtype=np.uint8)
+
+
+def _to_8_bit(pixels: npt.NDArray[np.uint16]) -> Frame:
+    """Scale 65535 to 255 and round, as cv_bridge does."""
+    return np.asarray(cv2.convertScaleAbs(pixels, alpha=255.0 / 65535.0), dtype=np.uint8)
 
 
 def decode(content: bytes | array.array[int]) -> Frame | None:
     """Return the BGR pixels (H, W, 3) of an image file, None where it is not whole.
 
+    16 bits become 8 as in a raw message; IMREAD_COLOR alone would cut instead of round.
     A JPEG with damage inside may decode all the same: its format has no checksum.
     """
     data = np.frombuffer(content, dtype=np.uint8)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         pixels = cv2.imdecode(data, flags) if data.size else None
     except cv2.error:  # a header that asks for more than OpenCV decodes
         return None
-    return None if pixels is None else np.asarray(pixels, dtype=np.uint8)
+    if pixels is not None and pixels.dtype == np.uint16:
+        pixels = _to_8_bit(pixels)
+    return pixels if pixels is not None and pixels.dtype == np.uint8 else None
 
 
 def _decompress(message: CompressedImage, name: str) -> Frame:

@@ -1,8 +1,11 @@
 """Image messages to arrays: every encoding, and what a broken driver may send."""
 
 import array
+import itertools
 import struct
+import sys
 import time
+from types import SimpleNamespace
 import zlib
 
 from builtin_interfaces.msg import Time
@@ -10,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from roboadapt_ros.errors import ImageError
+from roboadapt_ros.ros import images
 from roboadapt_ros.ros.images import ENCODINGS, from_rgb, require_size, to_array, to_rgb
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -143,15 +147,96 @@ def test_a_full_hd_message_is_filled_without_a_look_at_each_byte():
     assert time.thread_time() - start_s < 0.3, 'the slow path takes 1.4 s'
 
 
-def test_cv_bridge_gives_the_same_where_it_is_installed(monkeypatch):
-    pytest.importorskip('cv_bridge')
-    for encoding in (name for name, layout in ENCODINGS.items() if layout.is_colour):
-        layout = ENCODINGS[encoding]
-        shape = (8, 8) if layout.channels == 1 else (8, 8, layout.channels)
-        high = 256 if layout.depth == 'u1' else 2**16
-        pixels = np.random.default_rng(0).integers(0, high, shape).astype(layout.depth)
-        message = _message(pixels, encoding)
+def _squares(encoding, height, width):
+    """Return pixels of an encoding that look random and need no generator."""
+    layout = ENCODINGS[encoding]
+    shape = (height, width) if layout.channels == 1 else (height, width, layout.channels)
+    high = 256 if layout.depth == 'u1' else 2**16
+    return (
+        (np.arange(1, np.prod(shape) + 1) ** 2 * 7919 % high).astype(layout.depth).reshape(shape)
+    )
+
+
+SIZES = [(1, 1), (1, 2), (2, 1), (3, 5), (6, 7)]
+CRC32_OF_CV_BRIDGE = {
+    'rgb8': 0xCD1A0177,
+    'bgr8': 0xF49FEBA3,
+    'rgba8': 0xADA7A47E,
+    'bgra8': 0x43DBEE27,
+    'mono8': 0xD528CE63,
+    'mono16': 0xCE96E1DE,
+    'bayer_rggb8': 0x41223D14,
+    'bayer_bggr8': 0x1A208775,
+    'bayer_gbrg8': 0x7228CDC7,
+    'bayer_grbg8': 0x57571751,
+}
+"""The RGB bytes of `SIZES` by cv_bridge 1.16.2, the same by 3.4.0."""
+
+
+@pytest.mark.parametrize('encoding', CRC32_OF_CV_BRIDGE)
+def test_without_cv_bridge_every_pixel_is_as_with_it(encoding, monkeypatch):
+    monkeypatch.setattr(images, 'CvBridge', None)
+    frames = [to_rgb(_message(_squares(encoding, *size), encoding), 'scene') for size in SIZES]
+    assert [frame.shape for frame in frames] == [(*size, 3) for size in SIZES]
+    found = zlib.crc32(b''.join(frame.tobytes() for frame in frames))
+    assert found == CRC32_OF_CV_BRIDGE[encoding]
+
+
+@pytest.mark.skipif(images.CvBridge is None, reason='no cv_bridge that works beside this numpy')
+def test_cv_bridge_gives_the_same_where_it_works(monkeypatch):
+    layouts = [(0, False), (0, True), (1, False), (12, True)]
+    for encoding, size, layout in itertools.product(CRC32_OF_CV_BRIDGE, SIZES, layouts):
+        padding, is_bigendian = layout
+        pixels = _squares(encoding, *size)
+        message = _message(pixels, encoding, padding=padding, is_bigendian=is_bigendian)
         by_cv_bridge = to_rgb(message, 'scene')
         with monkeypatch.context() as patch:
-            patch.setattr('roboadapt_ros.ros.images.CvBridge', None)
-            np.testing.assert_array_equal(by_cv_bridge, to_rgb(message, 'scene'), encoding)
+            patch.setattr(images, 'CvBridge', None)
+            ours = to_rgb(message, 'scene')
+        np.testing.assert_array_equal(by_cv_bridge, ours, f'{encoding} {size} {layout}')
+
+
+class Bridge:
+    """Stands for a cv_bridge that answers every image with one fault."""
+
+    fault: BaseException = RuntimeError()
+
+    def imgmsg_to_cv2(self, *_):
+        raise self.fault
+
+    cv2_to_imgmsg = imgmsg_to_cv2
+
+
+@pytest.mark.parametrize('padding', [1, 12])
+def test_cv_bridge_gets_no_padded_rows(padding, monkeypatch):
+    """1.16.2 takes padding for pixels, 3.4.0 what is no whole pixel of it."""
+    pixels = _squares('bgr8', 3, 5)
+    plain = to_rgb(_message(pixels, 'bgr8'), 'scene')
+    monkeypatch.setattr(images, 'CvBridge', Bridge)
+    found = to_rgb(_message(pixels, 'bgr8', padding=padding), 'scene')
+    np.testing.assert_array_equal(found, plain)
+
+
+@pytest.mark.parametrize('fault', [AttributeError(), KeyError(16), TypeError(), SystemError()])
+def test_a_cv_bridge_that_does_not_work_is_left_alone(fault, monkeypatch):
+    monkeypatch.setattr(Bridge, 'fault', fault)
+    monkeypatch.setitem(sys.modules, 'cv_bridge', SimpleNamespace(CvBridge=Bridge))
+    monkeypatch.setattr(np, '__version__', '1.26.4')
+    assert images._working_bridge() is None
+
+
+def test_beside_numpy_2_cv_bridge_is_not_even_tried(monkeypatch):
+    """Built for numpy 1 it ends the process there."""
+    monkeypatch.setattr(Bridge, 'fault', SystemExit('a crash'))
+    monkeypatch.setitem(sys.modules, 'cv_bridge', SimpleNamespace(CvBridge=Bridge))
+    monkeypatch.setattr(np, '__version__', '2.4.6')
+    assert images._working_bridge() is None
+
+
+def test_16_bits_in_a_png_become_8_as_in_a_raw_message():
+    grey = np.arange(2**16, dtype=np.uint16).reshape(256, 256)
+    raw = to_rgb(_message(grey, 'mono16'), 'scene')
+    for pixels in (grey, np.repeat(grey[:, :, None], 3, axis=2)):
+        _, data = cv2.imencode('.png', pixels)
+        message = CompressedImage(format='png', data=array.array('B', data.tobytes()))
+        np.testing.assert_array_equal(to_rgb(message, 'scene'), raw)
