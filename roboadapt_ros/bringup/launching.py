@@ -1,8 +1,9 @@
 """The process list of a rig as launch actions, for the files in `launch/`.
 
 Launch drives the lifecycles: each node is configured as it starts and activated when it is. A node
-that can't be configured or activated, or that ends, ends the whole launch, as with `roboadapt up`:
-half a graph moves no arm, and looks as if it might.
+that ends is started again, as with `roboadapt up` (`restarts`), and the arm waits for an explicit
+arm. One that can't be configured or activated, ends too often, or must not be started again by
+itself ends the whole launch: half a graph moves no arm, and looks as if it might.
 
 Needs `launch` and `launch_ros` of a ROS 2 installation; where there is none the supervisor
 starts the same list.
@@ -16,23 +17,20 @@ from typing import Any
 
 from launch.actions import (
     DeclareLaunchArgument,
-    EmitEvent,
     LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
     SetEnvironmentVariable,
-    Shutdown,
 )
-from launch.events import matches_action
+from launch.event_handlers import OnProcessStart
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
-from launch_ros.event_handlers import OnStateTransition
-from launch_ros.events.lifecycle import ChangeState
-from lifecycle_msgs.msg import Transition
 from roboadapt_ros.bringup.environment import process_environment
 from roboadapt_ros.bringup.fake import fake_rig
 from roboadapt_ros.bringup.franka import DRIVER_ARGUMENTS, start_driver
+from roboadapt_ros.bringup.launch_lifecycle import end_launch, LifecycleDriver
 from roboadapt_ros.bringup.processes import PACKAGE, process_list, ProcessDescription
+from roboadapt_ros.bringup.restarts import Restarts
 from roboadapt_ros.bringup.rig import load_rig
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.priority import priority_environment
@@ -46,6 +44,8 @@ GRAPH_VARIABLES = (
     'FASTRTPS_DEFAULT_PROFILES_FILE',
 )
 """What `process_environment` adds for every process of the graph."""
+RESPAWN_DELAY_S = 1.0
+"""Until a node that has ended is started again."""
 FAKE = (
     'fake',
     'false',
@@ -133,7 +133,7 @@ def _is_fake(context: LaunchContext) -> bool:
 
 
 def node_actions(process: ProcessDescription) -> list[Any]:
-    """Return a lifecycle node that is configured at its start and then activated."""
+    """Return a lifecycle node that is configured at each start and then activated."""
     priority = priority_environment(process.niceness, process.realtime)
     node = LifecycleNode(
         package=PACKAGE,
@@ -144,39 +144,24 @@ def node_actions(process: ProcessDescription) -> list[Any]:
         remappings=list(process.remappings),
         additional_env={**process.environment, **priority},
         output='both',
-        on_exit=_end_with(process.name),
+        respawn=True,
+        respawn_delay=RESPAWN_DELAY_S,
+        on_exit=_restart_or_end(process),
     )
-    handlers = [
-        OnStateTransition(
-            target_lifecycle_node=node, start_state=start, goal_state=goal, entities=entities
-        )
-        for start, goal, entities in (
-            ('configuring', 'inactive', [_change(node, Transition.TRANSITION_ACTIVATE)]),
-            ('configuring', 'unconfigured', _end(f"'{process.name}' can't be configured")),
-            ('configuring', 'errorprocessing', _end(f"'{process.name}' can't be configured")),
-            ('activating', 'inactive', _end(f"'{process.name}' can't be activated")),
-            ('activating', 'errorprocessing', _end(f"'{process.name}' can't be activated")),
-        )
-    ]
-    configure = _change(node, Transition.TRANSITION_CONFIGURE)
-    return [*map(RegisterEventHandler, handlers), node, configure]
+    begin = OnProcessStart(target_action=node, on_start=LifecycleDriver(process.full_name))
+    return [RegisterEventHandler(begin), node]
 
 
-def _end(reason: str) -> list[Any]:
-    """Return what ends the launch and says why."""
-    said = f'{reason}; see its log. The launch ends.'
-    return [LogInfo(msg=said), Shutdown(reason=reason)]
+def _restart_or_end(process: ProcessDescription) -> Callable[[Any, LaunchContext], Any]:
+    """Return what says that a process is started again, or ends the launch; nothing at its end."""
+    restarts = Restarts()
 
+    def on_exit(_: Any, context: LaunchContext) -> list[Any] | None:
+        if context.is_shutdown:
+            return None
+        if refusal := restarts.refusal(process):
+            return end_launch(f"'{process.name}' has ended, and {refusal}")
+        again = f"'{process.name}' has ended; it is started again after {RESPAWN_DELAY_S:g} s."
+        return [LogInfo(msg=f"{again} The arm then waits for 'roboadapt arm'.")]
 
-def _end_with(name: str) -> Callable[[Any, LaunchContext], list[Any] | None]:
-    """Return what ends the launch when a process ends; nothing where it ends already."""
-
-    def end(_: Any, context: LaunchContext) -> list[Any] | None:
-        return None if context.is_shutdown else _end(f"'{name}' has ended")
-
-    return end
-
-
-def _change(node: LifecycleNode, transition: int) -> EmitEvent:
-    event = ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition)
-    return EmitEvent(event=event)
+    return on_exit

@@ -30,6 +30,10 @@ DRAW_IN_PLACE = {'LP_NUM_THREADS': '0'}
 NICENESS = {'sim_rig': -10, 'governor': -10, 'sim2real': -5, 'policy': -5, 'encoder': -5}
 """By node: what must not wait comes first on a busy host."""
 SEES_NO_IMAGES = ('governor', 'sim2real', 'policy')
+LISTENING_CONTROLLER = (
+    "its controller takes a silence for its sender's end: deactivate it, then start the graph anew"
+)
+"""Why a governor that fell silent must not send again by itself (`arm.output.keep_alive`)."""
 REALTIME = {'governor': 10}
 """By node: what must be on time on a host of which every core is busy. It takes 5 % of a core;
 Linux keeps 5 % of the time from real-time processes, should one ever run away."""
@@ -52,6 +56,8 @@ class ProcessDescription:
     """Real-time priority asked for, 1..99, or 0; given where the system permits it."""
     niceness: int = 0
     """Scheduling priority asked for, lower is more urgent; given where the system permits it."""
+    no_restart: str = ''
+    """Why it must not be started again by itself when it has ended; '' where it may."""
 
     @property
     def full_name(self) -> str:
@@ -157,7 +163,8 @@ class _Builder:
             'controller_manager': self._rig.controller_manager,
             **self._care(),
         }
-        return self._describe('governor', parameters, remaps)
+        described = self._describe('governor', parameters, remaps)
+        return replace(described, no_restart=LISTENING_CONTROLLER if arm.output.keep_alive else '')
 
     def _care(self) -> dict[str, Any]:
         """Return the sections of the arm beside motion, where the rig file says something."""

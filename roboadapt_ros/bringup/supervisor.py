@@ -6,20 +6,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import os
 from pathlib import Path
 import signal
 import time
 from types import TracebackType
 
+from roboadapt_interfaces.msg import AdapterStatus
 from roboadapt_ros.bringup.client import GraphClient
 from roboadapt_ros.bringup.connection import Transition
 from roboadapt_ros.bringup.environment import process_environment
 from roboadapt_ros.bringup.process import NodeProcess, stop_all
 from roboadapt_ros.bringup.processes import process_list, ProcessDescription
+from roboadapt_ros.bringup.restarts import Restarts
 from roboadapt_ros.bringup.rig import RigConfig
 from roboadapt_ros.errors import UnknownNameError
+from roboadapt_ros.ros.qos import LATCHED
 
 POLL_S = 0.02
 
@@ -103,6 +106,9 @@ class Graph:
             for description in self.descriptions
         }
         self.client = GraphClient(namespace=rig.namespace, domain_id=domain_id, images=images)
+        self._restarts = Restarts()
+        self._task = ''
+        """Task that the encoder served last."""
 
     def __enter__(self) -> Graph:
         """Bring the graph up."""
@@ -127,9 +133,10 @@ class Graph:
         """
         try:
             self.client.open()
+            self.client.watch(AdapterStatus, 'encoder/status', self._on_status, LATCHED)
             for process in self._processes.values():
                 process.start()
-            self._bring_up(self.descriptions)
+            self._bring_up(self.descriptions, self._progress)
         except BaseException:
             self.stop()
             raise
@@ -172,8 +179,29 @@ class Graph:
         if not process.wait(self._timeouts.stop_s):
             raise process.fail(f'did not end on {number.name}')
 
+    def revive(self) -> tuple[str, ...]:
+        """Bring up again what has ended, and return the names; the gate stays closed.
+
+        Raises:
+            BringupError: A process ended that must not be started again by itself, or too often,
+                or that could not be brought up.
+        """
+        ended = self.ended()
+        for name, code in ended.items():
+            process = self._find(name)
+            refusal = self._restarts.refusal(process.description)
+            if refusal:
+                raise process.fail(f'ended with code {code}; {refusal}')
+            self._progress(
+                f'{name} ended with code {code} ({process.log_path}); starting it again'
+            )
+            self.restart(name)
+        return tuple(ended)
+
     def restart(self, name: str) -> None:
         """Stop one process if it runs, and bring it up again; the gate stays as it is.
+
+        An encoder serves the task it served, with its adapters.
 
         Raises:
             BringupError: As `start`, but only this process is affected.
@@ -181,25 +209,33 @@ class Graph:
         process = self._find(name)
         stop_all([process], self._timeouts.stop_s)
         self.client.forget(process.description.full_name)
+        parameters = process.description.parameters
+        if self._task and 'initial_task' in parameters:
+            parameters = {**parameters, 'initial_task': self._task}
+            process.description = replace(process.description, parameters=parameters)
         process.start()
         self._bring_up([process.description])
 
     # ---- inside ----
 
-    def _bring_up(self, descriptions: Iterable[ProcessDescription]) -> None:
+    def _bring_up(
+        self,
+        descriptions: Iterable[ProcessDescription],
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Configure all at once, then activate one after the other."""
         nodes = list(descriptions)
-        self._progress(f'starting {len(nodes)} processes')
+        progress(f'starting {len(nodes)} processes')
         for node in nodes:
             self._await_services(node)
-        self._progress('loading models and building the world')
+        progress('loading models and building the world')
         waiting = {
             node.name: self.client.begin_transition(node.full_name, Transition.CONFIGURE)
             for node in nodes
         }
         for node in nodes:
             self._await(node, waiting[node.name], 'configure', self._timeouts.configure_s)
-        self._progress('activating')
+        progress('activating')
         for node in nodes:
             done = self.client.begin_transition(node.full_name, Transition.ACTIVATE)
             self._await(node, done, 'activate', self._timeouts.activate_s)
@@ -237,6 +273,9 @@ class Graph:
             if time.monotonic() > deadline_s:
                 raise process.fail(problem)
             time.sleep(POLL_S)
+
+    def _on_status(self, status: AdapterStatus) -> None:
+        self._task = status.active_task
 
     def _find(self, name: str) -> NodeProcess:
         if name not in self._processes:

@@ -77,7 +77,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
             say(console, f'  roboadapt switch {task}')
         say(console, '  roboadapt arm\n  roboadapt stop\nCtrl-C ends the graph.')
         while True:
-            graph.check()
+            for name in graph.revive():
+                say(console, f"{name}: up again. The arm waits for 'roboadapt arm'.")
             time.sleep(CHECK_S)
 
 

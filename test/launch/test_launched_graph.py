@@ -15,6 +15,7 @@ import fakes
 from graph_watch import GraphWatch, wait_for
 from roboadapt_ros.bringup.client import GraphClient
 from roboadapt_ros.bringup.environment import find_free_domain, process_environment
+from roboadapt_ros.bringup.launching import RESPAWN_DELAY_S
 from roboadapt_ros.errors import RoboAdaptError
 import yaml
 
@@ -99,6 +100,12 @@ def _nodes_below(folder):
     return found
 
 
+def _pids_of(node, folder):
+    """Return the process ids of a node that was started from a folder."""
+    lines = ((pid, Path(f'/proc/{pid}/cmdline').read_bytes()) for pid in _nodes_below(folder))
+    return [pid for pid, line in lines if f'nodes.{node}_node'.encode() in line]
+
+
 def _is_active(client, node):
     try:
         return client.state(f'/{node}') == 'active'
@@ -128,6 +135,39 @@ def test_launch_brings_the_graph_up_and_ends_it(start, models, tmp_path):
     assert text.count('process has finished cleanly') == 5, text
     assert 'Traceback' not in text
     assert not _nodes_below(tmp_path), 'a node outlived its launch'
+
+
+def test_a_node_that_ends_is_started_again_and_the_arm_waits(start, models, tmp_path):
+    domain = find_free_domain()
+    process, log = start(domain, models_dir=models, task='circle_left')
+    with GraphClient(domain_id=domain) as client:
+        wait_for(lambda: _is_active(client, 'encoder'), 'the encoder to be active', START_S)
+        watch = GraphWatch(client)
+        watch.arm_until_moving()
+        (killed,) = _pids_of('sim2real', tmp_path)
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: not watch.is_moving(), 'the arm to stand')
+        client.forget('/sim2real')
+        again = RESPAWN_DELAY_S + START_S
+        wait_for(lambda: _pids_of('sim2real', tmp_path) not in ([], [killed]), 'another', again)
+        wait_for(lambda: _is_active(client, 'sim2real'), 'it to be active', START_S)
+        assert not watch.is_moving(), 'the arm must wait for an explicit arm'
+        watch.arm_until_moving()
+    assert process.poll() is None
+    assert "'sim2real' has ended; it is started again" in log.read_text()
+
+
+def test_a_governor_whose_controller_minds_silence_ends_the_launch(start, models, tmp_path):
+    rig = yaml.safe_load((ROOT / 'config' / 'rigs' / 'fr3_franka_ros2.yaml').read_text())
+    path = tmp_path / 'rig.yaml'
+    path.write_text(yaml.safe_dump(rig))
+    domain = find_free_domain()
+    process, log = start(domain, models_dir=models, task='circle_left', rig=path)
+    wait_for(lambda: _pids_of('governor', tmp_path), 'the governor', START_S)
+    os.kill(_pids_of('governor', tmp_path)[0], signal.SIGKILL)
+    process.wait(START_S)
+    assert "'governor' has ended, and its controller takes a silence" in log.read_text()
+    assert not _nodes_below(tmp_path)
 
 
 def test_a_node_that_can_not_be_activated_ends_the_launch_and_says_why(start, models, tmp_path):

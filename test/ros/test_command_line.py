@@ -53,6 +53,14 @@ def _running_below(folder):
     return [line for line in found.stdout.splitlines() if f'{folder}/' in line]
 
 
+def _pid_of(node, folder):
+    """Return the process id of a node whose parameters are in a folder."""
+    found = subprocess.run(
+        ['pgrep', '-f', f'{node}_node .*{folder}/'], capture_output=True, text=True, check=True
+    )
+    return int(found.stdout.split()[0])
+
+
 def test_the_demonstration_reports_what_it_saw(models, tmp_path):
     done = _run('demo', '--episodes', 1, '--models', models, '--runs', tmp_path)
     assert done.returncode in (0, 1), done.stdout + done.stderr
@@ -109,6 +117,13 @@ def test_a_graph_that_is_up_is_switched_armed_stopped_and_ended(models, tmp_path
         recovered = _run('recover', '--yes', ROS_DOMAIN_ID=domain)
         assert recovered.returncode == 0, recovered.stdout + recovered.stderr
         assert 'settle: done' in recovered.stdout
+        os.kill(_pid_of('policy', tmp_path), signal.SIGKILL)
+        while 'policy: up again' not in (tmp_path / 'out').read_text():
+            assert up.poll() is None, (tmp_path / 'out').read_text()
+            assert time.monotonic() < deadline_s, (tmp_path / 'out').read_text()
+            time.sleep(0.2)
+        armed = _run('arm', ROS_DOMAIN_ID=domain)
+        assert armed.returncode == 0, armed.stdout + armed.stderr
     finally:
         up.send_signal(signal.SIGTERM)
         code = up.wait(STOP_TIMEOUT_S)

@@ -343,9 +343,7 @@ def test_a_killed_process_holds_the_arm_and_a_restart_resumes_after_arming(graph
     with pytest.raises(BringupError, match=f"Process '{name}' ended with code -9"):
         graph.check()
 
-    graph.restart(name)
-    if name == 'encoder':
-        watch.serve(LEFT)
+    assert graph.revive() == (name,)
     time.sleep(0.5)
     assert not watch.is_moving(), 'the arm must wait for an explicit arm'
     assert watch.gate_state() in ('dry_run', 'fault')
