@@ -164,7 +164,7 @@ def load_json(cls: type[T], path: Path) -> T:
         ConfigError: As `from_mapping`.
         UnknownKeyError: As `from_mapping`.
     """
-    return from_mapping(cls, _read_json(path), path.name)
+    return from_mapping(cls, _read_json(path), str(path))
 
 
 def _read_json(path: Path) -> Any:

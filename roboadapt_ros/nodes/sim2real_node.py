@@ -155,16 +155,12 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
         state = self._buffer.nearest(now_ns, max_distance_s=STATE_MAX_AGE_S)
         mapped = bridge.map(chunk, state)
         mapped = replace(mapped, ledger=mapped.ledger.stamped('bridged', self.now_ns()))
-        refused = self._gate.refused
         if self._gate.admit(mapped, now_ns, bridge.contract.max_observation_age_s):
             self._chunk_out.publish(to_chunk(mapped))
-        elif self._gate.refused > refused:
-            self.refuse('stamp', f'exposure is {(now_ns - chunk.stamp_ns) / 1e9:.3f} s old')
         self._preview = _describe(mapped, state)
 
     def _refuse(self, error: RefusedError) -> None:
-        self._gate.refuse(error)
-        self._gate.tick(self.now_ns())
+        self._gate.refuse(error, self.now_ns())
         self.refuse(error.cause, error.detail)
 
     def _on_arm(self, request: Arm.Request, response: Arm.Response) -> Arm.Response:

@@ -124,19 +124,17 @@ class Gate:
             chunk: The chunk, mapped or not.
             now_ns: Time now [ns].
             max_age_s: Oldest exposure by the task's contract [s]; None: the gate's own.
+
+        Raises:
+            RefusedError: 'zero_stamp', 'future' or 'stale'; tell `refuse`.
         """
         most = self.config.max_observation_age_s
-        try:
-            check_stamps(
-                chunk,
-                now_ns,
-                max_age_s=most if max_age_s is None else min(most, max_age_s),
-                future_tolerance_s=self.config.future_tolerance_s,
-            )
-        except RefusedError as error:
-            self.refuse(error)
-            self.tick(now_ns)
-            return False
+        check_stamps(
+            chunk,
+            now_ns,
+            max_age_s=most if max_age_s is None else min(most, max_age_s),
+            future_tolerance_s=self.config.future_tolerance_s,
+        )
         self.tick(now_ns)
         self._chunk_ns, self.generation = now_ns, chunk.identity.generation
         if self.state is not GateState.ARMED:
@@ -144,10 +142,11 @@ class Gate:
         self.accepted += 1
         return True
 
-    def refuse(self, error: RefusedError) -> None:
-        """Count a chunk that was refused here or by the bridge."""
+    def refuse(self, error: RefusedError, now_ns: int) -> None:
+        """Count a chunk that was refused here or by the bridge, at a time [ns]."""
         self.counts[error.cause] += 1
         self._last_refusal = str(error)
+        self.tick(now_ns)
 
     def arm(self, now_ns: int) -> None:
         """Open the gate.

@@ -29,9 +29,17 @@ class Bench:
             if self.governor:
                 self.gate.observe_governor(self.now_ns, self.governor_fault, self.governor_idle)
             if self.policy:
-                self.passed.append(self.gate.admit(still_chunk(self.now_ns), self.now_ns))
+                self.passed.append(self.offer(self.now_ns))
             self.gate.tick(self.now_ns)
         return self.gate.state
+
+    def offer(self, stamp_ns, **limits):
+        """Offer a chunk as the node does, and return whether it passed."""
+        try:
+            return self.gate.admit(still_chunk(stamp_ns), self.now_ns, **limits)
+        except RefusedError as error:
+            self.gate.refuse(error, self.now_ns)
+            return False
 
     def arm(self):
         """Arm a bench where everything runs."""
@@ -115,7 +123,7 @@ def test_a_robot_error_closes_at_once(armed):
     armed.gate.observe_robot(armed.now_ns, 'cartesian_reflex')
     assert armed.gate.state is GateState.FAULT
     assert 'cartesian_reflex' in armed.gate.reason
-    assert not armed.gate.admit(still_chunk(armed.now_ns), armed.now_ns)
+    assert not armed.offer(armed.now_ns)
 
 
 def test_a_governor_fault_closes_at_once(armed):
@@ -147,7 +155,7 @@ def test_stale_chunks_do_not_pass_and_close_the_gate(armed):
     armed.policy = False
     for _ in range(12):
         armed.run(0.05)
-        assert not armed.gate.admit(still_chunk(armed.now_ns - 600 * MS), armed.now_ns)
+        assert not armed.offer(armed.now_ns - 600 * MS)
     assert armed.gate.state is GateState.DRY_RUN
     assert armed.gate.counts['stale'] >= 10
     assert 'stale' in armed.gate.reason
@@ -157,22 +165,22 @@ def test_stale_chunks_do_not_pass_and_close_the_gate(armed):
     ('stamp_ns', 'cause'), [(0, 'zero_stamp'), (T0_NS + 10**12, 'future'), (1, 'stale')]
 )
 def test_bad_stamps_do_not_pass(armed, stamp_ns, cause):
-    assert not armed.gate.admit(still_chunk(stamp_ns), armed.now_ns)
+    assert not armed.offer(stamp_ns)
     assert armed.gate.counts[cause] == 1 and armed.gate.refused == 1
 
 
 def test_a_contract_may_ask_for_fresher_frames_but_not_for_older(armed):
     now = armed.now_ns
-    assert not armed.gate.admit(still_chunk(now - 300 * MS), now, max_age_s=0.2)
-    assert not armed.gate.admit(still_chunk(now - 600 * MS), now, max_age_s=9.0)
-    assert armed.gate.admit(still_chunk(now - 300 * MS), now, max_age_s=0.4)
+    assert not armed.offer(now - 300 * MS, max_age_s=0.2)
+    assert not armed.offer(now - 600 * MS, max_age_s=9.0)
+    assert armed.offer(now - 300 * MS, max_age_s=0.4)
 
 
 def test_refusals_of_the_bridge_are_counted_and_told(armed):
     armed.policy = False
     for _ in range(12):
         armed.run(0.05)
-        armed.gate.refuse(RefusedError('ik', 'row 3 is out of reach'))
+        armed.gate.refuse(RefusedError('ik', 'row 3 is out of reach'), armed.now_ns)
     assert armed.gate.state is GateState.DRY_RUN
     assert 'row 3' in armed.gate.reason
     assert armed.gate.counts['ik'] == 12
@@ -198,7 +206,7 @@ def test_no_path_leads_to_armed_but_arm():
             lambda g=gate: g.fault('x'),
             lambda b=bench, g=gate: g.observe_robot(b.now_ns, None),
             lambda b=bench, g=gate: g.observe_governor(b.now_ns, None),
-            lambda g=gate: g.refuse(RefusedError('ik', 'x')),
+            lambda b=bench, g=gate: g.refuse(RefusedError('ik', 'x'), b.now_ns),
         ]
         for _ in range(30):
             calls[rng.integers(len(calls))]()
