@@ -2,83 +2,41 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from pathlib import Path
 import re
+import threading
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 from roboadapt_ros.errors import ImageError
+from roboadapt_ros.ros.device import DeviceSource
+from roboadapt_ros.ros.frame_source import checked, Frame, FrameSource
 from roboadapt_ros.ros.images import decode
 
-Frame = npt.NDArray[np.uint8]
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp')
+_A_VIDEO = 'a video OpenCV can read'
 
 
-class FrameSource(ABC):
-    """Gives RGB frames one after the other.
+class VideoSource(FrameSource):
+    """A video file."""
 
-    Example: ``with_source = make_source('folder', 'frames/', (640, 480), 30.0, loop=True)``;
-    `open`, then `read` until it returns None, then `close`.
-    """
-
-    is_live = False
-    """Whether the source sets the pace itself."""
-
-    @abstractmethod
-    def open(self) -> None:
-        """Open the source; raises ImageError, naming it, when it is not there."""
-
-    @abstractmethod
-    def read(self) -> Frame | None:
-        """Return the next (H, W, 3) uint8 RGB frame, or None at the end.
-
-        Raises:
-            ImageError: The source broke off or gave another size than asked for.
-        """
-
-    def close(self) -> None:  # noqa: B027 - a folder of images holds nothing open
-        """Free the source; may be called twice."""
-
-
-class CaptureSource(FrameSource):
-    """A V4L2 device or a video file."""
-
-    def __init__(
-        self, source: str, size: tuple[int, int], rate_hz: float, *, is_device: bool, loop: bool
-    ):
+    def __init__(self, source: str, size: tuple[int, int], *, loop: bool):
         """Prepare; see `make_source`."""
-        self._source, self._size, self._rate_hz = source, size, rate_hz
-        self.is_live, self._loop = is_device, loop
+        self._source, self._size, self._loop = source, size, loop
         self._capture: cv2.VideoCapture | None = None
-        self._required = 'a camera that is plugged in' if is_device else 'a video OpenCV can read'
         self._has_given = self._is_over = False
 
     def open(self) -> None:
-        """Open it and, for a device, ask for size and rate."""
+        """Open the file."""
         if not Path(self._source).exists():
-            raise ImageError(self._source, 'is not there', self._required)
-        capture = self._capture_device() if self.is_live else cv2.VideoCapture(self._source)
+            raise ImageError(self._source, 'is not there', _A_VIDEO)
+        capture = cv2.VideoCapture(self._source)
         if not capture.isOpened():
             capture.release()
-            raise ImageError(self._source, 'cannot be opened', self._required)
-        if self.is_live:
-            capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
-            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size[1])
-            capture.set(cv2.CAP_PROP_FPS, self._rate_hz)
-            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+            raise ImageError(self._source, 'cannot be opened', _A_VIDEO)
         self._capture = capture
 
-    def _capture_device(self) -> cv2.VideoCapture:
-        """Open a device by its number, which names under /dev/v4l/by-id lead to as well."""
-        number = Path(self._source).resolve().name.removeprefix('video')
-        if not number.isdigit():
-            raise ImageError(self._source, 'is no V4L2 device', '/dev/video0 or a link to one')
-        return cv2.VideoCapture(int(number), cv2.CAP_V4L2)
-
     def read(self) -> Frame | None:
-        """Return the next frame; a device that gives none is unplugged.
+        """Return the next frame.
 
         A video that does not loop stays at its end, also when it is opened again.
         """
@@ -87,7 +45,7 @@ class CaptureSource(FrameSource):
         if self._is_over:
             return None
         is_there, bgr = self._capture.read()
-        if not is_there and not self.is_live and self._has_given:
+        if not is_there and self._has_given:
             if not self._loop:
                 self._is_over = True
                 return None
@@ -96,12 +54,12 @@ class CaptureSource(FrameSource):
             self.open()
             is_there, bgr = self._capture.read()
         if not is_there:
-            raise ImageError(self._source, 'gave no frame', self._required)
+            raise ImageError(self._source, 'gave no frame', _A_VIDEO)
         self._has_given = True
-        return _checked(self._source, bgr, self._size)
+        return checked(self._source, bgr, self._size)
 
     def close(self) -> None:
-        """Release the device or file."""
+        """Release the file."""
         if self._capture is not None:
             self._capture.release()
             self._capture = None
@@ -137,34 +95,36 @@ class FolderSource(FrameSource):
         bgr = decode(path.read_bytes())
         if bgr is None:
             raise ImageError(str(path), 'cannot be read', 'a whole image file')
-        return _checked(str(path), bgr, self._size)
+        return checked(str(path), bgr, self._size)
 
 
 def make_source(
-    kind: str, source: str, size: tuple[int, int], rate_hz: float, *, loop: bool
+    kind: str,
+    source: str,
+    size: tuple[int, int],
+    rate_hz: float,
+    *,
+    loop: bool,
+    ending: threading.Event | None = None,
 ) -> FrameSource:
     """Return a source; nothing is opened yet.
 
     Args:
         kind: 'device', 'video' or 'folder'.
-        source: Device file, video file or folder.
+        source: Device file or its number, video file or folder.
         size: Width and height every frame must have [px].
         rate_hz: Rate asked of a device [Hz].
         loop: Whether a file or folder starts again at its end.
+        ending: Set by another thread, it ends a wait for a device's frame within a second.
     """
     if kind == 'folder':
         return FolderSource(source, size, loop=loop)
-    return CaptureSource(source, size, rate_hz, is_device=kind == 'device', loop=loop)
+    if kind == 'video':
+        return VideoSource(source, size, loop=loop)
+    return DeviceSource(source, size, rate_hz, ending or threading.Event())
 
 
 def _by_number(path: Path) -> list[tuple[int, str]]:
     """Return a key that puts 'frame_2' before 'frame_10'."""
     parts = re.split(r'(\d+)', path.name)
     return [(int(part), '') if part.isdecimal() else (-1, part) for part in parts]
-
-
-def _checked(name: str, bgr: npt.NDArray[np.generic], size: tuple[int, int]) -> Frame:
-    height, width = bgr.shape[:2]
-    if (width, height) != size:
-        raise ImageError(name, f'{width}x{height} pixels', f'{size[0]}x{size[1]} pixels')
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)

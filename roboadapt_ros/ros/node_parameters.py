@@ -95,7 +95,7 @@ class CameraParameters:
 
     camera: str = param(help='name of the camera, as in the rig file')
     kind: str = param(help='what the source is', choices=('device', 'video', 'folder'))
-    source: str = param(help='device file, video file or folder')
+    source: str = param(help='device file or its number, video file or folder')
     width: int = param(help='width every frame must have', unit='px', minimum=1, maximum=8192)
     height: int = param(help='height every frame must have', unit='px', minimum=1, maximum=8192)
     rate_hz: float = param(
@@ -103,7 +103,11 @@ class CameraParameters:
     )
     loop: bool = param(True, help='whether a file or folder starts again at its end')
     exposure_lag_s: float = param(
-        0.0, help='time from exposure to the frame being read', unit='s', minimum=0.0, maximum=0.5
+        0.0,
+        help="time from exposure to a device's stamp, or to the frame being read without one",
+        unit='s',
+        minimum=0.0,
+        maximum=0.5,
     )
     intrinsics: tuple[float, ...] = param(
         (0.0, 0.0, 0.0, 0.0), help='fx, fy, cx, cy; zeros: not calibrated', unit='px', length=4
