@@ -1,6 +1,6 @@
-/* A UVC camera for programs that this is preloaded into (LD_PRELOAD): V4L2 without a kernel's help.
+/* UVC cameras for programs that this is preloaded into (LD_PRELOAD), without a kernel's help.
  *
- * Every file videoN in the folder that FAKE_V4L2 names is a camera; /dev/videoN means the same one.
+ * Each file videoN in the folder that FAKE_V4L2 names is a camera; /dev/videoN means the same.
  * Its text says what it is, words apart by white space, and is read again at every call:
  *
  *   yuyv=640x480@30,1280x720@10   sizes and rates of the raw format
@@ -105,7 +105,8 @@ static int look(Camera *c) {
     c->inode = status.st_ino;
     c->modes = c->freeze = c->full = c->bad = c->meta = c->slow_ms = 0;
     snprintf(c->card, sizeof c->card, "Fake camera");
-    for (char *word = strtok_r(text, " \t\n", &rest); word; word = strtok_r(NULL, " \t\n", &rest)) {
+    const char *space = " \t\n";
+    for (char *word = strtok_r(text, space, &rest); word; word = strtok_r(NULL, space, &rest)) {
         if (!strncmp(word, "yuyv=", 5))
             read_modes(c, V4L2_PIX_FMT_YUYV, word + 5);
         else if (!strncmp(word, "mjpg=", 5))
@@ -362,7 +363,8 @@ static int open_camera(const char *path) {
     else if (!realpath(path, real))
         return NO_CAMERA;
     size_t length = strlen(home);
-    if (strncmp(real, home, length) || strncmp(real + length, "/video", 6) || strchr(real + length, '.'))
+    const char *rest = real + (strlen(real) < length ? 0 : length);
+    if (strncmp(real, home, length) || strncmp(rest, "/video", 6) || strchr(rest, '.'))
         return NO_CAMERA;
     Camera *c = calloc(1, sizeof *c);
     strcpy(c->path, real);
@@ -442,7 +444,8 @@ static int wait_for_frame(Camera *c, int64_t timeout_ns) {
 }
 
 int select(int count, fd_set *readable, fd_set *writable, fd_set *odd, struct timeval *timeout) {
-    Camera *c = readable && count > 0 && FD_ISSET(count - 1, readable) ? camera_of(count - 1) : NULL;
+    int is_one = readable && count > 0 && FD_ISSET(count - 1, readable);
+    Camera *c = is_one ? camera_of(count - 1) : NULL;
     if (!c)
         return REAL("select", int (*)(int, fd_set *, fd_set *, fd_set *, struct timeval *))(
             count, readable, writable, odd, timeout);
