@@ -132,7 +132,8 @@ def set_up(environment: Environment, lock_fd: int) -> None:
             stamps.finish('host', _VERSION)
         print('Set-up complete.', flush=True)
     except SetupError:
-        print(f'\n\nThe end of {LOG}:\n{log.tail()}')
+        if tail := log.tail():
+            print(f'\n\nThe end of {LOG}:\n{tail}')
         raise
 
 
