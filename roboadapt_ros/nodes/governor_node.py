@@ -32,7 +32,7 @@ from typing import Any
 
 from roboadapt_interfaces.msg import ActionChunk as ChunkMessage
 from roboadapt_interfaces.msg import GateStatus
-from roboadapt_ros.control.command import GovernorCommand, GovernorState
+from roboadapt_ros.control.command import FloatArray, GovernorCommand, GovernorState
 from roboadapt_ros.control.governor import Governor
 from roboadapt_ros.control.governor_config import (
     FollowerConfig,
@@ -202,10 +202,11 @@ class GovernorNode(GraphNode[GovernorParameters]):
         command = self._governor.command(now_ns)
         self._tick_times.computed()
         is_sent = command.q is not None and self._robot.may_stream
+        self._governor.kept = None
         if is_sent:
             self._send(command, now_ns)
         elif self._robot.may_keep:
-            self._link.keep(now_ns, anew=self._robot.recovery.sends_measured)
+            self._governor.kept = self._keep(now_ns)
         else:
             self._link.quiet(now_ns)
         self._robot.note_stream(now_ns, is_sent=is_sent)
@@ -216,6 +217,11 @@ class GovernorNode(GraphNode[GovernorParameters]):
         if command.state is not self._last_state or self._ticks % self._status_ticks == 0:
             self._report(command.state, command.reason, now_ns)
         self._tick_times.end()
+
+    def _keep(self, now_ns: int) -> FloatArray | None:
+        """Send what the arm at rest is to keep, and return it."""
+        hold = self._robot.hold(now_ns, is_off=self._link.is_off(now_ns))
+        return self._link.keep(now_ns, hold)
 
     def _send(self, command: GovernorCommand, now_ns: int) -> None:
         self._link.send(command, now_ns)
