@@ -71,6 +71,7 @@ class RigLink:
             jacobian=kinematics.jacobian,
             base_frame=config.base_frame,
             brake_ddq_max=robot_limits(config.robot).ddq_max,
+            brake_dddq_max=robot_limits(config.robot).dddq_max,
             rate_hz=config.rate_hz,
         )
         self.arm = ArmSender(node, config.output, model)
@@ -97,7 +98,7 @@ class RigLink:
             self._node.subscribe(PoseStamped, 'current_pose', self._on_pose, STATE)
 
     def end(self, now_ns: int) -> None:
-        """Stop the arm at once, and disconnect; for `deactivate`."""
+        """Bring the arm to rest, and disconnect; for `deactivate`."""
         self.arm.end(now_ns)
         self.hand.end()
 
