@@ -54,13 +54,18 @@ def fake_rig(
     _check(rig, installed)
     arm, lacks = rig.arm, []
     watch, collision, load = arm.watch, arm.collision, arm.load
-    recovery = replace(arm.recovery, broadcasters=())  # a fake has none that end
+    recovery = arm.recovery
     controllers, manager = arm.controllers, rig.controller_manager
     state, state_type = arm.robot_state, arm.robot_state_type
     if not installed('controller_manager_msgs'):
         lacks.append('controller_manager_msgs: no controllers are switched')
         controllers, manager = (), ''
-        recovery = replace(recovery, hardware_component='', stop_service='sim_rig/deactivate')
+        recovery = replace(
+            recovery,
+            hardware_component='',
+            broadcasters=(),
+            stop_service='sim_rig/deactivate',
+        )
     if not installed('franka_msgs'):
         lacks.append("franka_msgs: the robot's state is a DiagnosticStatus, settings are left out")
         watch, collision, load = WatchSettings(), CollisionSettings(), LoadSettings()

@@ -228,10 +228,8 @@ class RobotGuard:
             refusal = 'the user stop is pressed: look at the arm, release it, then recover'
         elif self.is_moving:
             refusal = "the arm is being moved: 'roboadapt stop' first"
-        elif not (self._is_at_rest or self._is_muted):
-            refusal = 'the arm is still braking: once more in a moment'
         ended = self.recovery.start(now_ns, refusal)
-        self._is_muted = True
+        self._is_muted |= self._is_at_rest
         self.watch.stop('recovery by request', Release.RECOVERY)
         self._hold()
         return ended
@@ -265,6 +263,7 @@ class RobotGuard:
                 future.set_result(outcome)
         if self.recovery.tick(now_ns, is_at_rest=is_at_rest):
             self.is_set_up = True
+        self._is_muted |= self.recovery.is_running and is_at_rest  # a stop is brought to its end
         self._hold()
 
     def _hold(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from rclpy.task import Future
@@ -20,7 +22,7 @@ from roboadapt_ros.control.recovery import (
 from roboadapt_ros.control.robot_pulse import RobotPulse
 from roboadapt_ros.control.robot_status import RobotMode, RobotWatch
 from roboadapt_ros.nodes.robot_actions import RobotActions
-from roboadapt_ros.ros.calls import Condition
+from roboadapt_ros.ros.calls import Condition, Sequence
 from roboadapt_ros.ros.node_parameters import GovernorParameters
 
 STATE_MAX_AGE_S = 0.1
@@ -68,6 +70,10 @@ class RobotRecovery:
         steps[Step.SETTLE] = Action(
             summary=f'see that no error comes back for {self._config.settle_s:g} s',
             begin=self._begin_settle,
+        )
+        first = next(step for step in Step if step in steps)
+        steps[first] = replace(
+            steps[first], begin=partial(Sequence, [self._begin_rest, steps[first].begin])
         )
         self._recovery = Recovery(steps, self._config)
         self._switches = Step.ACTIVATE in steps
@@ -170,6 +176,14 @@ class RobotRecovery:
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
         self._ended = None
+
+    def _begin_rest(self) -> Pending:
+        """Wait for the end of a stop that is going on, before controllers are taken from it."""
+
+        def is_over(_: int) -> Outcome | None:
+            return Outcome(True) if self._is_at_rest else None
+
+        return Condition(is_over, lambda: 'the governor is still braking')
 
     def _begin_check(self) -> Pending:
         """Wait for a report that is newer than what was done, and without an error."""
