@@ -16,7 +16,7 @@ from roboadapt_ros.ros.franka_state import ArmReport, StateWriter
 from roboadapt_ros.ros.images import from_rgb
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import SimRigParameters
-from roboadapt_ros.ros.qos import IMAGE, STATE, STATE_OUT, STATUS
+from roboadapt_ros.ros.qos import IMAGE, JOINTS_OUT, STATE, STATE_OUT, STATUS
 from roboadapt_ros.ros.rig_messages import camera_info, finger_state, joint_state, pose
 from roboadapt_ros.sim.driver_state import JOINTS, ROBOT, Said
 from roboadapt_ros.sim.franka import RobotMode
@@ -79,7 +79,7 @@ class RigOutput:
         """What the driver has read last."""
         self.robot_errors = 0
         """Times the robot went into an error."""
-        self._joints = node.publisher(JointState, 'joint_states', STATE_OUT)
+        self._joints = node.publisher(JointState, 'joint_states', JOINTS_OUT)
         self._fingers = node.publisher(JointState, 'gripper/joint_states', STATE_OUT)
         self._pose = node.publisher(PoseStamped, 'current_pose', STATE)
         self._write_robot = self._diagnostic
