@@ -43,6 +43,9 @@ class FakeArm:
         self.recovers = True
         self.has_controller = True
         self.sends_chunks = False
+        self.follows = self.moves = True
+        self.sag = np.zeros(7)
+        """How far a load holds it off from its targets [rad]."""
         self.targets: list[tuple[int, np.ndarray]] = []
         self.target_speed = np.zeros(7)
         self.points: list[ActionChunk] = []
@@ -106,9 +109,11 @@ class FakeArm:
         return int(self._node.get_clock().now().nanoseconds)
 
     def _on_target(self, message: JointState) -> None:
-        self.q, self.target_speed = np.array(message.position), np.array(message.velocity)
-        self.targets.append((self._now_ns(), self.q))
-        if self.mode == IDLE and self.has_controller:
+        target, self.target_speed = np.array(message.position), np.array(message.velocity)
+        self.targets.append((self._now_ns(), target))
+        if self.follows:
+            self.q = target + self.sag
+        if self.mode == IDLE and self.has_controller and self.moves:
             self.mode = MOVE
 
     def _publish_arm(self) -> None:
@@ -116,8 +121,11 @@ class FakeArm:
         self._arm_out.publish(joint_state(stamp, self._names, self.q, np.zeros(7)))
 
     def _publish_slow(self) -> None:
-        self._hand_out.publish(finger_state(to_time(self._now_ns()), FINGERS, 0.08))
+        self._publish_hand()
         self._robot_out.publish(self._report())
+
+    def _publish_hand(self) -> None:
+        self._hand_out.publish(finger_state(to_time(self._now_ns()), FINGERS, 0.08))
 
     def _report(self) -> Any:
         """Return the state of the robot as a message."""

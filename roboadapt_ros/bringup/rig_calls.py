@@ -92,6 +92,9 @@ def _of_recovery(rig: RigConfig) -> list[ServiceFacts]:
         use = "'roboadapt stop --hard' and 'roboadapt recover' switch controllers by it"
         name = f'{manager}/switch_controller'
         found.append(ServiceFacts(name=name, key='controller_manager', use=use))
+        use = 'whether they are active is seen by it, after a switch and while the arm rests'
+        name = f'{manager}/list_controllers'
+        found.append(ServiceFacts(name=name, key='controller_manager', use=use))
     elif recovery.stop_service:
         use, key = "'roboadapt stop --hard' ends motion by it", 'arm.recovery.stop_service'
         found.append(ServiceFacts(name=recovery.stop_service, key=key, use=use))

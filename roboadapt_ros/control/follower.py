@@ -83,9 +83,9 @@ class Follower:
         near = np.abs(command - measured).max() <= self._config.restart_tolerance_rad
         return command if self._has_started and near else measured
 
-    def start(self, measured: FloatArray) -> None:
-        """Be at rest where the arm is measured (7,) [rad]."""
-        self._motion.reset(self.start_position(measured))
+    def start(self, q: FloatArray) -> None:
+        """Be at rest at (7,) [rad]."""
+        self._motion.reset(q)
         self._curve, self._has_started = None, True
 
     def join(self, rows: FloatArray, start_ns: int, period_s: float, time_ns: int) -> None:

@@ -60,6 +60,9 @@ class Governor:
         self.accepted = 0
         self.refused = 0
         self.state, self.reason = GovernorState.IDLE, 'no chunk yet'
+        self.kept: FloatArray | None = None
+        """Where the arm's controller was told to hold it meanwhile (7,) [rad]: the next motion
+        starts there, so that it sees no step. None: it was told nothing since the last point."""
         self._counts: Counter[str] = Counter()
         self._dt_s, self._lookahead_ns = 1.0 / config.rate_hz, int(config.lookahead_s * 1e9)
         self._rig = self._bounds = config.motion.bounds(limits, config.workspace)
@@ -170,7 +173,7 @@ class Governor:
         if is_new:
             self._keep(bounds, chunk.envelope)
         if self.state is GovernorState.IDLE:
-            self._follower.start(measured.q)
+            self._follower.start(self._start(measured))
             self._gripper.reset(measured.gripper_width_m)
         self._follower.join(rows, chunk.start_ns, chunk.period_s, now_ns + self._lookahead_ns)
         self._end_ns = chunk.start_ns + int(len(rows) * chunk.period_s * 1e9)
@@ -237,12 +240,19 @@ class Governor:
         if self.state is GovernorState.IDLE:
             self._path.check_limits(measured.q[None])
             self._measured.check_rest(self.config.start_speed_max_rad_s)
-            origins['command'] = self._follower.start_position(measured.q)
+            origins['command'] = start = self._start(measured)
+            trouble = self._measured.distance(start, self.config.tracking_error_max_rad)
+            if trouble is not None:
+                raise RefusedError('tracking_error', trouble)
         else:
             trouble = self._tracking_error()
             if trouble is not None:
                 raise RefusedError('tracking_error', trouble)
         return self._path.admit(chunk, now_ns + self._lookahead_ns, origins)
+
+    def _start(self, measured: Measured) -> FloatArray:
+        """Return where a motion from rest begins (7,) [rad]."""
+        return self._follower.start_position(measured.q) if self.kept is None else self.kept
 
     def _update(self, now_ns: int) -> None:
         """Bring the state up to date with the time and the measurements."""

@@ -38,6 +38,10 @@ class RobotStatus:
     mode: RobotMode | None = None
     errors: tuple[str, ...] = ()
     """Current errors, by the field names of franka_msgs/Errors."""
+    last_errors: tuple[str, ...] = ()
+    """Errors that ended the last motion; they stay when the robot has cleared them."""
+    time_s: float | None = None
+    """The robot's own clock [s]."""
     trouble: str = ''
     """Why it can't move, for a person, where the robot reports no error by name."""
     success_rate: float | None = None
@@ -169,10 +173,14 @@ class RobotWatch:
             is_moving: Whether the arm is being moved; what merely prevents motion (guiding by
                 hand) is then a stop that takes a reset, else it only lasts as long as it is there.
         """
+        known = None if self.status is None else self.status.last_errors
         self.status = status
         problem = status.problem
         if problem is not None and (status.is_fault or is_moving):
             self.stop(f'robot: {problem}', Release.RECOVERY if status.is_fault else Release.RESET)
+        if known is not None and status.last_errors not in ((), known):
+            # It came and went between two reports, or while there was none.
+            self.stop(f'robot: {", ".join(status.last_errors)}', Release.RECOVERY)
         pressed = self._pressed()
         if pressed is not None:
             self.stop(pressed, Release.RESET)

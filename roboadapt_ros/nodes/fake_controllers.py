@@ -15,7 +15,6 @@ from roboadapt_ros.sim.driver_state import DriverState
 _ACTIVE, _INACTIVE = 3, 2
 """lifecycle_msgs/State."""
 _STRICT = 2
-_BROADCASTERS = ('joint_state_broadcaster', 'franka_robot_state_broadcaster')
 
 
 class FakeControllerManager:
@@ -49,10 +48,11 @@ class FakeControllerManager:
         kind = interface_class('controller_manager_msgs/msg/ControllerState')
         effort = [f'{joint}/effort' for joint in self._joints]
         with self._lock:
-            states = {**dict.fromkeys(_BROADCASTERS, True), **self._state.controllers}
+            broadcasters = dict(self._state.broadcasters)
+            states = {**broadcasters, **self._state.controllers}
         for name, is_active in states.items():
             found = kind(name=name, state='active' if is_active else 'inactive', type='simulated')
-            if name not in _BROADCASTERS:
+            if name not in broadcasters:
                 found.required_command_interfaces = effort
                 found.claimed_interfaces = effort if is_active else []
             response.controller.append(found)

@@ -29,7 +29,7 @@ from roboadapt_ros.nodes.fake_controllers import FakeControllerManager
 from roboadapt_ros.nodes.fake_hand import FakeHand
 from roboadapt_ros.ros.calls import interface_class
 from roboadapt_ros.ros.convert import to_time
-from roboadapt_ros.ros.franka_state import wrench
+from roboadapt_ros.ros.franka_state import ArmReport, wrench
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import SimRigParameters
 from roboadapt_ros.ros.qos import STATE, STATE_OUT
@@ -68,7 +68,12 @@ class FakeDriver:
             lock: Held by the node's ticks.
         """
         self._node, self._config, self._rig, self._lock = node, config, rig, lock
-        self.state = DriverState(rig, config.controllers, config.hardware_component)
+        self.state = DriverState(
+            rig,
+            config.controllers,
+            config.hardware_component,
+            is_humble=config.driver_release == 'humble',
+        )
         self._hand = FakeHand(node, config, rig, lock)
         self._controllers = FakeControllerManager(node, self.state, config.joint_names, lock)
         self._merged = node.publisher(JointState, 'merged_joint_states', STATE_OUT)
@@ -100,9 +105,9 @@ class FakeDriver:
         dq, tau = np.concatenate([state.dq, rest]), np.concatenate([state.tau, rest])
         self._merged.publish(joint_state(to_time(stamp_ns), names, q, dq, tau))
 
-    def publish(self, stamp_ns: int) -> None:
+    def publish(self, state: ArmReport) -> None:
         """Publish what the broadcaster offers for convenience."""
-        state, stamp, names = self._rig.state(), to_time(stamp_ns), self._config.joint_names
+        stamp, names = state.stamp, self._config.joint_names
         zeros = np.zeros(len(names))
         for leaf, message in (
             ('measured_joint_states', joint_state(stamp, names, state.q, state.dq, state.tau)),
@@ -113,8 +118,7 @@ class FakeDriver:
             ),
         ):
             self._joints[leaf].publish(message)
-        force = self._rig.external_force()
-        self._wrench.publish(wrench(stamp, self._config.base_frame, force))
+        self._wrench.publish(wrench(stamp, self._config.base_frame, state.force))
 
     def _serve_robot(self) -> None:
         """Offer settings and error recovery; raises `ConfigError` without franka_msgs."""

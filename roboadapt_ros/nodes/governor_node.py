@@ -28,11 +28,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 import math
+import time
 from typing import Any
 
 from roboadapt_interfaces.msg import ActionChunk as ChunkMessage
 from roboadapt_interfaces.msg import GateStatus
-from roboadapt_ros.control.command import GovernorCommand, GovernorState
+from roboadapt_ros.control.command import FloatArray, GovernorCommand, GovernorState
 from roboadapt_ros.control.governor import Governor
 from roboadapt_ros.control.governor_config import (
     FollowerConfig,
@@ -66,6 +67,8 @@ from roboadapt_ros.ros.run import run
 from roboadapt_ros.ros.ticks import TickTimes
 
 STATUS_HZ = 10.0
+END_S = 1.0
+"""Longest stop at the end [s]; a rig with slower limits ends before it is at rest."""
 _HAND = GripperLimitConfig()
 
 
@@ -145,10 +148,13 @@ class GovernorNode(GraphNode[GovernorParameters]):
         self._robot.activate()
 
     def deactivate(self) -> None:
-        """Send no more points; the arm's controller holds."""
-        self._link.end(self.now_ns())
-        self._robot.deactivate()
-        self._governor.reset()
+        """Bring the arm to rest and send no more points; the arm's controller holds."""
+        try:
+            self._come_to_rest()
+        finally:
+            self._link.end(self.now_ns())
+            self._robot.deactivate()
+            self._governor.reset()
 
     def release(self) -> None:
         """Let the robot's drivers go."""
@@ -202,10 +208,11 @@ class GovernorNode(GraphNode[GovernorParameters]):
         command = self._governor.command(now_ns)
         self._tick_times.computed()
         is_sent = command.q is not None and self._robot.may_stream
+        self._governor.kept = None
         if is_sent:
             self._send(command, now_ns)
         elif self._robot.may_keep:
-            self._link.keep(now_ns, anew=self._robot.recovery.sends_measured)
+            self._governor.kept = self._keep(now_ns)
         else:
             self._link.quiet(now_ns)
         self._robot.note_stream(now_ns, is_sent=is_sent)
@@ -216,6 +223,26 @@ class GovernorNode(GraphNode[GovernorParameters]):
         if command.state is not self._last_state or self._ticks % self._status_ticks == 0:
             self._report(command.state, command.reason, now_ns)
         self._tick_times.end()
+
+    def _come_to_rest(self) -> None:
+        """Send the points of a stop, and wait for it: nothing else runs any more.
+
+        A stream that broke off in motion would leave the controller a step in speed.
+        """
+        self._governor.fault('the governor was deactivated')
+        period_s, end_s = 1.0 / self._config.rate_hz, time.monotonic() + END_S
+        while self._robot.may_stream and time.monotonic() < end_s:
+            now_ns = self.now_ns()
+            command = self._governor.command(now_ns)
+            if command.q is None:
+                return
+            self._send(command, now_ns)
+            time.sleep(period_s)
+
+    def _keep(self, now_ns: int) -> FloatArray | None:
+        """Send what the arm at rest is to keep, and return it."""
+        hold = self._robot.hold(now_ns, is_off=self._link.is_off(now_ns))
+        return self._link.keep(now_ns, hold)
 
     def _send(self, command: GovernorCommand, now_ns: int) -> None:
         self._link.send(command, now_ns)

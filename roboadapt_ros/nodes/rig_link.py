@@ -24,6 +24,7 @@ from roboadapt_ros.control.kinematics import PandaKinematics
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.control.pose_check import PoseCheck
 from roboadapt_ros.errors import RefusedError
+from roboadapt_ros.nodes.arm_holder import Hold
 from roboadapt_ros.ros.convert import from_time
 from roboadapt_ros.ros.hands.make import make_hand
 from roboadapt_ros.ros.node import GraphNode
@@ -39,13 +40,14 @@ FRESH_S = 0.1
 """Oldest joint state that speeds are corrected by [s]."""
 KEPT_RAD = 0.02
 """Distance of the arm from the position it is to keep, beyond which it was moved by somebody else
-and keeps where it is now [rad]."""
+and keeps where it is now [rad]; unless it is known that its controller holds it."""
 
 
 class RigLink:
     """Sends points to the arm and widths to the hand, by the drivers of the rig file.
 
     Example, each tick: ``send(command, now_ns)`` with a point; without one ``keep`` or ``quiet``.
+    An arm with 1 kg in its hand, 0.03 rad below where its controller holds it, keeps that target.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class RigLink:
             jacobian=kinematics.jacobian,
             base_frame=config.base_frame,
             brake_ddq_max=robot_limits(config.robot).ddq_max,
+            brake_dddq_max=robot_limits(config.robot).dddq_max,
             rate_hz=config.rate_hz,
         )
         self.arm = ArmSender(node, config.output, model)
@@ -95,7 +98,7 @@ class RigLink:
             self._node.subscribe(PoseStamped, 'current_pose', self._on_pose, STATE)
 
     def end(self, now_ns: int) -> None:
-        """Stop the arm at once, and disconnect; for `deactivate`."""
+        """Bring the arm to rest, and disconnect; for `deactivate`."""
         self.arm.end(now_ns)
         self.hand.end()
 
@@ -152,28 +155,41 @@ class RigLink:
         self._kept = command.q
         self.hand.tell(self._governor.gripper_goal_m, command.gripper_width_m, now_ns)
 
-    def keep(self, now_ns: int, *, anew: bool) -> None:
+    def keep(self, now_ns: int, hold: Hold) -> FloatArray | None:
         """Send the position that the arm at rest is to keep; nothing where none is known.
 
         Args:
             now_ns: Time now [ns].
-            anew: Whether that is where the arm is measured now, whatever it was before.
+            hold: Who holds the arm.
+
+        Returns:
+            What was sent (7,) [rad]; None where nothing was.
         """
         measured, kept = self._measured(now_ns), self._kept
-        if measured is not None and (
-            anew or kept is None or float(np.abs(measured - kept).max()) > KEPT_RAD
-        ):
+        if measured is not None and (kept is None or self._gives_way(measured - kept, hold)):
             kept = self._kept = measured
         if kept is None or not self.arm.can_hold:
             self.quiet(now_ns)
-            return
+            return None
         self.arm.send(Point(kept, np.zeros_like(kept), measured), now_ns)
         self.hand.quiet()
+        return kept
+
+    def is_off(self, now_ns: int) -> bool:
+        """Return whether the arm is far from what it is to keep."""
+        measured, kept = self._measured(now_ns), self._kept
+        return measured is not None and kept is not None and _is_far(measured - kept)
 
     def quiet(self, now_ns: int) -> None:
         """Send no point in this tick."""
         self.arm.quiet(now_ns)
         self.hand.quiet()
+
+    def _gives_way(self, off: FloatArray, hold: Hold) -> bool:
+        """Return whether the position to keep follows an arm that is off from it (7,) [rad]."""
+        if hold is Hold.UNKNOWN:
+            return _is_far(off)
+        return hold is Hold.NOBODY
 
     def _measured(self, now_ns: int) -> FloatArray | None:
         newest = self._newest
@@ -196,3 +212,7 @@ class RigLink:
         except RefusedError as error:
             response.success, response.message = False, error.detail
         return response
+
+
+def _is_far(off: FloatArray) -> bool:
+    return float(np.abs(off).max()) > KEPT_RAD

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -15,8 +16,9 @@ from roboadapt_ros.ros.franka_state import ArmReport, StateWriter
 from roboadapt_ros.ros.images import from_rgb
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import SimRigParameters
-from roboadapt_ros.ros.qos import IMAGE, STATE, STATE_OUT, STATUS
+from roboadapt_ros.ros.qos import IMAGE, JOINTS_OUT, STATE, STATE_OUT, STATUS
 from roboadapt_ros.ros.rig_messages import camera_info, finger_state, joint_state, pose
+from roboadapt_ros.sim.driver_state import JOINTS, ROBOT, Said
 from roboadapt_ros.sim.franka import RobotMode
 from roboadapt_ros.sim.rig import SimRig
 from roboadapt_ros.sim.rig_state import RigState
@@ -73,9 +75,11 @@ class RigOutput:
         self._node, self._config, self._rig, self._faults = node, config, rig, faults
         self._driver, self._tick_s = driver, tick_s
         self._mode, self._stamped_ns = RobotMode.IDLE, 0
+        self._seen, self._report = rig.state(), self._read()
+        """What the driver has read last."""
         self.robot_errors = 0
         """Times the robot went into an error."""
-        self._joints = node.publisher(JointState, 'joint_states', STATE_OUT)
+        self._joints = node.publisher(JointState, 'joint_states', JOINTS_OUT)
         self._fingers = node.publisher(JointState, 'gripper/joint_states', STATE_OUT)
         self._pose = node.publisher(PoseStamped, 'current_pose', STATE)
         self._write_robot = self._diagnostic
@@ -97,12 +101,18 @@ class RigOutput:
 
         Stamps never stand still or go back, unless the clock does.
         """
+        said = self._says(JOINTS)
+        if said is Said.NOW:
+            self._seen = samples[-1]
         ages_ns = [round((samples[-1].time_s - state.time_s) * 1e9) for state in samples]
         stamps_ns = sample_stamps(ages_ns, stamp_ns, self._stamped_ns)
-        for state, sample_ns in zip(samples, stamps_ns, strict=True):
+        self._stamped_ns = stamp_ns
+        if said is Said.NOTHING:
+            return
+        for sample, sample_ns in zip(samples, stamps_ns, strict=True):
+            state = sample if said is Said.NOW else self._seen
             stamp, names = to_time(sample_ns), self._config.joint_names
             self._joints.publish(joint_state(stamp, names, state.q, state.dq, state.tau))
-        self._stamped_ns = stamp_ns
 
     def state(self, ticks: int, stamp_ns: int) -> None:
         """Publish what is due of the rest: fingers, pose, the robot's mode and errors.
@@ -118,19 +128,25 @@ class RigOutput:
             driver.state.update()
             if self._is_due(ticks, MERGED_HZ):
                 driver.publish_merged(stamp_ns)
+        said = self._says(ROBOT)
+        if said is Said.NOW:
+            self._report = self._read()
         if self._is_due(ticks, config.finger_rate_hz):
             width_m, names = self._rig.state().gripper_width_m, config.gripper_joint_names
             self._fingers.publish(finger_state(to_time(stamp_ns), names, width_m))
-        if self._is_due(ticks, config.pose_rate_hz):
-            state = self._rig.state()
-            position, quat_xyzw = state.ee_position, state.ee_quat_xyzw
-            self._pose.publish(pose(to_time(stamp_ns), config.base_frame, position, quat_xyzw))
         is_due = self._is_due(ticks, config.robot_state_rate_hz)
-        if is_due or self._rig.mode is not self._mode:
-            self._note_mode()
-            self._robot.publish(self._write_robot(stamp_ns))
+        is_news = self._rig.mode is not self._mode
+        self._note_mode()
+        if said is Said.NOTHING:
+            return
+        report = replace(self._report, stamp=to_time(stamp_ns))
+        if self._is_due(ticks, config.pose_rate_hz):
+            where = (report.position, report.quat_xyzw)
+            self._pose.publish(pose(report.stamp, config.base_frame, *where))
+        if is_due or is_news:
+            self._robot.publish(self._write_robot(report))
         if is_due and driver is not None:
-            driver.publish(stamp_ns)
+            driver.publish(report)
 
     def cameras(self, stamp_ns: int) -> None:
         """Draw and publish every camera at this very moment."""
@@ -156,31 +172,35 @@ class RigOutput:
             self._node.get_logger().error(f'{rig.mode.name}: {", ".join(rig.errors)}')
         self._mode = rig.mode
 
-    def _diagnostic(self, stamp_ns: int) -> DiagnosticStatus:
-        rig = self._rig
-        mode = rig.mode if self._driver is None else self._driver.state.mode
+    def _says(self, broadcaster: str) -> Said:
+        return Said.NOW if self._driver is None else self._driver.state.says(broadcaster)
+
+    def _diagnostic(self, report: ArmReport) -> DiagnosticStatus:
+        mode, errors = RobotMode(report.mode), report.errors
         is_well = mode in (RobotMode.IDLE, RobotMode.MOVE)
-        message = ', '.join(rig.errors) or mode.name.lower()
-        values = {'robot_mode': int(mode), 'current_errors': ' '.join(rig.errors)}
+        message = ', '.join(errors) or mode.name.lower()
+        values = {'robot_mode': int(mode), 'current_errors': ' '.join(errors)}
         health = Health(Level.OK if is_well else Level.ERROR, message, values)
         return to_status('franka', health)
 
-    def _franka(self, stamp_ns: int) -> Any:
+    def _franka(self, report: ArmReport) -> Any:
+        return self._writer.message(report)
+
+    def _read(self) -> ArmReport:
+        """Return what a driver reads of the robot now; the stamp is for whoever sends it."""
         rig, state, driver = self._rig, self._rig.state(), self._driver
-        return self._writer.message(
-            ArmReport(
-                stamp=to_time(stamp_ns),
-                time_s=state.time_s,
-                mode=int(rig.mode if driver is None else driver.state.mode),
-                errors=rig.errors,
-                last_errors=() if driver is None else driver.state.last_errors,
-                q=state.q,
-                dq=state.dq,
-                tau=state.tau,
-                q_desired=state.q_desired,
-                tau_external=state.tau_external,
-                force=rig.external_force(),
-                position=state.ee_position,
-                quat_xyzw=state.ee_quat_xyzw,
-            )
+        return ArmReport(
+            stamp=to_time(0),
+            time_s=state.time_s,
+            mode=int(rig.mode if driver is None else driver.state.mode),
+            errors=rig.errors,
+            last_errors=() if driver is None else driver.state.last_errors,
+            q=state.q,
+            dq=state.dq,
+            tau=state.tau,
+            q_desired=state.q_desired,
+            tau_external=state.tau_external,
+            force=rig.external_force(),
+            position=state.ee_position,
+            quat_xyzw=state.ee_quat_xyzw,
         )

@@ -69,7 +69,7 @@ class RobotActions:
             )
             found[Step.ACTIVATE] = Action(
                 summary=f'activate {names} (strictly: all or none)',
-                begin=partial(self._begin_switch, STRICT, on=self._config.controllers),
+                begin=self._begin_activation,
             )
         if settings.error_recovery:
             found[Step.CLEAR] = Action(
@@ -115,6 +115,10 @@ class RobotActions:
             return self._begin_trigger(self._config.recovery.stop_service)
         return None
 
+    def begin_look(self) -> Pending | None:
+        """Begin to see that the rig's controllers are active; None where nobody can say."""
+        return self._begin_look(is_active=True) if self._has_controllers else None
+
     def close(self) -> None:
         """Destroy the clients."""
         self._clients.destroy()
@@ -150,18 +154,28 @@ class RobotActions:
         whose names it does not know, and those that others depend on.
         """
         switch = partial(self._begin_switch, BEST_EFFORT, off=self._config.controllers)
-        return Sequence([switch, self._begin_look])
+        return Sequence([switch, partial(self._begin_look, is_active=False)])
 
-    def _begin_look(self) -> Pending:
-        """Begin to see that none of the rig's controllers is active."""
+    def _begin_activation(self) -> Pending:
+        """Begin to activate the rig's controllers, all or none, and to see that they are active.
+
+        A controller manager calls it a success where a controller has refused meanwhile, or where
+        the hardware has gone down again.
+        """
+        switch = partial(self._begin_switch, STRICT, on=self._config.controllers)
+        return Sequence([switch, partial(self._begin_look, is_active=True)])
+
+    def _begin_look(self, *, is_active: bool) -> Pending:
+        """Begin to see that all of the rig's controllers are active, or that none is."""
         names = self._config.controllers
 
         def read(answer: Any) -> Outcome:
             states = {controller.name: controller.state for controller in answer.controller}
             unknown = [name for name in names if name not in states]
-            active = [name for name in names if states.get(name) == 'active']
-            if active:
-                return Outcome(False, f'still active: {", ".join(active)}')
+            wrong = [name for name in names if (states.get(name) == 'active') is not is_active]
+            if wrong and not (unknown and is_active):
+                said = 'not active' if is_active else 'still active'
+                return Outcome(False, f'{said}: {", ".join(wrong)}')
             if unknown:
                 known = ', '.join(sorted(states)) or 'none'
                 return Outcome(False, f'no controller {", ".join(unknown)}; there are: {known}')

@@ -12,8 +12,16 @@ from rclpy.task import Future
 from roboadapt_ros.control.command import GovernorState
 from roboadapt_ros.control.governor import Governor
 from roboadapt_ros.control.recovery import Outcome, Pending
-from roboadapt_ros.control.robot_status import Release, RobotMode, RobotStatus, RobotWatch
+from roboadapt_ros.control.robot_pulse import RobotPulse
+from roboadapt_ros.control.robot_status import (
+    RECOVER_HINT,
+    Release,
+    RobotMode,
+    RobotStatus,
+    RobotWatch,
+)
 from roboadapt_ros.errors import RefusedError
+from roboadapt_ros.nodes.arm_holder import ArmHolder, Hold
 from roboadapt_ros.nodes.robot_actions import RobotActions
 from roboadapt_ros.nodes.robot_recovery import RobotRecovery
 from roboadapt_ros.ros.node import GraphNode
@@ -62,8 +70,12 @@ class RobotGuard:
         self.watch = RobotWatch(config.watch.config())
         if before is not None:
             self.watch.inherit(before.watch)
+        self._pulse = RobotPulse()
         self.actions = RobotActions(node, config)
-        self.recovery = RobotRecovery(config, governor, self.watch, self.actions, state_age_s)
+        self._holder = ArmHolder(self.actions.begin_look)
+        self.recovery = RobotRecovery(
+            config, governor, self.watch, self._pulse, self.actions, state_age_s
+        )
         self.is_set_up = not self.actions.has_setup
         """Whether the robot has been told its collision thresholds and load."""
         self._errands: list[tuple[Pending, int, Future[Outcome]]] = []
@@ -72,7 +84,8 @@ class RobotGuard:
         self._idle_since_ns: int | None = None
 
     def activate(self) -> None:
-        """Look for other publishers from now on."""
+        """Look for other publishers from now on, and for the robot's next report."""
+        self._pulse.forget()
         self._node.every(CHECK_PERIOD_S, self._check_publishers)
 
     def deactivate(self) -> None:
@@ -81,6 +94,7 @@ class RobotGuard:
         for pending, _, future in self._errands:
             future.set_result(Outcome(False, f'{pending.cancel()}; the governor was deactivated'))
         self._errands.clear()
+        self._holder.forget()
 
     def release(self) -> None:
         """Destroy the clients."""
@@ -105,6 +119,22 @@ class RobotGuard:
             return True
         return self._keeps_alive and not self._is_muted and not self._is_shared
 
+    def mode(self, now_ns: int) -> RobotMode | None:
+        """Return the robot's mode now; None where it is not known or was not told just now."""
+        status = self.watch.status
+        return status.mode if status is not None and self._pulse.is_fresh(now_ns) else None
+
+    def hold(self, now_ns: int, *, is_off: bool) -> Hold:
+        """Return who holds an arm at rest.
+
+        Args:
+            now_ns: Time now [ns].
+            is_off: Whether it is far from what it is to keep.
+        """
+        if self.recovery.sends_measured:
+            return Hold.NOBODY
+        return self._holder.find(now_ns, self.mode(now_ns), is_off=is_off)
+
     @property
     def is_moving(self) -> bool:
         """Whether the governor moves the arm, or keeps it for a motion that is going on."""
@@ -128,7 +158,7 @@ class RobotGuard:
         self.watch.observe(status, is_moving=self.is_moving)
         if status.problem is not None:
             self._is_muted = True
-        self.recovery.note_report()
+        self._pulse.note(status, self._node.now_ns())
         self._hold()
         if before is None and self.watch.blocked is not None:
             self._node.get_logger().error(self.watch.blocked)
@@ -174,8 +204,12 @@ class RobotGuard:
         """End a stop that takes no recovery.
 
         Raises:
-            RefusedError: As `RobotWatch.reset`, and 'publisher' while there is another.
+            RefusedError: As `RobotWatch.reset`, 'publisher' while there is another, and 'robot'
+                while its reports do not come.
         """
+        lost = self._pulse.loss(self._node.now_ns())
+        if lost is not None and self.watch.release is Release.RESET:
+            raise RefusedError('robot', f'not reset: {lost[0]}; {RECOVER_HINT}')
         found = other_publishers(self._node, self._node.sole_topics())
         if found is not None:
             raise RefusedError('publisher', f'not reset: {found}')
@@ -189,13 +223,13 @@ class RobotGuard:
         Raises:
             RefusedError: The user stop is pressed, the arm moves, or a recovery is running.
         """
-        status, refusal = self.watch.status, None
-        if status is not None and status.is_user_stopped:
+        refusal = None
+        if self.mode(now_ns) is RobotMode.USER_STOPPED:
             refusal = 'the user stop is pressed: look at the arm, release it, then recover'
         elif self.is_moving:
             refusal = "the arm is being moved: 'roboadapt stop' first"
         ended = self.recovery.start(now_ns, refusal)
-        self._is_muted = True
+        self._is_muted |= self._is_at_rest
         self.watch.stop('recovery by request', Release.RECOVERY)
         self._hold()
         return ended
@@ -216,6 +250,9 @@ class RobotGuard:
             is_at_rest: Whether the governor gives no point.
         """
         self._is_at_rest = is_at_rest
+        lost = self._pulse.loss(now_ns)
+        if lost is not None:
+            self.watch.stop(*lost)
         for errand in list(self._errands):
             pending, deadline_ns, future = errand
             outcome = pending.poll(now_ns)
@@ -226,6 +263,7 @@ class RobotGuard:
                 future.set_result(outcome)
         if self.recovery.tick(now_ns, is_at_rest=is_at_rest):
             self.is_set_up = True
+        self._is_muted |= self.recovery.is_running and is_at_rest  # a stop is brought to its end
         self._hold()
 
     def _hold(self) -> None:

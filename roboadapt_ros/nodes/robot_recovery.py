@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from rclpy.task import Future
@@ -17,15 +19,18 @@ from roboadapt_ros.control.recovery import (
     RecoveryState,
     Step,
 )
-from roboadapt_ros.control.robot_status import RobotWatch
+from roboadapt_ros.control.robot_pulse import RobotPulse
+from roboadapt_ros.control.robot_status import RobotMode, RobotWatch
 from roboadapt_ros.nodes.robot_actions import RobotActions
-from roboadapt_ros.ros.calls import Condition
+from roboadapt_ros.ros.calls import Condition, Sequence
 from roboadapt_ros.ros.node_parameters import GovernorParameters
 
 STATE_MAX_AGE_S = 0.1
 ALIGN_S = 0.2
 """For how long the measured positions are sent before controllers are activated [s]: some start
 from the last target that they heard, and take none for good after a long silence."""
+_WELL = (Step.SETUP, Step.ALIGN, Step.ACTIVATE, Step.SETTLE)
+"""Steps after the robot was found to be well."""
 
 
 class RobotRecovery:
@@ -36,6 +41,7 @@ class RobotRecovery:
         config: GovernorParameters,
         governor: Governor,
         watch: RobotWatch,
+        pulse: RobotPulse,
         actions: RobotActions,
         state_age_s: Callable[[], float],
     ):
@@ -45,13 +51,15 @@ class RobotRecovery:
             config: The node's parameters.
             governor: Is aligned with the measured arm.
             watch: Knows what the robot reports; lifted at the end.
+            pulse: Knows whether that is of now.
             actions: The drivers' part.
             state_age_s: Age of the newest joint state [s].
         """
-        self._governor, self._watch, self._state_age_s = governor, watch, state_age_s
+        self._governor, self._watch, self._pulse = governor, watch, pulse
+        self._state_age_s, self._has_state = state_age_s, bool(config.robot_state_type)
         self._config = RecoveryConfig(attempts=config.recovery.attempts)
         steps = actions.recovery()
-        if config.robot_state_type:
+        if self._has_state:
             steps[Step.CHECK] = Action(
                 summary='wait until the robot reports no error', begin=self._begin_check
             )
@@ -63,10 +71,14 @@ class RobotRecovery:
             summary=f'see that no error comes back for {self._config.settle_s:g} s',
             begin=self._begin_settle,
         )
+        first = next(step for step in Step if step in steps)
+        steps[first] = replace(
+            steps[first], begin=partial(Sequence, [self._begin_rest, steps[first].begin])
+        )
         self._recovery = Recovery(steps, self._config)
+        self._switches = Step.ACTIVATE in steps
         self._ended: Future[Any] | None = None
-        self._reports, self._is_at_rest = 0, True
-        self._is_aligned = False
+        self._is_at_rest, self._is_aligned = True, False
 
     @property
     def state(self) -> RecoveryState:
@@ -93,10 +105,6 @@ class RobotRecovery:
         """Whether that position goes on being sent, while it is commanded again."""
         return self._is_aligned and self._recovery.step in (Step.ACTIVATE, Step.SETTLE)
 
-    def note_report(self) -> None:
-        """Note that the robot has reported."""
-        self._reports += 1
-
     def start(self, now_ns: int, refusal: str | None) -> Future[Any]:
         """Begin, and return what is done when it has ended; raises as `Recovery.start`."""
         self._recovery.start(now_ns, refusal)
@@ -108,9 +116,7 @@ class RobotRecovery:
         self._is_at_rest = is_at_rest
         if not self.is_running:
             return False
-        status = self._watch.status
-        is_pressed = status is not None and status.is_user_stopped
-        self._recovery.tick(now_ns, 'the user stop is pressed' if is_pressed else None)
+        self._recovery.tick(now_ns, self._interruption(now_ns))
         if self.is_running:
             return False
         if self.state is RecoveryState.DONE:
@@ -148,25 +154,50 @@ class RobotRecovery:
         )
         return response
 
+    def _interruption(self, now_ns: int) -> str | None:
+        """Return why it must end at once.
+
+        An error that comes when the robot was well already is a new one: nobody has looked at the
+        arm since, and to try again would clear it unseen, as starting a controller would.
+        """
+        status = self._watch.status
+        if status is None:
+            return None
+        if status.is_user_stopped and self._pulse.is_fresh(now_ns):
+            return 'the user stop is pressed'
+        if self._recovery.step not in _WELL:
+            return None
+        if status.is_fault:
+            return f'{status.problem}, after the robot was well; look at the arm again'
+        lost = self._pulse.loss(now_ns)
+        return None if lost is None else f'{lost[0]}; look at the arm again'
+
     def _conclude(self) -> None:
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
         self._ended = None
 
+    def _begin_rest(self) -> Pending:
+        """Wait for the end of a stop that is going on, before controllers are taken from it."""
+
+        def is_over(_: int) -> Outcome | None:
+            return Outcome(True) if self._is_at_rest else None
+
+        return Condition(is_over, lambda: 'the governor is still braking')
+
     def _begin_check(self) -> Pending:
         """Wait for a report that is newer than what was done, and without an error."""
-        seen = self._reports
+        seen = self._pulse.beats
 
         def is_well(_: int) -> Outcome | None:
-            is_news = self._reports > seen
             status = self._watch.status
-            well = is_news and status is not None and status.problem is None
+            well = self._pulse.beats > seen and status is not None and status.problem is None
             return Outcome(True) if well else None
 
         def missing() -> str:
             status = self._watch.status
-            if self._reports == seen or status is None:
-                return 'the robot reports nothing'
+            if self._pulse.beats == seen or status is None:
+                return 'the robot reports nothing new'
             return f'the robot still reports {status.problem}'
 
         return Condition(is_well, missing)
@@ -195,14 +226,32 @@ class RobotRecovery:
         return Condition(align, missing)
 
     def _begin_settle(self) -> Pending:
+        """Wait until the robot was well for a while, under controllers that do move it."""
         begun_ns: list[int] = []
+        wrong = ['time does not pass']
 
         def is_settled(now_ns: int) -> Outcome | None:
+            trouble = self._unsettled(now_ns)
+            if trouble is not None:
+                wrong[0] = trouble
+                begun_ns.clear()
+                return None
             begun_ns.append(now_ns)
-            status = self._watch.status
-            if status is not None and status.problem is not None:
-                return Outcome(False, status.problem)
             quiet_s = abs(now_ns - begun_ns[0]) / 1e9
             return Outcome(True) if quiet_s >= self._config.settle_s else None
 
-        return Condition(is_settled, lambda: 'time does not pass')
+        return Condition(is_settled, lambda: wrong[0])
+
+    def _unsettled(self, now_ns: int) -> str | None:
+        """Return what is not yet as it should be under active controllers."""
+        status = self._watch.status
+        if not self._has_state or status is None:
+            return None
+        if not self._pulse.is_fresh(now_ns):
+            return 'the robot reports nothing new'
+        if status.problem is not None:
+            return status.problem
+        # franka_hardware only logs it where the robot does not take a controller's mode.
+        if self._switches and status.mode is RobotMode.IDLE:
+            return 'the robot is idle: its controllers are active and do not move it'
+        return None

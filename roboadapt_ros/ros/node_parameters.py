@@ -85,6 +85,12 @@ class SimRigParameters:
     hardware_component: str = param(
         'FrankaHardwareInterface', help='hardware component of a fake driver'
     )
+    driver_release: str = param(
+        'jazzy',
+        help='whose franka_ros2 a fake driver is: after an error in motion broadcasters end, or '
+        "repeat their last report (humble's)",
+        choices=('humble', 'jazzy'),
+    )
     gripper_node: str = param('franka_gripper', help='name of the hand of a fake driver')
     faults: str = param('', help="faults to have, with commas between; '' = none", dynamic=True)
 

@@ -28,6 +28,8 @@ STATE_HISTORY = _profile(ReliabilityPolicy.BEST_EFFORT, 30, DurabilityPolicy.VOL
 """Measured state for a reader that looks for the one at an exposure."""
 STATE_OUT = _profile(ReliabilityPolicy.RELIABLE, 5, DurabilityPolicy.VOLATILE)
 """Measured state as a rig publishes it: matches readers of both kinds."""
+JOINTS_OUT = _profile(ReliabilityPolicy.RELIABLE, 20, DurabilityPolicy.VOLATILE)
+"""The same for joint states, of which a simulated rig has up to ten at once."""
 COMMAND = _profile(ReliabilityPolicy.RELIABLE, 1, DurabilityPolicy.VOLATILE)
 """Targets for a controller: reliable, never queued."""
 DATA = _profile(ReliabilityPolicy.RELIABLE, 5, DurabilityPolicy.VOLATILE)

@@ -34,11 +34,18 @@ def _from_franka(message: Any) -> RobotStatus:
     force, torque = wrench.force, wrench.torque
     return RobotStatus(
         mode=_mode(message.robot_mode),
-        errors=tuple(name for name in _error_names(type(errors)) if getattr(errors, name)),
+        errors=_named(errors),
+        last_errors=_named(message.last_motion_errors),
+        time_s=message.time or None,
         success_rate=message.control_command_success_rate,
         force_n=math.hypot(force.x, force.y, force.z),
         torque_nm=math.hypot(torque.x, torque.y, torque.z),
     )
+
+
+def _named(errors: Any) -> tuple[str, ...]:
+    """Return the names of those that are set in a franka_msgs/Errors."""
+    return tuple(name for name in _error_names(type(errors)) if getattr(errors, name))
 
 
 @cache

@@ -1,19 +1,35 @@
 """Controllers and hardware of a simulated franka_ros2: what is active, what a fault does to it.
 
-As since franka_ros2 2.4 and 3.3: an error takes the hardware component down and with it the
-controllers; the way back is to recover the robot, to activate the component, and to activate the
+As since franka_ros2 2.4 and 3.3: an error under an active controller takes the hardware component
+down; the way back is to recover the robot, to activate the component, and to activate the
 controllers. Until then the arm hears no targets; a controller does, and starts from the last one
-when it is activated, as gello's and crisp's impedance controllers do. This module imports no ROS.
+when it is activated, as gello's and crisp's impedance controllers do. The error itself is not
+reported: the driver reads the robot no more. From Jazzy on all controllers end with the component,
+broadcasters too; on Humble none does, and broadcasters repeat what was read last. An error without
+an active controller is only reported, and starting one clears it. This module imports no ROS.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+import enum
 
 from roboadapt_ros.control.command import FloatArray
 from roboadapt_ros.errors import SimError
 from roboadapt_ros.sim.franka import RobotMode
 from roboadapt_ros.sim.rig import SimRig
+
+JOINTS, ROBOT = 'joint_state_broadcaster', 'franka_robot_state_broadcaster'
+"""Controllers that only report."""
+
+
+class Said(enum.Enum):
+    """What a broadcaster reports."""
+
+    NOW = 'now'
+    LAST = 'last'
+    """What was read last, with fresh stamps."""
+    NOTHING = 'nothing'
 
 
 class DriverState:
@@ -23,18 +39,30 @@ class DriverState:
     `switch(activate=['joint_impedance_controller'])` let it hear targets again.
     """
 
-    def __init__(self, rig: SimRig, controllers: tuple[str, ...], component: str):
+    def __init__(
+        self,
+        rig: SimRig,
+        controllers: tuple[str, ...],
+        component: str,
+        *,
+        is_humble: bool = False,
+    ):
         """Start as a launch does: everything active.
 
         Args:
             rig: The arm behind the driver.
             controllers: Controllers that move it.
             component: Name of the hardware component.
+            is_humble: Whether controllers stay active where an error takes the component down.
         """
-        self._rig, self.component = rig, component
+        self._rig, self.component, self._is_humble = rig, component, is_humble
         self.controllers = dict.fromkeys(controllers, True)
         """Whether each is active."""
+        self.broadcasters = {JOINTS: True, ROBOT: True}
+        """Whether each is active."""
         self.is_hardware_active = True
+        self._commanding = True
+        """Whether the robot has taken the mode of its controllers."""
         self._heard: FloatArray | None = None
         """The last target (7,) [rad]."""
         self.last_errors: tuple[str, ...] = ()
@@ -43,7 +71,7 @@ class DriverState:
     @property
     def is_commanded(self) -> bool:
         """Whether a controller commands the arm."""
-        return self.is_hardware_active and all(self.controllers.values())
+        return self.is_hardware_active and self._commanding and all(self.controllers.values())
 
     @property
     def mode(self) -> RobotMode:
@@ -54,11 +82,20 @@ class DriverState:
         return mode
 
     def update(self) -> None:
-        """Take the component down where the robot has stopped; for every tick."""
-        if self._rig.mode in (RobotMode.REFLEX, RobotMode.USER_STOPPED):
-            self.last_errors = self._rig.errors or self.last_errors
-            self.is_hardware_active = False
-            self.controllers = dict.fromkeys(self.controllers, False)
+        """Take the component down where the robot has stopped under it; for every tick."""
+        if self._rig.mode not in (RobotMode.REFLEX, RobotMode.USER_STOPPED):
+            return
+        self.last_errors = self._rig.errors or self.last_errors
+        if self.is_commanded and self.controllers:
+            self.is_hardware_active = self._commanding = False
+            if not self._is_humble:
+                self._end_controllers()
+
+    def says(self, broadcaster: str) -> Said:
+        """Return what a broadcaster reports now."""
+        if not self.broadcasters[broadcaster]:
+            return Said.NOTHING
+        return Said.NOW if self.is_hardware_active else Said.LAST
 
     def hear(self, q: FloatArray) -> None:
         """Note a target (7,) [rad], whether or not a controller is active."""
@@ -70,38 +107,44 @@ class DriverState:
         self._settle()
 
     def set_hardware(self, *, active: bool) -> None:
-        """Activate the component, or not.
-
-        Raises:
-            SimError: The robot has an error, or its user stop is pressed.
-        """
-        if active and self._rig.mode not in (RobotMode.IDLE, RobotMode.MOVE):
-            raise SimError(f'robot is {self._rig.mode.name}; recover it first')
+        """Activate the component, whatever the robot's state, or not."""
         self.is_hardware_active = active
         if not active:
-            self.controllers = dict.fromkeys(self.controllers, False)
+            self._end_controllers()
         self._settle()
 
     def switch(
         self, activate: Iterable[str], deactivate: Iterable[str], *, is_strict: bool
     ) -> None:
-        """Switch controllers, all or none.
+        """Switch controllers, all or none. The robot's error is cleared where one is activated.
 
         Raises:
-            SimError: An unknown name, one that is there already (where strict), or a component
-                that is not active.
+            SimError: An unknown name, one that is there already (where strict), a component
+                that is not active, or an error that can't be cleared.
         """
         wanted = {**dict.fromkeys(deactivate, False), **dict.fromkeys(activate, True)}
+        loaded = self.controllers | self.broadcasters
         for name, is_on in wanted.items():
-            if name not in self.controllers:
-                known = ', '.join(self.controllers) or 'none'
+            if name not in loaded:
+                known = ', '.join(loaded)
                 raise SimError(f"controller '{name}' is not loaded; loaded: {known}")
-            if is_strict and self.controllers[name] is is_on:
+            if is_strict and loaded[name] is is_on:
                 raise SimError(f"controller '{name}' is {'' if is_on else 'in'}active already")
             if is_on and not self.is_hardware_active:
                 raise SimError(f"'{name}' needs {self.component}, which is not active")
-        self.controllers |= wanted
-        self._settle()
+        moving = {name: is_on for name, is_on in wanted.items() if name in self.controllers}
+        if any(moving.values()) and self._rig.mode in (RobotMode.REFLEX, RobotMode.USER_STOPPED):
+            self._rig.recover()
+        self.controllers |= moving
+        self.broadcasters |= {name: on for name, on in wanted.items() if name not in moving}
+        if moving:
+            self._commanding = all(self.controllers.values())
+            self._settle()
+
+    def _end_controllers(self) -> None:
+        self.controllers = dict.fromkeys(self.controllers, False)
+        self.broadcasters = dict.fromkeys(self.broadcasters, False)
+        self._commanding = False
 
     def _settle(self) -> None:
         """Let the arm hear targets, or not."""

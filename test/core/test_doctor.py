@@ -604,6 +604,7 @@ def test_what_only_recovery_stop_and_setup_call_is_looked_for_too():
     assert {name: service.key for name, service in found.items()} == {
         '/action_server/error_recovery/_action/send_goal': 'arm.recovery.error_recovery',
         '/controller_manager/switch_controller': 'controller_manager',
+        '/controller_manager/list_controllers': 'controller_manager',
         '/controller_manager/set_hardware_component_state': 'controller_manager',
         '/service_server/set_full_collision_behavior': 'arm.collision.service',
         '/service_server/set_load': 'arm.load.service',

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from roboadapt_ros.errors import SimError
-from roboadapt_ros.sim.driver_state import DriverState
+from roboadapt_ros.sim.driver_state import DriverState, JOINTS, ROBOT, Said
 from roboadapt_ros.sim.franka import RobotMode
 from roboadapt_ros.sim.rig import SimRig
 
@@ -60,8 +60,6 @@ def test_after_an_error_only_the_whole_way_back_lets_the_arm_hear(rig, driver):
     driver.update()
     assert (driver.mode, driver.is_hardware_active) == (RobotMode.REFLEX, False)
     assert driver.controllers == {NAME: False}
-    with pytest.raises(SimError, match='recover it first'):
-        driver.set_hardware(active=True)
     driver.recover()
     assert (driver.mode, driver.last_errors) == (RobotMode.IDLE, ('joint_reflex',))
     assert not nudge(rig), 'the component is not active'
@@ -75,7 +73,7 @@ def test_after_an_error_only_the_whole_way_back_lets_the_arm_hear(rig, driver):
 
 
 def test_switching_is_all_or_nothing(driver):
-    with pytest.raises(SimError, match=f"'other' is not loaded; loaded: {NAME}"):
+    with pytest.raises(SimError, match=f"'other' is not loaded; loaded: {NAME}, joint_state_b"):
         driver.switch([], [NAME, 'other'], is_strict=False)
     assert driver.controllers == {NAME: True}
 
@@ -103,3 +101,39 @@ def test_the_user_stop_takes_the_component_down(rig, driver):
     driver.set_hardware(active=True)
     driver.switch([NAME], [], is_strict=True)
     assert nudge(rig)
+
+
+def test_an_error_in_motion_is_reported_by_nobody(rig, driver):
+    """libfranka throws before the driver has the state that says so."""
+    rig.inject_error('joint_reflex')
+    driver.update()
+    assert {driver.says(JOINTS), driver.says(ROBOT)} == {Said.NOTHING}
+    driver.set_hardware(active=True)
+    assert driver.says(ROBOT) is Said.NOTHING, 'its broadcaster has ended too'
+    driver.switch([JOINTS, ROBOT], [], is_strict=False)
+    assert (driver.says(ROBOT), driver.mode) == (Said.NOW, RobotMode.REFLEX)
+
+
+def test_on_humble_what_was_read_last_is_repeated_and_controllers_stay_active(rig):
+    driver = DriverState(rig, (NAME,), COMPONENT, is_humble=True)
+    rig.inject_error('joint_reflex')
+    driver.update()
+    assert {driver.says(JOINTS), driver.says(ROBOT)} == {Said.LAST}
+    assert driver.controllers == {NAME: True}
+    driver.recover()
+    driver.set_hardware(active=True)
+    assert driver.says(ROBOT) is Said.NOW
+    assert not nudge(rig), 'no mode was switched: an active controller commands nothing'
+    driver.switch([], [NAME], is_strict=False)
+    driver.switch([NAME], [], is_strict=True)
+    assert nudge(rig)
+
+
+def test_an_error_of_an_idle_robot_is_reported_and_a_started_controller_clears_it(rig, driver):
+    driver.switch([], [NAME], is_strict=True)
+    rig.inject_error('joint_reflex')
+    driver.update()
+    assert (driver.says(ROBOT), driver.mode) == (Said.NOW, RobotMode.REFLEX)
+    driver.switch([NAME], [], is_strict=True)
+    assert (driver.mode, rig.errors) == (RobotMode.MOVE, ())
+    assert driver.last_errors == ('joint_reflex',)

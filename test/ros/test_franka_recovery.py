@@ -5,25 +5,17 @@ import pytest
 pytest.importorskip('controller_manager_msgs.srv', reason='controller_manager_msgs is not here')
 pytest.importorskip('franka_msgs.msg', reason='franka_msgs is not here: build it beside ROS')
 
-from controller_manager_msgs.msg import ControllerState
-from controller_manager_msgs.srv import (
-    ListControllers,
-    SetHardwareComponentState,
-    SwitchController,
-)
-from fake_arm import FakeArm, IDLE, MOVE, REFLEX
-from franka_msgs.action import ErrorRecovery
-from franka_msgs.msg import Errors, FrankaRobotState
-from franka_msgs.srv import SetFullCollisionBehavior, SetLoad
+import threading
+
+from fake_arm import IDLE, MOVE, REFLEX, USER_STOPPED
+from franka_arm import BROADCASTER, CONTROLLER, FrankaArm
+from franka_msgs.msg import Errors
 from graph_watch import wait_for
 from node_process import governor_process
-from rclpy.action import ActionServer
 from roboadapt_interfaces.srv import Recover
 from std_srvs.srv import Trigger
 
 pytestmark = [pytest.mark.processes]
-CONTROLLER = 'joint_impedance_controller'
-BROADCASTER = 'franka_robot_state_broadcaster'
 TORQUES = [35.0, 35.0, 32.0, 30.0, 29.0, 27.0, 24.0]
 PARAMETERS = {
     'robot_state_type': 'franka_msgs/FrankaRobotState',
@@ -52,91 +44,6 @@ SEQUENCE = [
     'load',
     f'activate {CONTROLLER} strictly',
 ]
-
-
-class FrankaArm(FakeArm):
-    """An arm behind the services and actions of franka_ros2 and of a controller manager."""
-
-    state_type = FrankaRobotState
-
-    def __init__(self, connection):
-        """Offer them all; the controller is active."""
-        super().__init__(connection)
-        self.hardware_refusals = 0
-        self.is_stubborn = False
-        self.collision = self.load = None
-        node = self._node
-        for kind, name, answer in (
-            (SwitchController, 'controller_manager/switch_controller', self._switch),
-            (ListControllers, 'controller_manager/list_controllers', self._list),
-            (
-                SetHardwareComponentState,
-                'controller_manager/set_hardware_component_state',
-                self._hardware,
-            ),
-            (
-                SetFullCollisionBehavior,
-                'service_server/set_full_collision_behavior',
-                self._collide,
-            ),
-            (SetLoad, 'service_server/set_load', self._carry),
-        ):
-            made = node.create_service(kind, name, answer)
-            self._made.append((node.destroy_service, made))
-        server = ActionServer(node, ErrorRecovery, 'action_server/error_recovery', self._clear)
-        self._made.append((lambda made: made.destroy(), server))
-
-    def _report(self):
-        message = FrankaRobotState(robot_mode=self.mode, control_command_success_rate=1.0)
-        for name in self.errors.split():
-            setattr(message.current_errors, name, True)
-        return message
-
-    def _switch(self, request, response):
-        strictly = ' strictly' if request.strictness == request.STRICT else ''
-        for verb, names in (
-            ('deactivate', request.deactivate_controllers),
-            ('activate', request.activate_controllers),
-        ):
-            if names:
-                self.calls.append(f'{verb} {",".join(names)}{strictly}')
-                if list(names) == [BROADCASTER]:
-                    continue
-                self.mode = self.mode if self.errors else (MOVE if verb == 'activate' else IDLE)
-                self.has_controller = verb == 'activate' or self.is_stubborn
-        response.ok = True
-        return response
-
-    def _list(self, request, response):
-        state = 'active' if self.has_controller else 'inactive'
-        response.controller.append(ControllerState(name=CONTROLLER, state=state))
-        return response
-
-    def _hardware(self, request, response):
-        response.ok = self.hardware_refusals <= 0
-        self.hardware_refusals -= 1
-        label = request.target_state.label if response.ok else 'unconfigured'
-        response.state.label = label
-        self.calls.append(f'{request.name} {label}')
-        return response
-
-    def _clear(self, goal):
-        self.calls.append('clear')
-        self.mode, self.errors = IDLE, ''
-        goal.succeed()
-        return ErrorRecovery.Result()
-
-    def _collide(self, request, response):
-        self.calls.append('collision')
-        self.collision = request
-        response.success = self.mode == IDLE
-        return response
-
-    def _carry(self, request, response):
-        self.calls.append('load')
-        self.load = request
-        response.success = self.mode == IDLE
-        return response
 
 
 @pytest.fixture(scope='module')
@@ -245,6 +152,110 @@ def test_thresholds_and_load_are_set_while_idle_only(connection, arm):
         assert list(getattr(arm.collision, f'lower_force_thresholds_{phase}')) == [20.0] * 6
     assert arm.load.mass == 0.3
     assert list(arm.load.center_of_mass) == [0.0, 0.0, 0.05]
+
+
+# ---- what the robot does not say itself ----
+
+
+def test_reports_that_stand_still_are_a_robot_that_is_lost(connection, arm):
+    """After an error in motion franka_ros2 on Humble goes on with the last good report."""
+    assert _recover(connection).success
+    arm.mode, arm.stands_still = MOVE, True
+    wait_for(lambda: 'stand still' in arm.reason, 'the governor to notice', 5.0)
+    assert 'roboadapt recover' in arm.reason
+    assert not _trigger(connection, 'reset').success
+    arm.calls.clear()
+    answer = _recover(connection)
+    assert answer.success, answer
+    assert arm.calls == SEQUENCE
+
+
+def test_a_check_is_not_passed_by_reports_that_stand_still(connection, arm):
+    assert _recover(connection).success
+    arm.stands_still, arm.comes_back = True, False
+    wait_for(lambda: 'stand still' in arm.reason, 'the governor to notice', 5.0)
+    answer = _recover(connection)
+    arm.stands_still = False
+    assert not answer.success
+    assert 'the robot reports nothing new' in answer.message
+    assert _recover(connection).success
+
+
+def test_reports_that_end_are_a_stop_that_arming_ends_once_they_come_again(connection, arm):
+    assert _recover(connection).success
+    arm.is_mute = True
+    wait_for(lambda: 'reports nothing' in arm.reason, 'the governor to notice', 5.0)
+    refused = _trigger(connection, 'reset')
+    assert not refused.success
+    assert 'roboadapt recover' in refused.message
+    arm.is_mute = False
+    wait_for(lambda: _trigger(connection, 'reset').success, 'a reset')
+
+
+def test_an_error_that_came_and_went_while_there_were_no_reports_takes_a_recovery(connection, arm):
+    assert _recover(connection).success
+    arm.is_mute = True
+    wait_for(lambda: 'reports nothing' in arm.reason, 'the governor to notice', 5.0)
+    arm.last_errors, arm.is_mute = 'cartesian_reflex', False
+    wait_for(lambda: 'cartesian_reflex' in arm.reason, 'the governor to read it')
+    assert 'gone without a confirmed recovery' in arm.reason
+    assert not _trigger(connection, 'reset').success
+    assert _recover(connection).success
+    wait_for(lambda: arm.state == 'idle', 'an idle governor')
+
+
+def test_a_user_stop_that_nobody_reports_any_more_keeps_nobody_from_recovering(connection, arm):
+    """The broadcaster may have ended with the driver, and then its last word was 'pressed'."""
+    assert _recover(connection).success
+    arm.mode = USER_STOPPED
+    wait_for(lambda: 'user_stopped' in arm.reason, 'the governor to hear of it')
+    assert 'the user stop is pressed' in _recover(connection).message
+    arm.is_mute, arm.mode = True, IDLE
+    answer = wait_for(
+        lambda: (answer := _recover(connection)).success and answer, 'a recovery', 10.0
+    )
+    assert answer.success, answer
+
+
+# ---- what is not tried again ----
+
+
+def test_an_error_after_the_robot_was_well_is_cleared_by_nobody_but_a_person(connection, arm):
+    arm.calls.clear()
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(_recover(connection)))
+    asking.start()
+    wait_for(lambda: 'recovering, settle' in arm.reason, 'the last step')
+    arm.mode, arm.errors = REFLEX, 'cartesian_reflex'
+    asking.join(30.0)
+    assert not answers[0].success
+    assert 'cartesian_reflex, after the robot was well' in answers[0].message
+    assert arm.calls.count('clear') == 1, 'nobody has looked at the arm since'
+    assert arm.state == 'fault'
+    assert _recover(connection).success
+
+
+def test_a_controller_that_is_not_active_after_all_is_a_failure(connection, arm):
+    arm.obeys = False
+    answer = _recover(connection)
+    assert not answer.success
+    assert f'activate failed in attempt 2 of 2: not active: {CONTROLLER}' in answer.message
+    assert arm.state == 'fault'
+    arm.obeys = True
+    assert _recover(connection).success
+
+
+def test_a_robot_that_stays_idle_under_active_controllers_is_not_recovered(connection, arm):
+    """franka_hardware only logs a mode that the robot has not taken; nothing would hold it."""
+    arm.moves = False
+    answer = _recover(connection)
+    assert not answer.success
+    assert 'its controllers are active and do not move it' in answer.message
+    arm.moves = True
+    assert _recover(connection).success
+
+
+# ---- last: it leaves another error behind ----
 
 
 def test_every_error_that_franka_names_is_read(connection, arm):

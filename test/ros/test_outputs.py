@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 import sys
+import time
 
 import numpy as np
 import pytest
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.control.limits import robot_limits
+from roboadapt_ros.control.motion import JointMotion
+from roboadapt_ros.control.spline import Target
 from roboadapt_ros.errors import ConfigError, RefusedError, UnknownNameError
 from roboadapt_ros.ros.outputs.output import ArmModel, Point
 from roboadapt_ros.ros.outputs.sender import ArmSender, OUTPUTS, ZEROS
@@ -27,7 +30,7 @@ POINT = Point(Q, DQ, None)
 
 def model(**changes):
     limits = replace(
-        robot_limits('fr3').scaled(velocity=0.5, acceleration=0.25), joint_names=NAMES
+        robot_limits('fr3').scaled(velocity=0.5, acceleration=0.25, jerk=0.05), joint_names=NAMES
     )
     values = {
         'limits': limits,
@@ -36,6 +39,7 @@ def model(**changes):
         'jacobian': KINEMATICS.jacobian,
         'base_frame': 'fr3_link0',
         'brake_ddq_max': robot_limits('fr3').ddq_max,
+        'brake_dddq_max': robot_limits('fr3').dddq_max,
         'rate_hz': RATE_HZ,
         **changes,
     }
@@ -345,6 +349,45 @@ def test_catching_up_makes_the_hand_no_faster_than_it_may_be():
     assert np.linalg.norm(KINEMATICS.jacobian(Q)[:3] @ dq) == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize('rate_hz', [100.0, 50.0])
+def test_plan_and_catching_up_together_keep_speed_acceleration_and_jerk(rate_hz):
+    """A plan at its own limits all the time, under joint states that jump to and fro."""
+    driver = output('float64_array', 3.0, quantity='velocity', rate_hz=rate_hz)
+    limits, motion = model().limits, JointMotion(model().limits, 1.0 / RATE_HZ)
+    motion.reset(Q)
+    rng, measured, sent = np.random.default_rng(0), Q.copy(), []
+    for tick in range(3000):
+        if tick % 60 == 0:
+            goal = Target(Q + rng.uniform(-0.3, 0.3, 7), np.zeros(7), np.zeros(7))
+        motion.take(motion.propose(goal))
+        q, dq, _ = motion.state
+        heard = measured + (rng.uniform(-STEP, STEP, 7) if tick // 100 % 7 == 3 else 0.0)
+        if tick % round(RATE_HZ / rate_hz) == 0:
+            sent.append(np.array(driver.message(Point(q, dq, heard), T0_NS).data))
+        measured = measured + 0.98 * sent[-1] / RATE_HZ
+    speeds = np.array(sent)
+    assert (np.abs(speeds) <= limits.dq_max + 1e-9).all()
+    changes = np.diff(speeds, axis=0) * rate_hz
+    assert (np.abs(changes) <= limits.ddq_max * (1 + 1e-9)).all()
+    assert (np.abs(np.diff(changes, axis=0)) * rate_hz <= limits.dddq_max * (1 + 1e-9)).all()
+
+
+def test_what_is_sent_is_not_late_for_a_plan_at_its_limits():
+    """An arm that does what it is told stays near its points, though speeds pass a limiter."""
+    driver = output('float64_array', 3.0, quantity='velocity')
+    motion = JointMotion(model().limits, 1.0 / RATE_HZ)
+    motion.reset(Q)
+    measured, errors = Q.copy(), []
+    for tick in range(600):
+        goal = Target(Q + 0.3 * (-1) ** (tick // 100), np.zeros(7), np.zeros(7))
+        motion.take(motion.propose(goal))
+        q, dq, _ = motion.state
+        speeds = np.array(driver.message(Point(q, dq, measured), T0_NS).data)
+        measured = measured + speeds / RATE_HZ
+        errors.append(np.abs(q - measured).max())
+    assert max(errors) < 0.02
+
+
 # ---- sending ----
 
 
@@ -412,13 +455,40 @@ def test_a_driver_of_speeds_brakes_and_sends_zeros_before_it_falls_silent():
     assert np.abs(node.out.sent[-1].data).max() <= 0.02 * model().limits.ddq_max[0] + 1e-12
 
 
-def test_a_driver_of_speeds_that_ends_in_motion_sends_a_zero_at_once():
-    made, node = sender('float64_array', quantity='velocity')
-    made.send(POINT, T0_NS)
+@pytest.mark.parametrize('driver', ['float64_array', 'servo_twist'])
+def test_a_driver_of_speeds_that_ends_in_motion_comes_to_rest_first(driver):
+    """One zero at once would be a step of as much as the arm was fast."""
+    options = {'quantity': 'velocity'} if driver == 'float64_array' else {}
+    made, node = sender(driver, **options)
+    made._servo = None  # nobody to be asked
+    for _ in range(400):
+        made.send(POINT, T0_NS)
+    count = len(node.out.sent)
     made.end(T0_NS)
-    assert list(node.out.sent[-1].data) == [0.0] * 7
+    read = twist_of if options == {} else lambda message: np.array(message.data)
+    sent = np.array([read(message) for message in node.out.sent[count - 1 :]])
+    full = robot_limits('fr3').ddq_max / RATE_HZ
+    most = full if options else np.abs(KINEMATICS.jacobian(Q)) @ full
+    assert len(sent) > 3
+    assert (np.abs(np.diff(sent, axis=0)) <= most + 1e-12).all()
+    assert (sent[-1] == 0.0).all()
+    count = len(node.out.sent)
     made.end(T0_NS)
-    assert len(node.out.sent) == 2
+    assert len(node.out.sent) == count
+
+
+def test_a_twist_that_ends_is_freshly_stamped_to_the_last():
+    """moveit_servo minds a command that is older than 0.1 s."""
+    made, node = sender('servo_twist')
+    made._servo = None
+    for _ in range(400):
+        made.send(POINT, T0_NS)
+    before_s, count = time.monotonic(), len(node.out.sent)
+    made.end(T0_NS)
+    took_ns = (time.monotonic() - before_s) * 1e9
+    stamps = np.array([stamp_ns(message) - T0_NS for message in node.out.sent[count:]])
+    assert (np.diff(stamps) > 0).all()
+    assert 0.0 <= took_ns - stamps[-1] < 5e7
 
 
 def test_an_array_of_positions_has_no_zeros():

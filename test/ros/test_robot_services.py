@@ -47,6 +47,21 @@ def _fault(arm, errors='joint_reflex', mode=REFLEX):
     wait_for(lambda: arm.state == 'fault', 'the governor to stop')
 
 
+def _judge_stop(arm):
+    """Hold that what was sent last is a stop within the limits."""
+    numbers = np.array([point.sequence for point in arm.points])
+    assert (np.diff(numbers) == 1).all(), 'this test has lost points, nothing can be said'
+    points = np.array([point.actions[:7] for point in arm.points])
+    held = np.vstack([points, [points[-1]] * 3])  # silence: the controller holds the last one
+    limits, motion = robot_limits('panda'), FollowerConfig()
+    acceleration = np.abs(np.diff(held, n=2, axis=0)) / TICK_S**2
+    assert (acceleration < 1.001 * motion.acceleration_scale * limits.ddq_max).all()
+    assert acceleration.max() < 15.0, 'a braked arm must not jump'
+    assert (arm.target_speed == 0.0).all(), 'the stream must end at rest'
+    jerk = np.abs(np.diff(held, n=3, axis=0)) / TICK_S**3
+    assert (jerk < 1.001 * motion.jerk_scale * limits.dddq_max).all(), 'it ended before rest'
+
+
 # ---- faults of the robot ----
 
 
@@ -199,17 +214,7 @@ def test_a_soft_stop_brakes_within_the_limits_and_a_reset_goes_on(connection, ar
     assert "'roboadapt arm' goes on" in answer.message
     assert arm.state == 'fault' or wait_for(lambda: arm.state == 'fault', 'the stop')
     wait_for(lambda: is_silent(arm, 0.2), 'the arm to stand')
-    numbers = np.array([point.sequence for point in arm.points])
-    assert (np.diff(numbers) == 1).all(), 'this test has lost points, nothing can be said'
-    points = np.array([point.actions[:7] for point in arm.points])
-    held = np.vstack([points, [points[-1]] * 3])  # silence: the controller holds the last one
-    limits, motion = robot_limits('panda'), FollowerConfig()
-    acceleration = np.abs(np.diff(held, n=2, axis=0)) / TICK_S**2
-    assert (acceleration < 1.001 * motion.acceleration_scale * limits.ddq_max).all()
-    assert acceleration.max() < 15.0, 'a braked arm must not jump'
-    assert (arm.target_speed == 0.0).all(), 'the stream must end at rest'
-    jerk = np.abs(np.diff(held, n=3, axis=0)) / TICK_S**3
-    assert (jerk < 1.001 * motion.jerk_scale * limits.dddq_max).all(), 'it ended before rest'
+    _judge_stop(arm)
     assert is_silent(arm, 1.0), 'chunks that still come must not move it'
 
     assert trigger(connection, 'reset').success
@@ -313,3 +318,24 @@ def test_a_deactivation_during_a_recovery_answers_it(connection, arm):
     asking.join(20.0)
     assert answers[0].message == 'the governor was deactivated'
     assert connection.transition('/governor', Transition.ACTIVATE, 10.0)
+
+
+def test_a_governor_that_is_deactivated_in_motion_brings_the_arm_to_rest_first(connection, arm):
+    """A stream that breaks off in motion is a step in speed for the arm's controller."""
+    _move(arm)
+    del arm.points[:-10]
+    assert connection.transition('/governor', Transition.DEACTIVATE, 10.0)
+    wait_for(lambda: is_silent(arm, 0.2), 'the arm to stand')
+    _judge_stop(arm)
+    assert connection.transition('/governor', Transition.ACTIVATE, 10.0)
+    _move(arm)
+
+
+def test_a_recovery_waits_for_the_end_of_a_stop(connection, arm):
+    """It ends the stream, and takes the controllers."""
+    _move(arm)
+    del arm.points[:-10]
+    assert trigger(connection, 'soft_stop').success
+    arm.sends_chunks = False
+    assert recover(connection).success
+    _judge_stop(arm)

@@ -42,6 +42,8 @@ class ArmModel:
     base_frame: str
     brake_ddq_max: FloatArray
     """(7,) largest joint accelerations of a stop: the arm's own, not scaled [rad/s^2]."""
+    brake_dddq_max: FloatArray
+    """(7,) largest joint jerks of a stop, the same [rad/s^3]."""
     rate_hz: float
     """Rate of points [Hz]."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+import time
 from typing import Any
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -42,6 +43,8 @@ OUTPUTS: dict[str, type[Output]] = {
 """Driver -> its class."""
 ZEROS = 10
 """Zero speeds sent before falling silent: the reader keeps one, and one may be lost."""
+END_S = 1.0
+"""Longest braking at the end [s]; an FR3's fastest joint needs 0.6 s."""
 
 
 class ArmSender:
@@ -129,9 +132,18 @@ class ArmSender:
             self._out.publish(message)
 
     def end(self, now_ns: int) -> None:
-        """Stop at once; for `deactivate`, while the publisher still speaks."""
+        """Come to rest, and wait for that; for `deactivate`, while the publisher still speaks."""
         if self._zeros_left:
-            self._out.publish(self.driver.zero(now_ns))
+            began_ns, period_s = time.monotonic_ns(), 1.0 / self.driver.model.rate_hz
+            passed_ns = 0
+            while passed_ns < END_S * 1e9:
+                message = self.driver.braking(now_ns + passed_ns)
+                if message is None:
+                    break
+                self._out.publish(message)
+                time.sleep(period_s)
+                passed_ns = time.monotonic_ns() - began_ns
+            self._out.publish(self.driver.zero(now_ns + passed_ns))
         self._ticks, self._zeros_left = 0, 0
         if self._servo is not None:
             self._servo.end()

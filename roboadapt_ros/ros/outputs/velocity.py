@@ -1,7 +1,7 @@
 """Speeds that follow points: what is sent where a controller takes no positions.
 
 The governor's points keep its limits. What is added to follow them does not pass the governor, so
-it is bounded here: in size, and in how fast it comes and goes when joint states jump or end.
+it is bounded here: in size, and in how the sum of both changes when joint states jump or end.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.control.limits import JOINTS, RobotLimits
+from roboadapt_ros.control.speed_motion import SpeedMotion
 from roboadapt_ros.ros.outputs.output import ArmModel, Output, Point
 from roboadapt_ros.ros.outputs.settings import OutputConfig
 
 FloatArray = npt.NDArray[np.float64]
 FEEDBACK_SHARE = 0.25
 """Largest part of the joints' speed limits that catching up adds to the points' own speeds."""
+_ROUNDING = 1e-9
 
 
 def following_speed(point: Point, feedback_1_s: float, limits: RobotLimits) -> FloatArray:
@@ -63,14 +65,20 @@ def toward(dq: FloatArray, wanted: FloatArray, ddq_max: FloatArray, period_s: fl
 
 
 class SpeedOutput(Output):
-    """Makes messages of speeds; from one to the next none changes faster than the arm may."""
+    """Makes messages of speeds that come and go within accelerations and jerks.
+
+    Where that would make a joint or the hand too fast, for the joints need not come to rest
+    together, the jerk gives way for a message: speed and acceleration are kept in any case.
+    """
 
     is_velocity = True
 
     def __init__(self, config: OutputConfig, model: ArmModel):
         """Begin at rest; raises as `Output`."""
         super().__init__(config, model)
-        self._dq: FloatArray = np.zeros(JOINTS)
+        self._motion = SpeedMotion()
+        self._planned: FloatArray | None = None
+        """(7,) the last point's own speeds [rad/s]; None after a silence."""
         self.jacobian: FloatArray = np.zeros((6, JOINTS))
         """(6, 7) of the point sent last."""
 
@@ -81,19 +89,45 @@ class SpeedOutput(Output):
         wanted = following_speed(point, self.config.feedback_1_s, limits)
         wanted = wanted / max(self.excess(wanted), 1.0)
         period_s = self.ticks_per_message / self.model.rate_hz
-        self._dq = toward(self._dq, wanted, limits.ddq_max, period_s)
-        return self.say(self._dq, now_ns)
+        before = point.dq if self._planned is None else self._planned
+        self._planned = point.dq
+        most = (limits.ddq_max, limits.dddq_max)
+        ahead = self._motion.ahead(wanted, (point.dq - before) / period_s, most, period_s)
+        return self._take(ahead, wanted, limits.ddq_max, period_s, now_ns)
 
     def braking(self, now_ns: int) -> Any | None:
         """Return slower speeds, None where the arm comes to rest within this tick."""
-        period_s = 1.0 / self.model.rate_hz
-        self._dq = toward(self._dq, np.zeros(JOINTS), self.model.brake_ddq_max, period_s)
-        return self.say(self._dq, now_ns) if self._dq.any() else None
+        period_s, rest = 1.0 / self.model.rate_hz, np.zeros(JOINTS)
+        self._planned, most = None, (self.model.brake_ddq_max, self.model.brake_dddq_max)
+        ahead = self._motion.ahead(rest, rest, most, period_s, straight=True)
+        message = self._take(ahead, rest, self.model.brake_ddq_max, period_s, now_ns)
+        return message if self._motion.dq.any() else None
 
     def zero(self, now_ns: int) -> Any | None:
         """Return no speed."""
-        self._dq = np.zeros(JOINTS)
-        return self.say(self._dq, now_ns)
+        self._motion.rest()
+        self._planned = None
+        return self.say(self._motion.dq, now_ns)
+
+    def _take(
+        self,
+        ahead: tuple[FloatArray, FloatArray] | None,
+        wanted: FloatArray,
+        ddq_max: FloatArray,
+        period_s: float,
+        now_ns: int,
+    ) -> Any:
+        """Return the message of speeds ahead, or of ones nearer to the wanted ones."""
+        if ahead is None or not self._is_kept(ahead[0]):
+            dq = toward(self._motion.dq, wanted, ddq_max, period_s)
+            ahead = dq, (dq - self._motion.dq) / period_s
+        self._motion.take(*ahead)
+        return self.say(ahead[0], now_ns)
+
+    def _is_kept(self, dq: FloatArray) -> bool:
+        """Return whether joint speeds (7,) [rad/s] keep the limits of joints and hand."""
+        is_slow = bool((np.abs(dq) <= self.model.limits.dq_max + _ROUNDING).all())
+        return is_slow and self.excess(dq) <= 1.0 + _ROUNDING
 
     def excess(self, dq: FloatArray) -> float:
         """Return by which factor joint speeds (7,) are too fast for the hand, where above one."""
