@@ -272,8 +272,12 @@ def test_a_bad_chunk_is_refused_with_its_cause(graph, watch, topic, node, cause,
     before = watch.count(node, cause)
     publisher = graph.client._node.create_publisher(ActionChunk, topic, DATA)
     wait_for(lambda: publisher.get_subscription_count() >= 2, 'the node and this test to listen')
-    publisher.publish(message)
-    wait_for(lambda: watch.count(node, cause) > before, f'{node} to count {cause}')
+
+    def is_counted() -> bool:
+        publisher.publish(message)  # again where the node had not yet found this publisher
+        return watch.count(node, cause) > before
+
+    wait_for(is_counted, f'{node} to count {cause}')
     graph.client._node.destroy_publisher(publisher)
     assert not watch.is_moving()
     graph.check()

@@ -187,6 +187,8 @@ def _franka(mode, *raised):
     return SimpleNamespace(
         robot_mode=mode,
         current_errors=_Errors(*raised),
+        last_motion_errors=_Errors('joint_reflex'),
+        time=12.5,
         control_command_success_rate=0.9,
         o_f_ext_hat_k=SimpleNamespace(wrench=wrench),
     )
@@ -197,6 +199,7 @@ def test_a_franka_tells_mode_errors_success_rate_and_wrench():
     found = read(_franka(2))
     assert (found.mode, found.problem, found.success_rate) == (RobotMode.MOVE, None, 0.9)
     assert (found.force_n, found.torque_nm) == (5.0, 2.0)
+    assert (found.last_errors, found.time_s) == (('joint_reflex',), 12.5)
     assert read(_franka(4, 'joint_reflex')).problem == 'joint_reflex'
     assert read(_franka(3)).problem == 'robot mode 3 (guiding)'
     assert not read(_franka(3)).is_fault
