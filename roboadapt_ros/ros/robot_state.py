@@ -20,11 +20,12 @@ def _from_diagnostic(message: DiagnosticStatus) -> RobotStatus:
     is_well = message.level in (DiagnosticStatus.OK, DiagnosticStatus.WARN)
     number = values.get('robot_mode', '')
     mode = _mode(int(number)) if number in _MODE_NUMBERS else None
+    said = message.message if message.message.isprintable() else repr(message.message)
     is_explained = bool(errors) or mode not in (None, RobotMode.IDLE, RobotMode.MOVE)
     return RobotStatus(
         mode=mode,
         errors=errors,
-        trouble='' if is_well or is_explained else message.message or 'error',
+        trouble='' if is_well or is_explained else said or 'error',
     )
 
 
