@@ -71,3 +71,23 @@ class RobotPulse:
                 Release.RECOVERY,
             )
         return None
+
+
+class Lasting:
+    """Tells a condition that lasts from one that comes and goes.
+
+    Example: with 0.5 s, one that is on from 2.0 s to 2.6 s lasts from 2.5 s on.
+    """
+
+    def __init__(self, patience_s: float):
+        """Wait that long [s]."""
+        self._patience_ns = int(patience_s * 1e9)
+        self._since_ns: int | None = None
+
+    def lasts(self, now_ns: int, *, is_on: bool) -> bool:
+        """Return whether it has been on for longer; `now_ns` is the time now [ns]."""
+        if not is_on:
+            self._since_ns = None
+        elif self._since_ns is None or now_ns < self._since_ns:
+            self._since_ns = now_ns
+        return self._since_ns is not None and now_ns - self._since_ns > self._patience_ns

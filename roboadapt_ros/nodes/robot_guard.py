@@ -12,7 +12,7 @@ from rclpy.task import Future
 from roboadapt_ros.control.command import GovernorState
 from roboadapt_ros.control.governor import Governor
 from roboadapt_ros.control.recovery import Outcome, Pending
-from roboadapt_ros.control.robot_pulse import RobotPulse
+from roboadapt_ros.control.robot_pulse import Lasting, RobotPulse
 from roboadapt_ros.control.robot_status import (
     RECOVER_HINT,
     Release,
@@ -22,6 +22,7 @@ from roboadapt_ros.control.robot_status import (
 )
 from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.nodes.arm_holder import ArmHolder, Hold
+from roboadapt_ros.nodes.errands import Errands
 from roboadapt_ros.nodes.robot_actions import RobotActions
 from roboadapt_ros.nodes.robot_recovery import RobotRecovery
 from roboadapt_ros.ros.node import GraphNode
@@ -78,10 +79,10 @@ class RobotGuard:
         )
         self.is_set_up = not self.actions.has_setup
         """Whether the robot has been told its collision thresholds and load."""
-        self._errands: list[tuple[Pending, int, Future[Outcome]]] = []
+        self._errands = Errands()
         self._held_for, self._is_at_rest, self._is_muted = '', True, False
         self._keeps_alive, self._is_shared = config.output.keep_alive, False
-        self._idle_since_ns: int | None = None
+        self._idle = Lasting(IDLE_MAX_S)
 
     def activate(self) -> None:
         """Look for other publishers from now on, and for the robot's next report."""
@@ -91,9 +92,7 @@ class RobotGuard:
     def deactivate(self) -> None:
         """Give up what is going on, and answer whoever waits for it."""
         self.recovery.abort('the governor was deactivated')
-        for pending, _, future in self._errands:
-            future.set_result(Outcome(False, f'{pending.cancel()}; the governor was deactivated'))
-        self._errands.clear()
+        self._errands.abort('the governor was deactivated')
         self._holder.forget()
 
     def release(self) -> None:
@@ -174,11 +173,7 @@ class RobotGuard:
         """
         status = self.watch.status
         is_idle = status is not None and status.mode is RobotMode.IDLE
-        if not (is_sent and self.is_moving and is_idle):
-            self._idle_since_ns = None
-        elif self._idle_since_ns is None or now_ns < self._idle_since_ns:
-            self._idle_since_ns = now_ns
-        elif now_ns - self._idle_since_ns > IDLE_MAX_S * 1e9:
+        if self._idle.lasts(now_ns, is_on=is_sent and self.is_moving and is_idle):
             self.stop(
                 'the robot is idle: no active controller takes the targets; activate it',
                 Release.RESET,
@@ -236,11 +231,7 @@ class RobotGuard:
 
     async def finish(self, pending: Pending, timeout_s: float) -> Outcome:
         """Return the outcome of an action; ticks go on meanwhile."""
-        future: Future[Outcome] = Future()
-        self._errands.append((pending, self._node.now_ns() + int(timeout_s * 1e9), future))
-        outcome = await future
-        assert outcome is not None, 'a future that is done has its result'
-        return outcome
+        return await self._errands.finish(pending, self._node.now_ns() + int(timeout_s * 1e9))
 
     def tick(self, now_ns: int, *, is_at_rest: bool) -> None:
         """Go on with what was begun; to be called with every point.
@@ -253,14 +244,7 @@ class RobotGuard:
         lost = self._pulse.loss(now_ns)
         if lost is not None:
             self.watch.stop(*lost)
-        for errand in list(self._errands):
-            pending, deadline_ns, future = errand
-            outcome = pending.poll(now_ns)
-            if outcome is None and now_ns > deadline_ns:
-                outcome = Outcome(False, pending.cancel())
-            if outcome is not None:
-                self._errands.remove(errand)
-                future.set_result(outcome)
+        self._errands.tick(now_ns)
         if self.recovery.tick(now_ns, is_at_rest=is_at_rest):
             self.is_set_up = True
         self._is_muted |= self.recovery.is_running and is_at_rest  # a stop is brought to its end

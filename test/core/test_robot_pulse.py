@@ -1,7 +1,7 @@
 """Reports that stand still, or do not come: what a Franka's driver shows of an error in motion."""
 
 import pytest
-from roboadapt_ros.control.robot_pulse import FRESH_S, RobotPulse, SILENT_S, STILL_S
+from roboadapt_ros.control.robot_pulse import FRESH_S, Lasting, RobotPulse, SILENT_S, STILL_S
 from roboadapt_ros.control.robot_status import Release, RobotMode, RobotStatus
 
 S = 1_000_000_000
@@ -85,3 +85,14 @@ def test_what_is_forgotten_is_not_missed():
     now_ns = run(pulse, 1.0, clock=lambda tick: tick / 100)
     pulse.forget()
     assert pulse.loss(now_ns + 60 * S) is None
+
+
+def test_what_comes_and_goes_does_not_last():
+    condition = Lasting(0.5)
+    assert not condition.lasts(T0 + 0 * S // 10, is_on=True)
+    assert not condition.lasts(T0 + 5 * S // 10, is_on=True)
+    assert condition.lasts(T0 + 6 * S // 10, is_on=True)
+    assert not condition.lasts(T0 + 7 * S // 10, is_on=False)
+    assert not condition.lasts(T0 + 8 * S // 10, is_on=True), 'from the beginning'
+    assert not condition.lasts(T0 + 1 * S // 10, is_on=True), 'a clock set back begins anew'
+    assert condition.lasts(T0 + 7 * S // 10, is_on=True)
