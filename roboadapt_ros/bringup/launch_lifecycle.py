@@ -51,6 +51,8 @@ class LifecycleDriver:
         state = ros.create_client(GetState, f'{self._node}/get_state')
         try:
             problem = await self._drive(context, start, change, state)
+        except Exception as error:  # noqa: BLE001 - else the node stays as it is, in silence
+            problem = f"can't be brought up: {error!r}"
         finally:
             ros.destroy_client(change)
             ros.destroy_client(state)

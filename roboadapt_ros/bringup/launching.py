@@ -12,6 +12,7 @@ starts the same list.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from roboadapt_ros.bringup.launch_lifecycle import end_launch, LifecycleDriver
 from roboadapt_ros.bringup.processes import PACKAGE, process_list, ProcessDescription
 from roboadapt_ros.bringup.restarts import Restarts
 from roboadapt_ros.bringup.rig import load_rig
+from roboadapt_ros.bringup.supervisor import ENCODER, GOVERNOR
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.priority import priority_environment
 
@@ -44,6 +46,7 @@ GRAPH_VARIABLES = (
     'FASTRTPS_DEFAULT_PROFILES_FILE',
 )
 """What `process_environment` adds for every process of the graph."""
+FORGETFUL = 'a new one would not know whether it was in fault; start the graph anew'
 RESPAWN_DELAY_S = 1.0
 """Until a node that has ended is started again."""
 FAKE = (
@@ -153,15 +156,23 @@ def node_actions(process: ProcessDescription) -> list[Any]:
 
 
 def _restart_or_end(process: ProcessDescription) -> Callable[[Any, LaunchContext], Any]:
-    """Return what says that a process is started again, or ends the launch; nothing at its end."""
+    """Return what says that a process is started again, or ends the launch; nothing at its end.
+
+    Launch starts it with the parameters it had. A governor would forget that it was in fault.
+    """
     restarts = Restarts()
+    if process.name == GOVERNOR:
+        process = replace(process, no_restart=process.no_restart or FORGETFUL)
 
     def on_exit(_: Any, context: LaunchContext) -> list[Any] | None:
         if context.is_shutdown:
             return None
-        if refusal := restarts.refusal(process):
-            return end_launch(f"'{process.name}' has ended, and {refusal}")
-        again = f"'{process.name}' has ended; it is started again after {RESPAWN_DELAY_S:g} s."
-        return [LogInfo(msg=f"{again} The arm then waits for 'roboadapt arm'.")]
+        if refusal := restarts.claim(process):
+            return end_launch(f"'{process.name}' has ended: {refusal}")
+        said = f"'{process.name}' has ended; it is started again after {RESPAWN_DELAY_S:g} s. "
+        if process.name == ENCODER:
+            task = process.parameters.get('initial_task') or 'no task'
+            said += f"It then serves {task}, whatever was switched to: 'roboadapt switch' first. "
+        return [LogInfo(msg=f"{said}'roboadapt arm' opens a gate that has closed.")]
 
     return on_exit

@@ -31,9 +31,9 @@ NICENESS = {'sim_rig': -10, 'governor': -10, 'sim2real': -5, 'policy': -5, 'enco
 """By node: what must not wait comes first on a busy host."""
 SEES_NO_IMAGES = ('governor', 'sim2real', 'policy')
 LISTENING_CONTROLLER = (
-    "its controller takes a silence for its sender's end: deactivate it, then start the graph anew"
+    'its controller minds a sender that falls silent: deactivate it, then start the graph anew'
 )
-"""Why a governor that fell silent must not send again by itself (`arm.output.keep_alive`)."""
+"""Why a governor must not send again by itself where it is to send always (`keep_alive`)."""
 REALTIME = {'governor': 10}
 """By node: what must be on time on a host of which every core is busy. It takes 5 % of a core;
 Linux keeps 5 % of the time from real-time processes, should one ever run away."""

@@ -16,12 +16,11 @@ WITHIN_S = 600.0
 class Restarts:
     """Counts the restarts of each process.
 
-    None of them moves anything: without good chunks the gate closes, a new sim2real starts with it
-    closed, and only `arm` opens it.
+    None of them opens the gate, which closes where chunks, states or the governor are missing.
 
     Example::
 
-        if refusal := restarts.refusal(description):
+        if refusal := restarts.claim(description):
             raise process.fail(refusal)
     """
 
@@ -30,7 +29,7 @@ class Restarts:
         self._clock = clock
         self._times_s: dict[str, list[float]] = defaultdict(list)
 
-    def refusal(self, process: ProcessDescription) -> str:
+    def claim(self, process: ProcessDescription) -> str:
         """Count a restart, or return why there must be none; '' where it may be started."""
         if process.no_restart:
             return process.no_restart

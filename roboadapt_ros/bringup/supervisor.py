@@ -13,7 +13,7 @@ import signal
 import time
 from types import TracebackType
 
-from roboadapt_interfaces.msg import AdapterStatus
+from roboadapt_interfaces.msg import AdapterStatus, GateStatus
 from roboadapt_ros.bringup.client import GraphClient
 from roboadapt_ros.bringup.connection import Transition
 from roboadapt_ros.bringup.environment import process_environment
@@ -21,10 +21,12 @@ from roboadapt_ros.bringup.process import NodeProcess, stop_all
 from roboadapt_ros.bringup.processes import process_list, ProcessDescription
 from roboadapt_ros.bringup.restarts import Restarts
 from roboadapt_ros.bringup.rig import RigConfig
-from roboadapt_ros.errors import UnknownNameError
-from roboadapt_ros.ros.qos import LATCHED
+from roboadapt_ros.control.command import GovernorState
+from roboadapt_ros.errors import BringupError, UnknownNameError
+from roboadapt_ros.ros.qos import LATCHED, STATUS
 
 POLL_S = 0.02
+ENCODER, GOVERNOR = 'encoder', 'governor'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +110,9 @@ class Graph:
         self.client = GraphClient(namespace=rig.namespace, domain_id=domain_id, images=images)
         self._restarts = Restarts()
         self._task = ''
-        """Task that the encoder served last."""
+        """Task that the encoder served last; '' for none."""
+        self._fault = ''
+        """Why the governor was in fault when it was last heard; '' where it was not."""
 
     def __enter__(self) -> Graph:
         """Bring the graph up."""
@@ -133,7 +137,8 @@ class Graph:
         """
         try:
             self.client.open()
-            self.client.watch(AdapterStatus, 'encoder/status', self._on_status, LATCHED)
+            self.client.watch(AdapterStatus, 'encoder/status', self._on_encoder, LATCHED)
+            self.client.watch(GateStatus, 'governor/status', self._on_governor, STATUS)
             for process in self._processes.values():
                 process.start()
             self._bring_up(self.descriptions, self._progress)
@@ -189,19 +194,20 @@ class Graph:
         ended = self.ended()
         for name, code in ended.items():
             process = self._find(name)
-            refusal = self._restarts.refusal(process.description)
+            refusal = self._restarts.claim(process.description)
             if refusal:
                 raise process.fail(f'ended with code {code}; {refusal}')
-            self._progress(
-                f'{name} ended with code {code} ({process.log_path}); starting it again'
-            )
+        for name, code in ended.items():
+            log = self._find(name).log_path
+            self._progress(f'{name} ended with code {code} ({log}); starting it again')
             self.restart(name)
         return tuple(ended)
 
     def restart(self, name: str) -> None:
         """Stop one process if it runs, and bring it up again; the gate stays as it is.
 
-        An encoder serves the task it served, with its adapters.
+        An encoder serves the task it served, with its adapters, where it can. A governor that was
+        in fault is in fault, until a recovery.
 
         Raises:
             BringupError: As `start`, but only this process is affected.
@@ -209,14 +215,30 @@ class Graph:
         process = self._find(name)
         stop_all([process], self._timeouts.stop_s)
         self.client.forget(process.description.full_name)
-        parameters = process.description.parameters
-        if self._task and 'initial_task' in parameters:
-            parameters = {**parameters, 'initial_task': self._task}
-            process.description = replace(process.description, parameters=parameters)
-        process.start()
-        self._bring_up([process.description])
+        original = next(each for each in self.descriptions if each.name == name)
+        process.description = self._with_memory(original)
+        try:
+            process.start()
+            self._bring_up([process.description])
+        except BringupError:
+            if name != ENCODER or process.description == original:
+                raise
+            # A task that was staged by hand: it may not fit, or not be there any more.
+            stop_all([process], self._timeouts.stop_s)
+            process.description, self._task = original, ''
+            process.start()
+            self._bring_up([original])
 
     # ---- inside ----
+
+    def _with_memory(self, process: ProcessDescription) -> ProcessDescription:
+        """Return a process that goes on where the one before it ended."""
+        memory = {}
+        if process.name == ENCODER and self._task:
+            memory = {'initial_task': self._task}
+        elif process.name == GOVERNOR:
+            memory = {'fault_before': self._fault}
+        return replace(process, parameters={**process.parameters, **memory})
 
     def _bring_up(
         self,
@@ -274,8 +296,11 @@ class Graph:
                 raise process.fail(problem)
             time.sleep(POLL_S)
 
-    def _on_status(self, status: AdapterStatus) -> None:
+    def _on_encoder(self, status: AdapterStatus) -> None:
         self._task = status.active_task
+
+    def _on_governor(self, status: GateStatus) -> None:
+        self._fault = status.reason if status.state == GovernorState.FAULT.value else ''
 
     def _find(self, name: str) -> NodeProcess:
         if name not in self._processes:

@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         say(console, '  roboadapt arm\n  roboadapt stop\nCtrl-C ends the graph.')
         while True:
             for name in graph.revive():
-                say(console, f"{name}: up again. The arm waits for 'roboadapt arm'.")
+                say(console, f"{name}: up again. 'roboadapt arm' opens a gate that has closed.")
             time.sleep(CHECK_S)
 
 

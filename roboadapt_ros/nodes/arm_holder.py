@@ -48,7 +48,9 @@ class ArmHolder:
         self._asked_ns: int | None = None
 
     def forget(self) -> None:
-        """Know nothing, and wait for no answer."""
+        """Take the arm for held by its controller, and wait for no answer."""
+        if self._pending is not None:
+            self._pending.cancel()
         self._found, self._pending, self._asked_ns = Hold.CONTROLLER, None, None
 
     def find(self, now_ns: int, mode: RobotMode | None, *, is_off: bool) -> Hold:
@@ -66,16 +68,16 @@ class ArmHolder:
             self._read(self._pending, now_ns)
         elif is_off and (self._asked_ns is None or abs(now_ns - self._asked_ns) >= ASK_NS):
             self._pending, self._asked_ns = self._look(), now_ns
-            if self._pending is None:
-                self._found = Hold.UNKNOWN
+            # What was found before may have changed: nothing gives way until it is answered.
+            self._found = Hold.UNKNOWN if self._pending is None else Hold.CONTROLLER
         return self._found
 
     def _read(self, pending: Pending, now_ns: int) -> None:
         outcome = pending.poll(now_ns)
         is_late = self._asked_ns is None or abs(now_ns - self._asked_ns) > PATIENCE_NS
-        if outcome is None and not is_late:
-            return
-        if outcome is None:
+        if outcome is not None:
+            self._found = Hold.CONTROLLER if outcome.is_good else Hold.UNKNOWN
+            self._pending = None
+        elif is_late:  # a busy controller manager is no reason to let a load sink
             pending.cancel()
-        is_held = outcome is not None and outcome.is_good
-        self._found, self._pending = (Hold.CONTROLLER if is_held else Hold.UNKNOWN), None
+            self._pending = None

@@ -34,11 +34,10 @@ from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import SimRigParameters
 from roboadapt_ros.ros.qos import STATE, STATE_OUT
 from roboadapt_ros.ros.rig_messages import joint_state
-from roboadapt_ros.sim.driver_state import DriverState
+from roboadapt_ros.sim.driver_state import DriverState, ROBOT_BROADCASTER
 from roboadapt_ros.sim.rig import SimRig
 from sensor_msgs.msg import JointState
 
-BROADCASTER = 'franka_robot_state_broadcaster'
 _SERVER = 'service_server'
 _TAKEN = (
     ('SetLoad', 'set_load'),
@@ -78,10 +77,10 @@ class FakeDriver:
         self._controllers = FakeControllerManager(node, self.state, config.joint_names, lock)
         self._merged = node.publisher(JointState, 'merged_joint_states', STATE_OUT)
         self._joints = {
-            leaf: node.publisher(JointState, f'{BROADCASTER}/{leaf}', STATE)
+            leaf: node.publisher(JointState, f'{ROBOT_BROADCASTER}/{leaf}', STATE)
             for leaf in ('measured_joint_states', 'desired_joint_states', 'external_joint_torques')
         }
-        name = f'{BROADCASTER}/external_wrench_in_base_frame'
+        name = f'{ROBOT_BROADCASTER}/external_wrench_in_base_frame'
         self._wrench = node.publisher(WrenchStamped, name, STATE)
 
     def serve(self) -> None:

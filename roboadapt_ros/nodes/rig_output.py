@@ -18,7 +18,7 @@ from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import SimRigParameters
 from roboadapt_ros.ros.qos import IMAGE, JOINTS_OUT, STATE, STATE_OUT, STATUS
 from roboadapt_ros.ros.rig_messages import camera_info, finger_state, joint_state, pose
-from roboadapt_ros.sim.driver_state import JOINTS, ROBOT, Said
+from roboadapt_ros.sim.driver_state import JOINT_BROADCASTER, ROBOT_BROADCASTER, Said
 from roboadapt_ros.sim.franka import RobotMode
 from roboadapt_ros.sim.rig import SimRig
 from roboadapt_ros.sim.rig_state import RigState
@@ -101,7 +101,7 @@ class RigOutput:
 
         Stamps never stand still or go back, unless the clock does.
         """
-        said = self._says(JOINTS)
+        said = self._says(JOINT_BROADCASTER)
         if said is Said.NOW:
             self._seen = samples[-1]
         ages_ns = [round((samples[-1].time_s - state.time_s) * 1e9) for state in samples]
@@ -117,7 +117,7 @@ class RigOutput:
     def state(self, ticks: int, stamp_ns: int) -> None:
         """Publish what is due of the rest: fingers, pose, the robot's mode and errors.
 
-        A change of the mode is published in any case.
+        A change of the mode is published at once, where the broadcaster reports.
 
         Args:
             ticks: Ticks since the start, of `tick_s` each.
@@ -128,7 +128,7 @@ class RigOutput:
             driver.state.update()
             if self._is_due(ticks, MERGED_HZ):
                 driver.publish_merged(stamp_ns)
-        said = self._says(ROBOT)
+        said = self._says(ROBOT_BROADCASTER)
         if said is Said.NOW:
             self._report = self._read()
         if self._is_due(ticks, config.finger_rate_hz):

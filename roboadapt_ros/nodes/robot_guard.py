@@ -71,6 +71,8 @@ class RobotGuard:
         self.watch = RobotWatch(config.watch.config())
         if before is not None:
             self.watch.inherit(before.watch)
+        elif config.fault_before:
+            self.watch.stop(f'{config.fault_before} (an earlier process)', Release.RECOVERY)
         self._pulse = RobotPulse()
         self.actions = RobotActions(node, config)
         self._holder = ArmHolder(self.actions.begin_look)
@@ -246,7 +248,7 @@ class RobotGuard:
             self.watch.stop(*lost)
         self._errands.tick(now_ns)
         if self.recovery.tick(now_ns, is_at_rest=is_at_rest):
-            self.is_set_up = True
+            self.is_set_up, self._is_shared = True, False  # else the next look says so
         self._is_muted |= self.recovery.is_running and is_at_rest  # a stop is brought to its end
         self._hold()
 

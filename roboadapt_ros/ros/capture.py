@@ -1,4 +1,4 @@
-"""Frames from a V4L2 device, a video file or a folder of images, through OpenCV."""
+"""Frames from a video file or a folder of images, and the source for a name."""
 
 from __future__ import annotations
 

@@ -53,7 +53,8 @@ def checked(name: str, bgr: npt.NDArray[np.generic], size: tuple[int, int]) -> F
     height, width = bgr.shape[:2]
     if (width, height) != size:
         raise ImageError(name, f'{width}x{height} pixels', f'{size_text(size)} pixels')
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    code = cv2.COLOR_GRAY2RGB if bgr.ndim == 2 else cv2.COLOR_BGR2RGB
+    return np.asarray(cv2.cvtColor(bgr, code), dtype=np.uint8)
 
 
 def size_text(size: tuple[int, int]) -> str:

@@ -22,6 +22,9 @@ from std_msgs.msg import Header
 Frame = npt.NDArray[np.uint8]
 
 
+BROKEN_BRIDGE = (ImportError, AttributeError, KeyError, RuntimeError, SystemError, TypeError)
+
+
 def _working_bridge() -> Any:
     """Return cv_bridge's CvBridge, or None.
 
@@ -35,7 +38,7 @@ def _working_bridge() -> Any:
         from cv_bridge import CvBridge
 
         CvBridge().imgmsg_to_cv2(pixel, 'rgb8')
-    except (ImportError, AttributeError, KeyError, RuntimeError, SystemError, TypeError):
+    except (*BROKEN_BRIDGE, cv2.error):
         return None  # built for another Python, numpy or OpenCV
     return CvBridge
 

@@ -222,6 +222,9 @@ class GovernorParameters:
     gripper: GripperConfig = field(default_factory=GripperConfig)
     """How widths reach the hand."""
     base_frame: str = param('base', help='frame of the poses and twists that are sent')
+    fault_before: str = param(
+        '', help="why the governor before this one was in fault; '' = it was not. Ends by recovery"
+    )
     check_pose: bool = param(
         False, help='whether the arm moves only after current_pose agreed with the kinematics'
     )

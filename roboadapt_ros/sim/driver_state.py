@@ -19,7 +19,8 @@ from roboadapt_ros.errors import SimError
 from roboadapt_ros.sim.franka import RobotMode
 from roboadapt_ros.sim.rig import SimRig
 
-JOINTS, ROBOT = 'joint_state_broadcaster', 'franka_robot_state_broadcaster'
+JOINT_BROADCASTER = 'joint_state_broadcaster'
+ROBOT_BROADCASTER = 'franka_robot_state_broadcaster'
 """Controllers that only report."""
 
 
@@ -58,7 +59,7 @@ class DriverState:
         self._rig, self.component, self._is_humble = rig, component, is_humble
         self.controllers = dict.fromkeys(controllers, True)
         """Whether each is active."""
-        self.broadcasters = {JOINTS: True, ROBOT: True}
+        self.broadcasters = {JOINT_BROADCASTER: True, ROBOT_BROADCASTER: True}
         """Whether each is active."""
         self.is_hardware_active = True
         self._commanding = True

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from roboadapt_ros.errors import SimError
-from roboadapt_ros.sim.driver_state import DriverState, JOINTS, ROBOT, Said
+from roboadapt_ros.sim.driver_state import DriverState, JOINT_BROADCASTER, ROBOT_BROADCASTER, Said
 from roboadapt_ros.sim.franka import RobotMode
 from roboadapt_ros.sim.rig import SimRig
 
@@ -107,22 +107,22 @@ def test_an_error_in_motion_is_reported_by_nobody(rig, driver):
     """libfranka throws before the driver has the state that says so."""
     rig.inject_error('joint_reflex')
     driver.update()
-    assert {driver.says(JOINTS), driver.says(ROBOT)} == {Said.NOTHING}
+    assert {driver.says(JOINT_BROADCASTER), driver.says(ROBOT_BROADCASTER)} == {Said.NOTHING}
     driver.set_hardware(active=True)
-    assert driver.says(ROBOT) is Said.NOTHING, 'its broadcaster has ended too'
-    driver.switch([JOINTS, ROBOT], [], is_strict=False)
-    assert (driver.says(ROBOT), driver.mode) == (Said.NOW, RobotMode.REFLEX)
+    assert driver.says(ROBOT_BROADCASTER) is Said.NOTHING, 'its broadcaster has ended too'
+    driver.switch([JOINT_BROADCASTER, ROBOT_BROADCASTER], [], is_strict=False)
+    assert (driver.says(ROBOT_BROADCASTER), driver.mode) == (Said.NOW, RobotMode.REFLEX)
 
 
 def test_on_humble_what_was_read_last_is_repeated_and_controllers_stay_active(rig):
     driver = DriverState(rig, (NAME,), COMPONENT, is_humble=True)
     rig.inject_error('joint_reflex')
     driver.update()
-    assert {driver.says(JOINTS), driver.says(ROBOT)} == {Said.LAST}
+    assert {driver.says(JOINT_BROADCASTER), driver.says(ROBOT_BROADCASTER)} == {Said.LAST}
     assert driver.controllers == {NAME: True}
     driver.recover()
     driver.set_hardware(active=True)
-    assert driver.says(ROBOT) is Said.NOW
+    assert driver.says(ROBOT_BROADCASTER) is Said.NOW
     assert not nudge(rig), 'no mode was switched: an active controller commands nothing'
     driver.switch([], [NAME], is_strict=False)
     driver.switch([NAME], [], is_strict=True)
@@ -133,7 +133,7 @@ def test_an_error_of_an_idle_robot_is_reported_and_a_started_controller_clears_i
     driver.switch([], [NAME], is_strict=True)
     rig.inject_error('joint_reflex')
     driver.update()
-    assert (driver.says(ROBOT), driver.mode) == (Said.NOW, RobotMode.REFLEX)
+    assert (driver.says(ROBOT_BROADCASTER), driver.mode) == (Said.NOW, RobotMode.REFLEX)
     driver.switch([NAME], [], is_strict=True)
     assert (driver.mode, rig.errors) == (RobotMode.MOVE, ())
     assert driver.last_errors == ('joint_reflex',)

@@ -53,9 +53,9 @@ def test_until_the_answer_is_there_the_target_stays():
     assert settle(holder, 1, start=T0 + 3 * TICK) is Hold.UNKNOWN
 
 
-def test_an_answer_that_does_not_come_is_given_up():
+def test_an_answer_that_does_not_come_is_given_up_and_lets_no_load_sink():
     look = Look()
-    assert settle(ArmHolder(look), PATIENCE_NS // TICK + 3) is Hold.UNKNOWN
+    assert settle(ArmHolder(look), PATIENCE_NS // TICK + 3) is Hold.CONTROLLER
     assert look.is_cancelled
 
 

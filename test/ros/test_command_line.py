@@ -118,6 +118,7 @@ def test_a_graph_that_is_up_is_switched_armed_stopped_and_ended(models, tmp_path
         assert recovered.returncode == 0, recovered.stdout + recovered.stderr
         assert 'settle: done' in recovered.stdout
         os.kill(_pid_of('policy', tmp_path), signal.SIGKILL)
+        deadline_s = time.monotonic() + UP_TIMEOUT_S
         while 'policy: up again' not in (tmp_path / 'out').read_text():
             assert up.poll() is None, (tmp_path / 'out').read_text()
             assert time.monotonic() < deadline_s, (tmp_path / 'out').read_text()

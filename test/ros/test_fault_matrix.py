@@ -459,7 +459,8 @@ def test_a_robot_that_is_gone_ends_in_silence_and_is_taken_up_again(bench):
     bench.is_noticed(row, begun_ns, 0.3)
     # Released, and after a second without a report of the robot stopped.
     wait_for(lambda: bench.watch.governor_state() in ('idle', 'fault'), 'silence', 3.0)
-    time.sleep(1.0)
+    wait_for(lambda: bench.watch.governor_state() == 'fault', 'the silence to be a stop', 3.0)
+    time.sleep(0.5)
     count = len(bench.watch.commands)
     bench.graph.restart('sim_rig')
     wait_for(lambda: bench.watch.joints[-1][0] > begun_ns, 'joint states of the new arm')

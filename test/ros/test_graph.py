@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from roboadapt_interfaces.msg import ActionChunk, Features
 from roboadapt_ros.bringup.environment import find_free_domain
+from roboadapt_ros.bringup.restarts import MOST_RESTARTS, Restarts
 from roboadapt_ros.bringup.rig import load_rig
 from roboadapt_ros.bringup.supervisor import Graph
 from roboadapt_ros.control.limits import robot_limits
@@ -372,6 +373,31 @@ def test_a_killed_governor_leaves_the_arm_in_a_hold_until_recovered(graph, watch
     assert not watch.is_moving(), 'a recovery moves nothing'
     watch.arm_until_moving()
     watch.rest()
+
+
+def test_a_governor_that_ends_after_a_hard_stop_still_asks_for_a_recovery(graph, watch):
+    graph.client.hard_stop()
+    wait_for(lambda: watch.governor_state() == 'fault', 'the stop')
+    graph.kill('governor', signal.SIGKILL)
+    assert graph.revive() == ('governor',)
+    with pytest.raises(RefusedError, match=r'hard stop.*\(an earlier process\)'):
+        graph.client.arm()
+    graph.client.recover()
+    watch.serve(LEFT)
+    watch.arm_until_moving()
+    watch.rest()
+
+
+def test_a_process_that_ends_again_and_again_is_left(graph, monkeypatch):
+    monkeypatch.setattr(graph, '_restarts', Restarts())
+    policy = next(each for each in graph.descriptions if each.name == 'policy')
+    for _ in range(MOST_RESTARTS):
+        assert graph._restarts.claim(policy) == ''
+    graph.kill('policy', signal.SIGKILL)
+    with pytest.raises(BringupError, match='it was started again 3 times in 10 minutes'):
+        graph.revive()
+    graph.restart('policy')
+    graph.check()
 
 
 # ---- cameras: last, because the simulated rig ends here ----

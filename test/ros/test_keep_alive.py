@@ -88,3 +88,15 @@ def test_beside_another_publisher_it_is_silent(connection, arm):
         connection._node.destroy_publisher(intruder)
     wait_for(lambda: trigger(connection, 'reset').success, 'a reset')
     assert not is_silent(arm)
+
+
+def test_another_publisher_during_a_stop_silences_it_until_the_recovery(connection, arm):
+    """It has gone by then, and no reset follows a recovery."""
+    wait_for(lambda: len(arm.targets) > 10, 'targets')
+    assert trigger(connection, 'hard_stop').success
+    intruder = connection._node.create_publisher(JointState, 'target_joint', COMMAND)
+    time.sleep(2.5)  # the governor looks once a second
+    connection._node.destroy_publisher(intruder)
+    wait_for(lambda: recover(connection).success, 'a recovery')
+    assert not is_silent(arm)
+    arm.mode = IDLE

@@ -90,8 +90,11 @@ class ArmSender:
         return '' if self._servo is None or not self._servo.state else f'servo {self._servo.state}'
 
     def begin(self) -> None:
-        """Make the controller listen; for `activate`."""
-        self._ticks, self._zeros_left = 0, 0
+        """Make the controller listen; for `activate`.
+
+        Where messages are speeds, zeros come first: a governor that was killed may have left one.
+        """
+        self._ticks, self._zeros_left = 0, ZEROS if self.driver.is_velocity else 0
         if self._servo is not None:
             servo = self._servo
             self._node.subscribe(servo.status_type, servo.status_topic, servo.on_status, STATUS)
@@ -143,7 +146,9 @@ class ArmSender:
                 self._out.publish(message)
                 time.sleep(period_s)
                 passed_ns = time.monotonic_ns() - began_ns
-            self._out.publish(self.driver.zero(now_ns + passed_ns))
+            for _ in range(ZEROS):
+                self._out.publish(self.driver.zero(now_ns + time.monotonic_ns() - began_ns))
+                time.sleep(period_s)
         self._ticks, self._zeros_left = 0, 0
         if self._servo is not None:
             self._servo.end()
