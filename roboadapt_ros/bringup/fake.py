@@ -28,14 +28,11 @@ DRIVERS = (JOINT_IMPEDANCE, CARTESIAN_POSE)
 RATES = {
     'joint_state_rate_hz': 1000.0,
     'finger_rate_hz': 15.0,
-    'pose_rate_hz': 100.0,
-    'robot_state_rate_hz': 100.0,
+    'pose_rate_hz': 1000.0,
+    'robot_state_rate_hz': 1000.0,
 }
-"""Rates of a fake driver [Hz]: franka_ros2's where a Python node can keep them.
-
-On one core a joint state takes 34 us, so 1000 Hz are 3 % of it; a FrankaRobotState takes
-280 us and what its broadcaster has besides 90 us, which at 1000 Hz were 37 %. They are slower.
-"""
+"""Rates of a fake driver [Hz]: franka_ros2's. Each tick of 10 ms sends ten messages at once: joint
+states with their own values; what the robot's broadcaster has, with the last ones ten times."""
 
 
 def is_installed(package: str) -> bool:

@@ -17,7 +17,7 @@ Settings other than collision thresholds are taken and change nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import threading
 from typing import Any
 
@@ -104,20 +104,17 @@ class FakeDriver:
         dq, tau = np.concatenate([state.dq, rest]), np.concatenate([state.tau, rest])
         self._merged.publish(joint_state(to_time(stamp_ns), names, q, dq, tau))
 
-    def publish(self, state: ArmReport) -> None:
-        """Publish what the broadcaster offers for convenience."""
+    def messages(self, state: ArmReport) -> Iterator[tuple[Any, Any]]:
+        """Yield publishers and messages of what the broadcaster offers for convenience."""
         stamp, names = state.stamp, self._config.joint_names
         zeros = np.zeros(len(names))
-        for leaf, message in (
-            ('measured_joint_states', joint_state(stamp, names, state.q, state.dq, state.tau)),
-            ('desired_joint_states', joint_state(stamp, names, state.q_desired, zeros, zeros)),
-            (
-                'external_joint_torques',
-                joint_state(stamp, names, zeros, zeros, state.tau_external),
-            ),
+        for leaf, q, dq, tau in (
+            ('measured_joint_states', state.q, state.dq, state.tau),
+            ('desired_joint_states', state.q_desired, zeros, zeros),
+            ('external_joint_torques', zeros, zeros, state.tau_external),
         ):
-            self._joints[leaf].publish(message)
-        self._wrench.publish(wrench(stamp, self._config.base_frame, state.force))
+            yield self._joints[leaf], joint_state(stamp, names, q, dq, tau)
+        yield self._wrench, wrench(stamp, self._config.base_frame, state.force)
 
     def _serve_robot(self) -> None:
         """Offer settings and error recovery; raises `ConfigError` without franka_msgs."""

@@ -11,6 +11,7 @@ from geometry_msgs.msg import PoseStamped
 from roboadapt_ros.nodes.fake_driver import FakeDriver
 from roboadapt_ros.nodes.rig_faults import RigFaults
 from roboadapt_ros.ros.convert import to_time
+from roboadapt_ros.ros.copies import stamped_copies
 from roboadapt_ros.ros.diagnostics import Health, Level, to_status
 from roboadapt_ros.ros.franka_state import ArmReport, StateWriter
 from roboadapt_ros.ros.images import from_rgb
@@ -74,7 +75,7 @@ class RigOutput:
         """
         self._node, self._config, self._rig, self._faults = node, config, rig, faults
         self._driver, self._tick_s = driver, tick_s
-        self._mode, self._stamped_ns = RobotMode.IDLE, 0
+        self._mode, self._stamped_ns, self._reported_ns = RobotMode.IDLE, 0, 0
         self._seen, self._report = rig.state(), self._read()
         """What the driver has read last."""
         self.robot_errors = 0
@@ -126,27 +127,31 @@ class RigOutput:
         config, driver = self._config, self._driver
         if driver is not None:
             driver.state.update()
-            if self._is_due(ticks, MERGED_HZ):
+            if self._due(ticks, MERGED_HZ):
                 driver.publish_merged(stamp_ns)
         said = self._says(ROBOT_BROADCASTER)
         if said is Said.NOW:
             self._report = self._read()
-        if self._is_due(ticks, config.finger_rate_hz):
+        if self._due(ticks, config.finger_rate_hz):
             width_m, names = self._rig.state().gripper_width_m, config.gripper_joint_names
             self._fingers.publish(finger_state(to_time(stamp_ns), names, width_m))
-        is_due = self._is_due(ticks, config.robot_state_rate_hz)
+        due = self._due(ticks, config.robot_state_rate_hz)
+        poses_due = self._due(ticks, config.pose_rate_hz)
         is_news = self._rig.mode is not self._mode
         self._note_mode()
+        last_ns, self._reported_ns = self._reported_ns, stamp_ns
         if said is Said.NOTHING:
             return
         report = replace(self._report, stamp=to_time(stamp_ns))
-        if self._is_due(ticks, config.pose_rate_hz):
-            where = (report.position, report.quat_xyzw)
-            self._pose.publish(pose(report.stamp, config.base_frame, *where))
-        if is_due or is_news:
-            self._robot.publish(self._write_robot(report))
-        if is_due and driver is not None:
-            driver.publish(report)
+        if poses_due:
+            message = pose(report.stamp, config.base_frame, report.position, report.quat_xyzw)
+            self._send(self._pose, message, self._stamps(poses_due, stamp_ns, last_ns))
+        if due or is_news:
+            stamps_ns = self._stamps(max(due, 1), stamp_ns, last_ns)
+            self._send(self._robot, self._write_robot(report), stamps_ns)
+            if due and driver is not None:
+                for publisher, message in driver.messages(report):
+                    self._send(publisher, message, stamps_ns)
 
     def cameras(self, stamp_ns: int) -> None:
         """Draw and publish every camera at this very moment."""
@@ -160,10 +165,24 @@ class RigOutput:
             size, focal = (model.width, model.height), (model.fx, model.fy, model.cx, model.cy)
             info_out.publish(camera_info(size, focal, stamp, frame_id))
 
-    def _is_due(self, ticks: int, rate_hz: float) -> bool:
-        """Return whether a message of some rate falls on this tick."""
+    def _due(self, ticks: int, rate_hz: float) -> int:
+        """Return how many messages of some rate fall on this tick."""
         share = rate_hz * self._tick_s
-        return int((ticks + 1) * share + 1e-9) != int(ticks * share + 1e-9)
+        return int((ticks + 1) * share + 1e-9) - int(ticks * share + 1e-9)
+
+    def _stamps(self, count: int, stamp_ns: int, last_ns: int) -> list[int]:
+        """Return as many stamps [ns] as messages fall on this tick, the last of them now."""
+        step_ns = self._tick_s * 1e9 / count
+        ages_ns = [round(step_ns * before) for before in reversed(range(count))]
+        return sample_stamps(ages_ns, stamp_ns, last_ns)
+
+    def _send(self, publisher: Any, message: Any, stamps_ns: Sequence[int]) -> None:
+        """Publish a message with each of several stamps, or once where it has none."""
+        if len(stamps_ns) == 1 or not hasattr(message, 'header'):
+            publisher.publish(message)
+            return
+        for data in stamped_copies(message, stamps_ns):
+            publisher.publish(data)
 
     def _note_mode(self) -> None:
         rig = self._rig

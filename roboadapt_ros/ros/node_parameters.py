@@ -66,10 +66,10 @@ class SimRigParameters:
         20.0, help='rate of the finger joints', unit='Hz', minimum=1.0, maximum=100.0
     )
     pose_rate_hz: float = param(
-        20.0, help='rate of current_pose', unit='Hz', minimum=1.0, maximum=100.0
+        20.0, help='rate of current_pose', unit='Hz', minimum=1.0, maximum=1000.0
     )
     robot_state_rate_hz: float = param(
-        10.0, help='rate of robot_state', unit='Hz', minimum=1.0, maximum=100.0
+        10.0, help='rate of robot_state', unit='Hz', minimum=1.0, maximum=1000.0
     )
     robot_state_type: str = param(
         'diagnostic_msgs/DiagnosticStatus',
