@@ -185,7 +185,7 @@ class Graph:
             raise process.fail(f'did not end on {number.name}')
 
     def revive(self) -> tuple[str, ...]:
-        """Bring up again what has ended, and return the names; the gate stays closed.
+        """Bring up again what has ended, and return the names; the gate is left as it is.
 
         Raises:
             BringupError: A process ended that must not be started again by itself, or too often,
@@ -216,20 +216,22 @@ class Graph:
         stop_all([process], self._timeouts.stop_s)
         self.client.forget(process.description.full_name)
         original = next(each for each in self.descriptions if each.name == name)
-        process.description = self._with_memory(original)
         try:
-            process.start()
-            self._bring_up([process.description])
+            self._start(process, self._with_memory(original))
         except BringupError:
             if name != ENCODER or process.description == original:
                 raise
             # A task that was staged by hand: it may not fit, or not be there any more.
             stop_all([process], self._timeouts.stop_s)
-            process.description, self._task = original, ''
-            process.start()
-            self._bring_up([original])
+            self._task = ''
+            self._start(process, original)
 
     # ---- inside ----
+
+    def _start(self, process: NodeProcess, description: ProcessDescription) -> None:
+        process.description = description
+        process.start()
+        self._bring_up([description])
 
     def _with_memory(self, process: ProcessDescription) -> ProcessDescription:
         """Return a process that goes on where the one before it ended."""

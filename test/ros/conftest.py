@@ -3,6 +3,7 @@
 import os
 
 import fakes
+from node_process import governor_process
 import pytest
 import rclpy
 from rclpy.context import Context
@@ -54,3 +55,11 @@ def make_node(domain):
     for node, context in made:
         node.destroy_node()
         context.try_shutdown()
+
+
+@pytest.fixture(scope='module')
+def governor(connection, tmp_path_factory, request):
+    """Return the process of an active governor with the module's PARAMETERS."""
+    folder = tmp_path_factory.mktemp('log')
+    with governor_process(connection, folder, request.module.PARAMETERS) as process:
+        yield process

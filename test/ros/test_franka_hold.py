@@ -10,7 +10,7 @@ import time
 from fake_arm import IDLE, MOVE
 from franka_arm import CONTROLLER, FrankaArm
 from graph_watch import wait_for
-from node_process import governor_process, recover
+from node_process import recover
 import numpy as np
 
 pytestmark = [pytest.mark.processes]
@@ -22,12 +22,6 @@ PARAMETERS = {
 }
 LOAD_RAD = np.array([0.0, 0.03, 0.0, -0.04, 0.0, 0.03, 0.0])
 """What 1 kg in the hand does to an arm under gello's gains, about."""
-
-
-@pytest.fixture(scope='module')
-def governor(connection, tmp_path_factory):
-    with governor_process(connection, tmp_path_factory.mktemp('log'), PARAMETERS) as process:
-        yield process
 
 
 @pytest.fixture

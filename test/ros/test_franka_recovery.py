@@ -11,7 +11,6 @@ from fake_arm import IDLE, MOVE, REFLEX, USER_STOPPED
 from franka_arm import BROADCASTER, CONTROLLER, FrankaArm
 from franka_msgs.msg import Errors
 from graph_watch import wait_for
-from node_process import governor_process
 from roboadapt_interfaces.srv import Recover
 from std_srvs.srv import Trigger
 
@@ -44,13 +43,6 @@ SEQUENCE = [
     'load',
     f'activate {CONTROLLER} strictly',
 ]
-
-
-@pytest.fixture(scope='module')
-def governor(connection, tmp_path_factory):
-    """Return the process of an active governor."""
-    with governor_process(connection, tmp_path_factory.mktemp('log'), PARAMETERS) as process:
-        yield process
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import time
 
 from fake_arm import IDLE, REFLEX
 from graph_watch import wait_for
-from node_process import governor_process, is_silent, longest_gap_s, recover, served_arm, trigger
+from node_process import is_silent, longest_gap_s, recover, served_arm, trigger
 import numpy as np
 import pytest
 from roboadapt_ros.ros.qos import COMMAND
@@ -20,12 +20,6 @@ PARAMETERS = {
 }
 MINDED_S = 0.5
 """A silence that Franka's gello controller minds [s]."""
-
-
-@pytest.fixture(scope='module')
-def governor(connection, tmp_path_factory):
-    with governor_process(connection, tmp_path_factory.mktemp('log'), PARAMETERS) as process:
-        yield process
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import time
 
 from fake_arm import FakeArm, IDLE, MOVE, REFLEX, USER_STOPPED
 from graph_watch import wait_for
-from node_process import governor_process, is_silent, longest_gap_s, recover, served_arm, trigger
+from node_process import is_silent, longest_gap_s, recover, served_arm, trigger
 import numpy as np
 import pytest
 from roboadapt_ros.bringup.connection import Transition
@@ -20,13 +20,6 @@ PARAMETERS = {
     'recovery': {'recover_service': 'recover', 'stop_service': 'deactivate', 'attempts': 2},
 }
 TICK_S = 0.01
-
-
-@pytest.fixture(scope='module')
-def governor(connection, tmp_path_factory):
-    """Return the process of an active governor."""
-    with governor_process(connection, tmp_path_factory.mktemp('log'), PARAMETERS) as process:
-        yield process
 
 
 @pytest.fixture
