@@ -20,7 +20,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 FINGERS = ('left', 'right')
-IDLE, MOVE, REFLEX, USER_STOPPED = 1, 2, 4, 5
+IDLE, MOVE, GUIDING, REFLEX, USER_STOPPED = 1, 2, 3, 4, 5
 _SWING_RAD, _SWING_S = 0.1, 2.0
 
 
@@ -44,6 +44,8 @@ class FakeArm:
         self.has_controller = True
         self.sends_chunks = False
         self.follows = self.moves = True
+        self.is_measured = True
+        """Whether joint states come."""
         self.sag = np.zeros(7)
         """How far a load holds it off from its targets [rad]."""
         self.targets: list[tuple[int, np.ndarray]] = []
@@ -117,6 +119,8 @@ class FakeArm:
             self.mode = MOVE
 
     def _publish_arm(self) -> None:
+        if not self.is_measured:
+            return
         stamp = to_time(self._now_ns())
         self._arm_out.publish(joint_state(stamp, self._names, self.q, np.zeros(7)))
 

@@ -40,6 +40,8 @@ class FrankaArm(FakeArm):
         self.obeys = True
         """Whether an activated controller is active then."""
         self.last_errors = ''
+        self.startles = ''
+        """An error that a controller's start meets and clears by itself."""
         self.stands_still = self.is_mute = False
         self.comes_back = True
         """Whether it reports again when its hardware is active again."""
@@ -96,6 +98,7 @@ class FrankaArm(FakeArm):
                 is_on = verb == 'activate' and self.obeys
                 self.mode = self.mode if self.errors else (MOVE if is_on and self.moves else IDLE)
                 self.has_controller = is_on or self.is_stubborn
+                self.last_errors = (is_on and self.startles) or self.last_errors
         response.ok = True
         return response
 

@@ -16,7 +16,7 @@ from launch.events.process import ProcessStarted
 from launch_ros.ros_adapters import get_ros_node
 from lifecycle_msgs.srv import ChangeState, GetState
 from roboadapt_ros.bringup.connection import PendingTransition, Transition
-from roboadapt_ros.bringup.supervisor import GraphTimeouts, POLL_S
+from roboadapt_ros.bringup.startup import GraphTimeouts, POLL_S
 
 from launch import LaunchContext
 

@@ -5,42 +5,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import replace
 import os
 from pathlib import Path
 import signal
-import time
 from types import TracebackType
 
 from roboadapt_interfaces.msg import AdapterStatus, GateStatus
 from roboadapt_ros.bringup.client import GraphClient
-from roboadapt_ros.bringup.connection import Transition
 from roboadapt_ros.bringup.environment import process_environment
 from roboadapt_ros.bringup.process import NodeProcess, stop_all
 from roboadapt_ros.bringup.processes import process_list, ProcessDescription
 from roboadapt_ros.bringup.restarts import Restarts
 from roboadapt_ros.bringup.rig import RigConfig
+from roboadapt_ros.bringup.startup import GraphTimeouts, Startup
 from roboadapt_ros.control.command import GovernorState
 from roboadapt_ros.errors import BringupError, UnknownNameError
 from roboadapt_ros.ros.qos import LATCHED, STATUS
 
-POLL_S = 0.02
 ENCODER, GOVERNOR = 'encoder', 'governor'
-
-
-@dataclass(frozen=True, kw_only=True)
-class GraphTimeouts:
-    """How long each step of bringing up may take."""
-
-    start_s: float = 120.0
-    """From starting a process to its lifecycle services [s]; the encoder imports torch."""
-    configure_s: float = 120.0
-    """Loading and warming up [s]."""
-    activate_s: float = 20.0
-    """Connecting [s]."""
-    stop_s: float = 5.0
-    """From each signal to the next, stronger one [s]."""
 
 
 class Graph:
@@ -108,6 +92,7 @@ class Graph:
             for description in self.descriptions
         }
         self.client = GraphClient(namespace=rig.namespace, domain_id=domain_id, images=images)
+        self._startup = Startup(self.client, self._timeouts)
         self._restarts = Restarts()
         self._task = ''
         """Task that the encoder served last; '' for none."""
@@ -139,9 +124,10 @@ class Graph:
             self.client.open()
             self.client.watch(AdapterStatus, 'encoder/status', self._on_encoder, LATCHED)
             self.client.watch(GateStatus, 'governor/status', self._on_governor, STATUS)
-            for process in self._processes.values():
+            processes = tuple(self._processes.values())
+            for process in processes:
                 process.start()
-            self._bring_up(self.descriptions, self._progress)
+            self._startup.bring_up(processes, self._progress)
         except BaseException:
             self.stop()
             raise
@@ -193,14 +179,9 @@ class Graph:
         """
         ended = self.ended()
         for name, code in ended.items():
-            process = self._find(name)
-            refusal = self._restarts.claim(process.description)
-            if refusal:
-                raise process.fail(f'ended with code {code}; {refusal}')
+            self._claim(self._find(name), code)
         for name, code in ended.items():
-            log = self._find(name).log_path
-            self._progress(f'{name} ended with code {code} ({log}); starting it again')
-            self.restart(name)
+            self._start_again(name, code)
         return tuple(ended)
 
     def restart(self, name: str) -> None:
@@ -228,10 +209,31 @@ class Graph:
 
     # ---- inside ----
 
+    def _claim(self, process: NodeProcess, code: int) -> None:
+        """Count a restart of what ended with `code`, or raise `BringupError` with its log."""
+        refusal = self._restarts.claim(process.description)
+        if refusal:
+            raise process.fail(f'ended with code {code}; {refusal}')
+
+    def _start_again(self, name: str, code: int) -> None:
+        """Restart what has ended, and again where it ends meanwhile; the first is claimed."""
+        process, ended = self._find(name), code
+        while True:
+            self._progress(
+                f'{name} ended with code {ended} ({process.log_path}); starting it again'
+            )
+            try:
+                return self.restart(name)
+            except BringupError:
+                if process.exit_code is None:
+                    raise  # it lives, and can't be configured or activated
+                ended = process.exit_code
+                self._claim(process, ended)
+
     def _start(self, process: NodeProcess, description: ProcessDescription) -> None:
         process.description = description
         process.start()
-        self._bring_up([description])
+        self._startup.bring_up([process])
 
     def _with_memory(self, process: ProcessDescription) -> ProcessDescription:
         """Return a process that goes on where the one before it ended."""
@@ -241,62 +243,6 @@ class Graph:
         elif process.name == GOVERNOR:
             memory = {'fault_before': self._fault}
         return replace(process, parameters={**process.parameters, **memory})
-
-    def _bring_up(
-        self,
-        descriptions: Iterable[ProcessDescription],
-        progress: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        """Configure all at once, then activate one after the other."""
-        nodes = list(descriptions)
-        progress(f'starting {len(nodes)} processes')
-        for node in nodes:
-            self._await_services(node)
-        progress('loading models and building the world')
-        waiting = {
-            node.name: self.client.begin_transition(node.full_name, Transition.CONFIGURE)
-            for node in nodes
-        }
-        for node in nodes:
-            self._await(node, waiting[node.name], 'configure', self._timeouts.configure_s)
-        progress('activating')
-        for node in nodes:
-            done = self.client.begin_transition(node.full_name, Transition.ACTIVATE)
-            self._await(node, done, 'activate', self._timeouts.activate_s)
-
-    def _await_services(self, node: ProcessDescription) -> None:
-        timeout_s = self._timeouts.start_s
-        self._poll(
-            node,
-            lambda: self.client.is_ready(node.full_name),
-            f'offered no lifecycle services within {timeout_s:g} s',
-            timeout_s,
-        )
-
-    def _await(
-        self,
-        node: ProcessDescription,
-        done: Callable[[], bool | None],
-        step: str,
-        timeout_s: float,
-    ) -> None:
-        problem = f'did not {step} within {timeout_s:g} s'
-        self._poll(node, lambda: done() is not None, problem, timeout_s)
-        if not done():
-            raise self._find(node.name).fail(f'could not {step}')
-
-    def _poll(
-        self, node: ProcessDescription, is_done: Callable[[], bool], problem: str, timeout_s: float
-    ) -> None:
-        """Wait for a condition, watching the process meanwhile."""
-        process = self._find(node.name)
-        deadline_s = time.monotonic() + timeout_s
-        while not is_done():
-            if not process.is_running:
-                raise process.fail(f'ended with code {process.exit_code}')
-            if time.monotonic() > deadline_s:
-                raise process.fail(problem)
-            time.sleep(POLL_S)
 
     def _on_encoder(self, status: AdapterStatus) -> None:
         self._task = status.active_task

@@ -36,7 +36,7 @@ def _stop(options: argparse.Namespace, console: Console) -> int:
         stopping = both.submit(client.hard_stop if options.hard else client.soft_stop)
         closing = both.submit(client.disarm)
         try:
-            say(console, f'The arm stands: {stopping.result()}.')
+            say(console, f'The arm brakes and stays: {stopping.result()}.')
         except RoboAdaptError as error:
             problems.append(f'The governor did not stop the arm as asked: {error}')
         try:
@@ -86,7 +86,11 @@ def _is_confirmed(console: Console) -> bool:
 
 
 def _run_recovery(client: GraphClient, console: Console) -> int:
-    answer = client.recover()
+    try:
+        answer = client.recover()
+    except KeyboardInterrupt:
+        print("The recovery goes on; 'roboadapt stop' ends it.", file=sys.stderr)
+        raise
     for step in answer.steps:
         say(console, f'  {step}')
     say(console, "Recovered. 'roboadapt arm' opens the gate.")

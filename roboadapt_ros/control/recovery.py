@@ -36,6 +36,11 @@ class Step(enum.Enum):
     """Nothing breaks for a moment under the active controllers; the next motion starts softly."""
 
 
+_ONCE = (Step.ACTIVATE, Step.SETTLE)
+"""Steps that end a recovery where they fail: controllers may be active, and what went wrong may
+be a new error, which a second attempt would clear though nobody has looked at the arm since."""
+
+
 class RecoveryState(enum.Enum):
     """Where the recovery is."""
 
@@ -93,7 +98,7 @@ class RecoveryConfig:
     """Time without an error under active controllers that counts as recovered [s]; a reflex may
     be reported that late."""
     attempts: int = 3
-    """Times the whole sequence is begun for one confirmation."""
+    """Times the sequence is begun for one confirmation, up to the activation of controllers."""
 
     def __post_init__(self) -> None:
         """Check that all is positive."""
@@ -112,6 +117,12 @@ class RecoveryConfig:
                 'recovery.settle_s', self.settle_s, f'must be below {self.step_timeout_s:g} s'
             )
 
+    @property
+    def longest_s(self) -> float:
+        """Longest recovery, each step to its deadline in each attempt [s]."""
+        again = sum(self.timeout_s(step) for step in Step if step not in _ONCE)
+        return self.attempts * again + sum(self.timeout_s(step) for step in _ONCE)
+
     def timeout_s(self, step: Step) -> float:
         """Return the deadline of a step [s]."""
         return {
@@ -126,8 +137,9 @@ class Recovery:
     """Goes through the steps of a rig once a person has confirmed, with bounded retries.
 
     Example: `start(now)`, then `tick(now)` at any rate until `state` is DONE or FAILED. A step
-    that fails or is late begins the whole sequence anew, `attempts` times in all; `abort` (the
-    user stop, a stop by request) ends it at once. `trail` says what was done, in order.
+    that fails or is late begins the whole sequence anew, `attempts` times in all, but not once
+    controllers were to be activated. `abort` (the user stop, a stop by request) ends it at once.
+    `trail` says what was done, in order.
     """
 
     def __init__(self, actions: Mapping[Step, Action], config: RecoveryConfig | None = None):
@@ -222,7 +234,7 @@ class Recovery:
         if outcome.is_good:
             self._waiting.pop(0)
             self._begin_step(now_ns)
-        elif self._attempt < self._config.attempts:
+        elif self._attempt < self._config.attempts and step not in _ONCE:
             self._begin_attempt(now_ns)
         else:
             self._finish(

@@ -15,7 +15,7 @@ from roboadapt_ros.control.robot_status import Release, RobotStatus
 STILL_S = 0.5
 """Time without progress of the robot's own clock, while reports come, that is a lost robot [s]."""
 SILENT_S = 1.0
-"""Time without a report that is one [s]; also sim2real's."""
+"""Time without a report that is one [s]."""
 FRESH_S = 0.3
 """Age up to which a report says how the robot does now [s]: three periods of the slowest rig."""
 

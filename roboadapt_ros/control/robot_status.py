@@ -165,15 +165,17 @@ class RobotWatch:
             f'(warned below {least:g}): real-time kernel, network, load?'
         )
 
-    def observe(self, status: RobotStatus, *, is_moving: bool) -> None:
+    def observe(self, status: RobotStatus, *, is_moving: bool, was_lost: bool = False) -> None:
         """Take a report.
 
         Args:
             status: The report.
             is_moving: Whether the arm is being moved; what merely prevents motion (guiding by
                 hand) is then a stop that takes a reset, else it only lasts as long as it is there.
+            was_lost: Whether it is the first after a loss (`RobotPulse.loss`). An error that is
+                the same as the last one can't be told from it then, and so counts as new.
         """
-        known = None if self.status is None else self.status.last_errors
+        known = None if self.status is None else () if was_lost else self.status.last_errors
         self.status = status
         problem = status.problem
         if problem is not None and (status.is_fault or is_moving):

@@ -207,11 +207,11 @@ class GovernorNode(GraphNode[GovernorParameters]):
         now_ns = self.now_ns()
         command = self._governor.command(now_ns)
         self._tick_times.computed()
-        is_sent = command.q is not None and self._robot.may_stream
+        is_sent = command.q is not None and self._robot.rights.may_stream
         self._governor.kept = None
         if is_sent:
             self._send(command, now_ns)
-        elif self._robot.may_keep:
+        elif self._robot.rights.may_keep:
             self._governor.kept = self._keep(now_ns)
         else:
             self._link.quiet(now_ns)
@@ -231,7 +231,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
         """
         self._governor.fault('the governor was deactivated')
         period_s, end_s = 1.0 / self._config.rate_hz, time.monotonic() + END_S
-        while self._robot.may_stream and time.monotonic() < end_s:
+        while self._robot.rights.may_stream and time.monotonic() < end_s:
             now_ns = self.now_ns()
             command = self._governor.command(now_ns)
             if command.q is None:
@@ -241,7 +241,8 @@ class GovernorNode(GraphNode[GovernorParameters]):
 
     def _keep(self, now_ns: int) -> FloatArray | None:
         """Send what the arm at rest is to keep, and return it."""
-        hold = self._robot.hold(now_ns, is_off=self._link.is_off(now_ns))
+        robot, is_off = self._robot, self._link.is_off(now_ns)
+        hold = robot.rights.hold(now_ns, robot.mode(now_ns), is_off=is_off)
         return self._link.keep(now_ns, hold)
 
     def _send(self, command: GovernorCommand, now_ns: int) -> None:

@@ -21,6 +21,9 @@ BEST_EFFORT, STRICT = 1, 2
 """Strictness of controller_manager_msgs/SwitchController."""
 SWITCH_TIMEOUT_S = 3
 """Time the controller manager itself waits for a switch [s]."""
+SWITCH, LIST = 'switch_controller', 'list_controllers'
+SET_HARDWARE = 'set_hardware_component_state'
+"""Services of a controller manager."""
 _ACTIVE_ID, _ACTIVE_LABEL = 3, 'active'
 """lifecycle_msgs/State."""
 
@@ -119,6 +122,21 @@ class RobotActions:
         """Begin to see that the rig's controllers are active; None where nobody can say."""
         return self._begin_look(is_active=True) if self._has_controllers else None
 
+    def meet(self) -> None:
+        """Make the clients of a hard stop, so that it need not wait for their servers."""
+        if self._has_controllers:
+            manager = self._config.controller_manager
+            self._clients.meet_service(self._switch, f'{manager}/{SWITCH}')
+            self._clients.meet_service(self._list, f'{manager}/{LIST}')
+
+    def meet_all(self) -> None:
+        """Make those of a recovery too: a server that meets a client too late answers nobody."""
+        if self._set_hardware is not None:
+            name = f'{self._config.controller_manager}/{SET_HARDWARE}'
+            self._clients.meet_service(self._set_hardware, name)
+        if self._clear is not None:
+            self._clients.meet_action(self._clear, self._config.recovery.error_recovery)
+
     def close(self) -> None:
         """Destroy the clients."""
         self._clients.destroy()
@@ -138,7 +156,7 @@ class RobotActions:
         request = self._switch.Request(strictness=strictness)
         request.activate_controllers, request.deactivate_controllers = list(on), list(off)
         request.timeout.sec = SWITCH_TIMEOUT_S
-        name = f'{self._config.controller_manager}/switch_controller'
+        name = f'{self._config.controller_manager}/{SWITCH}'
 
         def read(answer: Any) -> Outcome:
             # Humble's answer has no message.
@@ -181,7 +199,7 @@ class RobotActions:
                 return Outcome(False, f'no controller {", ".join(unknown)}; there are: {known}')
             return Outcome(True)
 
-        name = f'{self._config.controller_manager}/list_controllers'
+        name = f'{self._config.controller_manager}/{LIST}'
         return self._clients.call(self._list, name, self._list.Request(), read)
 
     def _begin_clear(self) -> Pending:
@@ -199,7 +217,7 @@ class RobotActions:
     def _begin_component(self) -> Pending:
         request = self._set_hardware.Request(name=self._config.recovery.hardware_component)
         request.target_state.id, request.target_state.label = _ACTIVE_ID, _ACTIVE_LABEL
-        name = f'{self._config.controller_manager}/set_hardware_component_state'
+        name = f'{self._config.controller_manager}/{SET_HARDWARE}'
 
         def read(answer: Any) -> Outcome:
             return Outcome(bool(answer.ok), '' if answer.ok else f'it is {answer.state.label}')

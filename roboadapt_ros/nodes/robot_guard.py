@@ -12,7 +12,7 @@ from rclpy.task import Future
 from roboadapt_ros.control.command import GovernorState
 from roboadapt_ros.control.governor import Governor
 from roboadapt_ros.control.recovery import Outcome, Pending
-from roboadapt_ros.control.robot_pulse import Lasting, RobotPulse
+from roboadapt_ros.control.robot_pulse import Lasting, RobotPulse, SILENT_S
 from roboadapt_ros.control.robot_status import (
     RECOVER_HINT,
     Release,
@@ -21,19 +21,22 @@ from roboadapt_ros.control.robot_status import (
     RobotWatch,
 )
 from roboadapt_ros.errors import RefusedError
-from roboadapt_ros.nodes.arm_holder import ArmHolder, Hold
+from roboadapt_ros.nodes.arm_holder import ArmHolder
 from roboadapt_ros.nodes.errands import Errands
 from roboadapt_ros.nodes.robot_actions import RobotActions
 from roboadapt_ros.nodes.robot_recovery import RobotRecovery
+from roboadapt_ros.nodes.stream_rights import StreamRights
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import GovernorParameters
-from roboadapt_ros.ros.publishers import other_publishers
+from roboadapt_ros.ros.publishers import OwnTopics
 
 CHECK_PERIOD_S = 1.0
 IDLE_MAX_S = 0.5
 """Time for which points are sent to a robot that reports to be idle [s]: its mode changes with
 the first of them at the latest. Longer, and the command runs away from an arm that nobody moves,
 which would jump to it when its controller is activated."""
+STATE_MAX_AGE_S = 0.1
+"""Oldest joint state that says where the arm is [s]."""
 _MOVING = (GovernorState.TRACKING, GovernorState.HOLD, GovernorState.RAMP_DOWN)
 
 
@@ -73,22 +76,33 @@ class RobotGuard:
             self.watch.inherit(before.watch)
         elif config.fault_before:
             self.watch.stop(f'{config.fault_before} (an earlier process)', Release.RECOVERY)
-        self._pulse = RobotPulse()
+        self._pulse, self._state_age_s = RobotPulse(), state_age_s
         self.actions = RobotActions(node, config)
         self._holder = ArmHolder(self.actions.begin_look)
         self.recovery = RobotRecovery(
-            config, governor, self.watch, self._pulse, self.actions, state_age_s
+            config, governor, self.watch, self._pulse, self.actions, self._sees_arm
         )
         self.is_set_up = not self.actions.has_setup
-        """Whether the robot has been told its collision thresholds and load."""
+        """Whether the robot has been told its collision thresholds and load, and was not lost."""
         self._errands = Errands()
-        self._held_for, self._is_at_rest, self._is_muted = '', True, False
-        self._keeps_alive, self._is_shared = config.output.keep_alive, False
+        self._held_for, self._is_at_rest = '', True
         self._idle = Lasting(IDLE_MAX_S)
+        self._own_topics = OwnTopics(node)
+        self.rights = StreamRights(
+            self.watch,
+            self.recovery,
+            self._holder,
+            self._own_topics,
+            self._sees_arm,
+            keeps_alive=config.output.keep_alive,
+        )
+        if self._takes_recovery:
+            self.rights.mute()
 
     def activate(self) -> None:
         """Look for other publishers from now on, and for the robot's next report."""
         self._pulse.forget()
+        self.actions.meet()
         self._node.every(CHECK_PERIOD_S, self._check_publishers)
 
     def deactivate(self) -> None:
@@ -101,40 +115,10 @@ class RobotGuard:
         """Destroy the clients."""
         self.actions.close()
 
-    @property
-    def may_stream(self) -> bool:
-        """Whether points may be sent: not to a robot at fault, nor after a hard stop."""
-        return not self._is_muted
-
-    @property
-    def may_keep(self) -> bool:
-        """Whether an arm at rest may be sent the position to keep.
-
-        In a recovery that is how its targets become the measured positions; else only to
-        controllers that want it, and not beside another publisher.
-        """
-        status = self.watch.status
-        if status is not None and status.problem is not None:
-            return False
-        if self.recovery.sends_measured or self.recovery.sends_kept:
-            return True
-        return self._keeps_alive and not self._is_muted and not self._is_shared
-
     def mode(self, now_ns: int) -> RobotMode | None:
         """Return the robot's mode now; None where it is not known or was not told just now."""
         status = self.watch.status
         return status.mode if status is not None and self._pulse.is_fresh(now_ns) else None
-
-    def hold(self, now_ns: int, *, is_off: bool) -> Hold:
-        """Return who holds an arm at rest.
-
-        Args:
-            now_ns: Time now [ns].
-            is_off: Whether it is far from what it is to keep.
-        """
-        if self.recovery.sends_measured:
-            return Hold.NOBODY
-        return self._holder.find(now_ns, self.mode(now_ns), is_off=is_off)
 
     @property
     def is_moving(self) -> bool:
@@ -145,7 +129,10 @@ class RobotGuard:
     def warning(self) -> str | None:
         """What a person should know though the arm may move."""
         if not self.is_set_up:
-            return "collision thresholds and load of the rig file are not set: 'governor/setup'"
+            return (
+                'collision thresholds and load of the rig file are not set, or the robot was '
+                "silent since: 'governor/setup'"
+            )
         return self.watch.warning
 
     def values(self) -> dict[str, object]:
@@ -155,11 +142,13 @@ class RobotGuard:
 
     def observe(self, status: RobotStatus) -> None:
         """Take a report of the robot."""
-        before = self.watch.blocked
-        self.watch.observe(status, is_moving=self.is_moving)
-        if status.problem is not None:
-            self._is_muted = True
-        self._pulse.note(status, self._node.now_ns())
+        before, took_recovery = self.watch.blocked, self._takes_recovery
+        now_ns = self._node.now_ns()
+        was_lost = self._pulse.loss(now_ns) is not None
+        self.watch.observe(status, is_moving=self.is_moving, was_lost=was_lost)
+        if status.problem is not None or (self._takes_recovery and not took_recovery):
+            self.rights.mute()
+        self._pulse.note(status, now_ns)
         self._hold()
         if before is None and self.watch.blocked is not None:
             self._node.get_logger().error(self.watch.blocked)
@@ -192,7 +181,7 @@ class RobotGuard:
         """
         self.recovery.abort(reason)
         if is_hard:
-            self._is_muted = True
+            self.rights.mute()
             self._halt_hand()
         self.watch.stop(reason, release)
         self._hold()
@@ -207,10 +196,7 @@ class RobotGuard:
         lost = self._pulse.loss(self._node.now_ns())
         if lost is not None and self.watch.release is Release.RESET:
             raise RefusedError('robot', f'not reset: {lost[0]}; {RECOVER_HINT}')
-        found = other_publishers(self._node, self._node.sole_topics())
-        if found is not None:
-            raise RefusedError('publisher', f'not reset: {found}')
-        self._is_shared = False
+        self._own_topics.require()
         self.watch.reset()
         self._hold()
 
@@ -226,14 +212,14 @@ class RobotGuard:
         elif self.is_moving:
             refusal = "the arm is being moved: 'roboadapt stop' first"
         ended = self.recovery.start(now_ns, refusal)
-        self._is_muted |= self._is_at_rest
+        self._mute_recovery()
         self.watch.stop('recovery by request', Release.RECOVERY)
         self._hold()
         return ended
 
     async def finish(self, pending: Pending, timeout_s: float) -> Outcome:
         """Return the outcome of an action; ticks go on meanwhile."""
-        return await self._errands.finish(pending, self._node.now_ns() + int(timeout_s * 1e9))
+        return await self._errands.finish(pending, self._node.now_ns(), timeout_s)
 
     def tick(self, now_ns: int, *, is_at_rest: bool) -> None:
         """Go on with what was begun; to be called with every point.
@@ -243,14 +229,43 @@ class RobotGuard:
             is_at_rest: Whether the governor gives no point.
         """
         self._is_at_rest = is_at_rest
-        lost = self._pulse.loss(now_ns)
-        if lost is not None:
-            self.watch.stop(*lost)
+        self._note_loss(now_ns)
         self._errands.tick(now_ns)
         if self.recovery.tick(now_ns, is_at_rest=is_at_rest):
-            self.is_set_up, self._is_shared = True, False  # else the next look says so
-        self._is_muted |= self.recovery.is_running and is_at_rest  # a stop is brought to its end
+            self.is_set_up = True
+            self._own_topics.forget()
+        self._mute_recovery()
         self._hold()
+
+    @property
+    def _takes_recovery(self) -> bool:
+        return self.watch.release is Release.RECOVERY
+
+    def _sees_arm(self) -> bool:
+        """Return whether it is known where the arm is."""
+        return self._state_age_s() <= STATE_MAX_AGE_S
+
+    def _note_loss(self, now_ns: int) -> None:
+        """Stop where the robot is lost.
+
+        A robot that is silent may have been switched off, and forgotten what it was told. One
+        that is read no more has had an error: its targets are old, and the stream ends at once.
+        """
+        lost = self._pulse.loss(now_ns)
+        if lost is None:
+            return
+        reason, release = lost
+        self.watch.stop(reason, release)
+        if release is Release.RECOVERY:
+            self.rights.mute()
+        self.is_set_up = not self.actions.has_setup
+        if self._state_age_s() > SILENT_S:
+            self.rights.lose_arm()
+
+    def _mute_recovery(self) -> None:
+        """End the stream of an arm that is being recovered, once a stop has come to its end."""
+        if self.recovery.is_running and self._is_at_rest:
+            self.rights.mute()
 
     def _hold(self) -> None:
         """Keep the governor in fault while it must not move, and let it go when it may."""
@@ -264,15 +279,16 @@ class RobotGuard:
                 governor.fault(blocked)
         elif is_held and governor.reason != self._held_for:
             self.watch.stop(governor.reason, Release.RESET)  # a fault of the governor's own
-        elif is_held and self._is_at_rest:
+        elif not is_held:
+            self.rights.unmute()
+        elif self._is_at_rest:
             governor.reset()
-            self._is_muted = False
+            self.rights.unmute()
             self._node.get_logger().info('May move again; arm the gate to go on')
 
     def _check_publishers(self) -> None:
         """Stop where somebody else sends on a topic of the arm or the hand."""
-        found = other_publishers(self._node, self._node.sole_topics())
-        self._is_shared = self._is_shared or found is not None
+        found = self._own_topics.look()
         if found is not None and self.watch.release is None:
             self._node.get_logger().error(found)
             self.watch.stop(found, Release.RESET)

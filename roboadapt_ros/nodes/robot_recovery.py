@@ -25,7 +25,6 @@ from roboadapt_ros.nodes.robot_actions import RobotActions
 from roboadapt_ros.ros.calls import Condition, Sequence
 from roboadapt_ros.ros.node_parameters import GovernorParameters
 
-STATE_MAX_AGE_S = 0.1
 ALIGN_S = 0.2
 """For how long the measured positions are sent before controllers are activated [s]: some start
 from the last target that they heard, and take none for good after a long silence."""
@@ -43,7 +42,7 @@ class RobotRecovery:
         watch: RobotWatch,
         pulse: RobotPulse,
         actions: RobotActions,
-        state_age_s: Callable[[], float],
+        sees_arm: Callable[[], bool],
     ):
         """Put the steps together.
 
@@ -53,10 +52,11 @@ class RobotRecovery:
             watch: Knows what the robot reports; lifted at the end.
             pulse: Knows whether that is of now.
             actions: The drivers' part.
-            state_age_s: Age of the newest joint state [s].
+            sees_arm: Says whether it is known where the arm is.
         """
         self._governor, self._watch, self._pulse = governor, watch, pulse
-        self._state_age_s, self._has_state = state_age_s, bool(config.robot_state_type)
+        self._actions = actions
+        self._sees_arm, self._has_state = sees_arm, bool(config.robot_state_type)
         self._config = RecoveryConfig(attempts=config.recovery.attempts)
         steps = actions.recovery()
         if self._has_state:
@@ -79,6 +79,8 @@ class RobotRecovery:
         self._switches = Step.ACTIVATE in steps
         self._ended: Future[Any] | None = None
         self._is_at_rest, self._is_aligned = True, False
+        self._old_errors: tuple[str, ...] = ()
+        """Errors that had ended the last motion when the robot was found to be well."""
 
     @property
     def state(self) -> RecoveryState:
@@ -108,6 +110,7 @@ class RobotRecovery:
     def start(self, now_ns: int, refusal: str | None) -> Future[Any]:
         """Begin, and return what is done when it has ended; raises as `Recovery.start`."""
         self._recovery.start(now_ns, refusal)
+        self._actions.meet_all()
         self._ended = Future()
         return self._ended
 
@@ -158,7 +161,8 @@ class RobotRecovery:
         """Return why it must end at once.
 
         An error that comes when the robot was well already is a new one: nobody has looked at the
-        arm since, and to try again would clear it unseen, as starting a controller would.
+        arm since, and to try again would clear it unseen, as starting a controller would. One that
+        came and went is known by the errors that ended the last motion.
         """
         status = self._watch.status
         if status is None:
@@ -167,8 +171,11 @@ class RobotRecovery:
             return 'the user stop is pressed'
         if self._recovery.step not in _WELL:
             return None
-        if status.is_fault:
+        if status.is_fault or status.mode is RobotMode.GUIDING:
             return f'{status.problem}, after the robot was well; look at the arm again'
+        if status.last_errors not in ((), self._old_errors):
+            came = ', '.join(status.last_errors)
+            return f'{came} came and went, after the robot was well; look at the arm again'
         lost = self._pulse.loss(now_ns)
         return None if lost is None else f'{lost[0]}; look at the arm again'
 
@@ -191,8 +198,10 @@ class RobotRecovery:
 
         def is_well(_: int) -> Outcome | None:
             status = self._watch.status
-            well = self._pulse.beats > seen and status is not None and status.problem is None
-            return Outcome(True) if well else None
+            if self._pulse.beats == seen or status is None or status.problem is not None:
+                return None
+            self._old_errors = status.last_errors
+            return Outcome(True)
 
         def missing() -> str:
             status = self._watch.status
@@ -208,7 +217,7 @@ class RobotRecovery:
         begun_ns: list[int] = []
 
         def align(now_ns: int) -> Outcome | None:
-            if not self._is_at_rest or self._state_age_s() > STATE_MAX_AGE_S:
+            if not self._is_at_rest or not self._sees_arm():
                 return None
             begun_ns.append(now_ns)
             self._is_aligned = True
@@ -221,7 +230,7 @@ class RobotRecovery:
         def missing() -> str:
             if not self._is_at_rest:
                 return 'the governor is still braking'
-            return f'the newest joint state is {self._state_age_s():.2f} s old'
+            return 'the joint states are old'
 
         return Condition(align, missing)
 

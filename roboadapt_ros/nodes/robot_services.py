@@ -96,7 +96,7 @@ class RobotServices:
     async def _on_setup(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         try:
             guard = self._active_guard()
-            _require_idle(guard)
+            _require_idle(guard, self._node.now_ns())
         except RefusedError as error:
             return _refuse(response, error.detail)
         outcome = await guard.finish(guard.actions.begin_setup(), SETUP_TIMEOUT_S)
@@ -129,12 +129,11 @@ class RobotServices:
         return self.guard
 
 
-def _require_idle(guard: RobotGuard) -> None:
+def _require_idle(guard: RobotGuard, now_ns: int) -> None:
     """Raise where there is nothing to set, or the robot would not take it."""
     if not guard.actions.has_setup:
         raise RefusedError('setup', 'the rig file has neither arm.collision nor arm.load')
-    status = guard.watch.status
-    mode = None if status is None else status.mode
+    mode = guard.mode(now_ns)
     if mode is not RobotMode.IDLE:
         raise RefusedError(
             'setup',

@@ -8,6 +8,7 @@ looked at in a later tick, and whoever began it has the deadline.
 from __future__ import annotations
 
 from collections.abc import Callable
+import contextlib
 import importlib
 from typing import Any
 
@@ -213,9 +214,10 @@ def trigger_outcome(response: Any) -> Outcome:
 
 
 class Clients:
-    """Clients of services and actions, made at their first use.
+    """Clients of services and actions, made at their first use, or before it by `meet_…`.
 
-    Each one costs every turn of rclpy's executor some time.
+    Each one costs every turn of rclpy's executor some time. A server that has not yet met its
+    client may lose the answer.
     """
 
     def __init__(self, node: Node):
@@ -253,6 +255,16 @@ class Clients:
             return ActionCall(self.action(action_type, name), goal, name)
         except CLIENT_ERRORS as error:
             return Failed(f'action {name}: {_said(error)}')
+
+    def meet_service(self, service_type: Any, name: str) -> None:
+        """Make a client before its first use; where that raises, its use will say so."""
+        with contextlib.suppress(*CLIENT_ERRORS):
+            self.service(service_type, name)
+
+    def meet_action(self, action_type: Any, name: str) -> None:
+        """Make a client of an action before its first use, as `meet_service`."""
+        with contextlib.suppress(*CLIENT_ERRORS):
+            self.action(action_type, name)
 
     def destroy(self) -> None:
         """Destroy them all."""

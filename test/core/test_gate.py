@@ -97,6 +97,12 @@ def test_arming_a_robot_in_error_is_refused_by_the_errors_name(bench):
         bench.gate.arm(bench.now_ns)
 
 
+def test_a_clock_that_is_set_back_hides_no_dead_governor(armed):
+    armed.governor = False
+    armed.now_ns -= 3600 * 1000 * MS
+    assert armed.run(0.1) is GateState.FAULT
+
+
 @pytest.mark.parametrize(
     ('missing', 'within_s', 'state'),
     [

@@ -48,6 +48,22 @@ def test_a_fault_before_anything_moved_blocks_as_well():
     assert watch.release is Release.RECOVERY
 
 
+def test_after_a_loss_the_same_error_as_the_last_one_counts_as_new(watch):
+    ended = RobotStatus(mode=RobotMode.MOVE, last_errors=('joint_reflex',))
+    watch.observe(ended, is_moving=True)
+    assert watch.release is Release.RECOVERY
+    watch.recovered()
+    watch.observe(ended, is_moving=True)
+    assert watch.release is None, 'it has been recovered from'
+    watch.observe(ended, is_moving=True, was_lost=True)
+    assert watch.release is Release.RECOVERY
+
+
+def test_after_a_loss_without_an_error_nothing_takes_a_recovery(watch):
+    watch.observe(MOVING, is_moving=True, was_lost=True)
+    assert watch.release is None
+
+
 def test_a_user_stop_without_an_error_is_a_fault(watch):
     watch.observe(RobotStatus(mode=RobotMode.USER_STOPPED), is_moving=True)
     watch.observe(MOVING, is_moving=False)

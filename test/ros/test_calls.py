@@ -4,6 +4,7 @@ import pytest
 from roboadapt_interfaces.action import Evaluate
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.control.recovery import Outcome, Recovery, RecoveryConfig, RecoveryState, Step
+from roboadapt_ros.nodes.errands import Errands
 from roboadapt_ros.nodes.robot_actions import RobotActions
 from roboadapt_ros.ros.calls import Clients, Condition, Sequence, trigger_outcome
 from roboadapt_ros.ros.node_parameters import GovernorParameters
@@ -102,3 +103,15 @@ def test_a_recovery_by_a_service_that_can_not_be_called_fails_and_says_why(node)
     assert WHY in recovery.reason
     assert Step.CLEAR in actions.recovery()
     actions.close()
+
+
+@pytest.mark.parametrize('step_s', [-3600.0, 3600.0])
+def test_a_clock_that_is_set_keeps_nobody_waiting_for_an_answer(step_s):
+    errands, now_ns = Errands(), 10**18
+    waiting = errands.finish(Condition(lambda _: None, lambda: 'no answer'), now_ns, 1.0)
+    waiting.send(None)
+    errands.tick(now_ns + 10**9)
+    errands.tick(now_ns + int(step_s * 1e9))
+    with pytest.raises(StopIteration) as ended:
+        waiting.send(None)
+    assert ended.value.value == Outcome(False, 'no answer')

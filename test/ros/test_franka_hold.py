@@ -10,7 +10,7 @@ import time
 from fake_arm import IDLE, MOVE
 from franka_arm import CONTROLLER, FrankaArm
 from graph_watch import wait_for
-from node_process import recover
+from node_process import is_silent, recover, trigger
 import numpy as np
 
 pytestmark = [pytest.mark.processes]
@@ -58,6 +58,31 @@ def test_the_next_motion_starts_at_what_the_controller_holds_and_not_where_the_a
     targets = np.array([held, *(q for _, q in arm.targets)])
     assert np.abs(np.diff(targets, axis=0)).max() < 0.02, 'its controller saw a step'
     wait_for(lambda: arm.state == 'idle', 'the governor to let go')
+
+
+def test_a_robot_that_is_read_no_more_is_sent_nothing_until_the_recovery(connection, arm):
+    """An error in motion is reported by nobody, and what the arm was to keep is old."""
+    arm.stands_still = True
+    wait_for(lambda: 'stand still' in arm.reason, 'the governor to notice', 5.0)
+    assert is_silent(arm)
+    arm.stands_still = False
+    assert is_silent(arm), 'nobody has confirmed a recovery'
+    assert recover(connection).success
+    assert not is_silent(arm)
+
+
+def test_an_arm_that_was_gone_keeps_where_it_is_found(connection, arm):
+    """Who switches its driver and controller on again must not have it pulled back."""
+    arm.is_measured, arm.is_mute, arm.follows = False, True, False
+    wait_for(lambda: 'reports nothing' in arm.reason, 'the governor to notice', 5.0)
+    wait_for(lambda: is_silent(arm), 'the targets to end')
+    arm.q = arm.q - 0.2
+    arm.targets.clear()
+    arm.is_measured, arm.is_mute = True, False
+    wait_for(lambda: len(arm.targets) > 10, 'targets')
+    for _, target in arm.targets:
+        np.testing.assert_allclose(target, arm.q, atol=1e-9)
+    wait_for(lambda: trigger(connection, 'reset').success, 'a reset')
 
 
 def test_an_arm_that_another_controller_moves_is_gone_along_with(arm):

@@ -7,10 +7,10 @@ pytest.importorskip('franka_msgs.msg', reason='franka_msgs is not here: build it
 
 import threading
 
-from fake_arm import IDLE, MOVE, REFLEX, USER_STOPPED
+from fake_arm import GUIDING, IDLE, MOVE, REFLEX, USER_STOPPED
 from franka_arm import BROADCASTER, CONTROLLER, FrankaArm
 from franka_msgs.msg import Errors
-from graph_watch import wait_for
+from graph_watch import GraphWatch, wait_for
 from roboadapt_interfaces.srv import Recover
 from std_srvs.srv import Trigger
 
@@ -196,6 +196,35 @@ def test_an_error_that_came_and_went_while_there_were_no_reports_takes_a_recover
     wait_for(lambda: arm.state == 'idle', 'an idle governor')
 
 
+def test_the_same_error_as_before_is_not_overlooked_after_a_silence(connection, arm):
+    arm.last_errors = 'cartesian_reflex'
+    assert _recover(connection).success
+    arm.is_mute = True
+    wait_for(lambda: 'reports nothing' in arm.reason, 'the governor to notice', 5.0)
+    arm.is_mute = False
+    wait_for(lambda: 'cartesian_reflex' in arm.reason, 'the governor to take it for new')
+    assert not _trigger(connection, 'reset').success
+    assert _recover(connection).success
+
+
+def test_a_robot_that_was_silent_has_perhaps_forgotten_what_it_was_told(connection, arm):
+    watch, said = GraphWatch(connection), 'thresholds and load of the rig file are not set'
+    assert _recover(connection).success
+    wait_for(lambda: _says(watch, 'governor', ''), 'diagnostics')
+    assert not _says(watch, 'governor', said)
+    arm.is_mute = True
+    wait_for(lambda: 'reports nothing' in arm.reason, 'the governor to notice', 5.0)
+    arm.is_mute = False
+    wait_for(lambda: _trigger(connection, 'reset').success, 'a reset')
+    wait_for(lambda: _says(watch, 'governor', said), 'a warning')
+    assert _recover(connection).success
+    wait_for(lambda: not _says(watch, 'governor', said), 'no warning')
+
+
+def _says(watch, node, words):
+    return node in watch.diagnostics and words in watch.diagnostics[node][0]
+
+
 def test_a_user_stop_that_nobody_reports_any_more_keeps_nobody_from_recovering(connection, arm):
     """The broadcaster may have ended with the driver, and then its last word was 'pressed'."""
     assert _recover(connection).success
@@ -227,11 +256,35 @@ def test_an_error_after_the_robot_was_well_is_cleared_by_nobody_but_a_person(con
     assert _recover(connection).success
 
 
+def test_an_error_that_a_controllers_start_clears_by_itself_ends_the_recovery(connection, arm):
+    """franka_hardware recovers and tries again where a start meets an error."""
+    arm.calls.clear()
+    arm.startles = 'joint_velocity_violation'
+    answer = _recover(connection)
+    assert not answer.success
+    assert 'joint_velocity_violation came and went, after the robot was well' in answer.message
+    assert arm.calls.count('clear') == 1
+    arm.startles = ''
+    assert _recover(connection).success
+
+
+def test_an_arm_that_is_guided_by_hand_during_a_recovery_is_not_recovered(connection, arm):
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(_recover(connection)))
+    asking.start()
+    wait_for(lambda: 'recovering, align' in arm.reason, 'the measured positions to be sent')
+    arm.mode = GUIDING
+    asking.join(30.0)
+    assert 'robot mode 3 (guiding), after the robot was well' in answers[0].message
+    assert _recover(connection).success
+
+
 def test_a_controller_that_is_not_active_after_all_is_a_failure(connection, arm):
     arm.obeys = False
     answer = _recover(connection)
     assert not answer.success
-    assert f'activate failed in attempt 2 of 2: not active: {CONTROLLER}' in answer.message
+    assert f'activate failed in attempt 1 of 2: not active: {CONTROLLER}' in answer.message
+    assert arm.calls.count('clear') == 1, 'it may have met an error that nobody has looked at'
     assert arm.state == 'fault'
     arm.obeys = True
     assert _recover(connection).success

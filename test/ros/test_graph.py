@@ -400,6 +400,23 @@ def test_a_process_that_ends_again_and_again_is_left(graph, monkeypatch):
     graph.check()
 
 
+def test_a_process_that_ends_while_it_starts_is_started_once_more(graph, monkeypatch):
+    bring_up, starts = graph._startup.bring_up, []
+
+    def kill_the_first(processes):
+        starts.append(processes[0].pid)
+        if len(starts) == 1:
+            processes[0].signal(signal.SIGKILL)
+        bring_up(processes)
+
+    monkeypatch.setattr(graph, '_restarts', Restarts())
+    monkeypatch.setattr(graph._startup, 'bring_up', kill_the_first)
+    graph.kill('policy', signal.SIGKILL)
+    assert graph.revive() == ('policy',)
+    assert len(set(starts)) == 2
+    graph.check()
+
+
 # ---- cameras: last, because the simulated rig ends here ----
 
 

@@ -9,6 +9,7 @@ from graph_watch import wait_for
 from node_process import is_silent, longest_gap_s, recover, served_arm, trigger
 import numpy as np
 import pytest
+from roboadapt_ros.bringup.connection import Transition
 from roboadapt_ros.ros.qos import COMMAND
 from sensor_msgs.msg import JointState
 
@@ -70,6 +71,17 @@ def test_an_error_and_a_hard_stop_are_silent_until_the_recovery(connection, arm)
     assert trigger(connection, 'hard_stop').success
     assert is_silent(arm)
     arm.mode = IDLE
+
+
+def test_a_hard_stop_is_silent_in_a_governor_that_is_configured_anew(connection, arm):
+    assert trigger(connection, 'hard_stop').success
+    for step in ('DEACTIVATE', 'CLEANUP', 'CONFIGURE', 'ACTIVATE'):
+        assert connection.transition('/governor', Transition[step], 10.0)
+    arm.status.clear()
+    wait_for(lambda: arm.state == 'fault', 'the governor to remember')
+    assert is_silent(arm)
+    assert recover(connection).success
+    assert not is_silent(arm)
 
 
 def test_beside_another_publisher_it_is_silent(connection, arm):
