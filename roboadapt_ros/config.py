@@ -15,6 +15,7 @@ import json
 import math
 from pathlib import Path
 import re
+import shutil
 import stat
 import types
 import typing
@@ -224,6 +225,30 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and str(error.filename) in ('None', str(temporary)):
             error.filename, error.filename2 = str(path), None
         raise
+
+
+def replace_folder(made: Path, target: Path) -> None:
+    """Move a folder to its place; what was there is gone only once the new one stands.
+
+    Args:
+        made: On the same file system; gone afterwards.
+        target: Where it belongs.
+
+    Raises:
+        OSError: It can't be moved; what was there is back.
+    """
+    aside = target.with_name(f'.{target.name}.old')
+    shutil.rmtree(aside, ignore_errors=True)
+    had_one = target.exists()
+    if had_one:
+        target.replace(aside)
+    try:
+        made.replace(target)
+    except OSError:
+        if had_one:
+            aside.replace(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def save_json(value: Any, path: Path) -> None:

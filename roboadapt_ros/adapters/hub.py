@@ -24,7 +24,7 @@ from roboadapt_ros.adapters.package import (
     TaskPackage,
     WEIGHTS_NAME,
 )
-from roboadapt_ros.config import load_json
+from roboadapt_ros.config import load_json, replace_folder
 from roboadapt_ros.errors import HubError, PackageError, RoboAdaptError
 import yaml
 
@@ -176,11 +176,9 @@ def install(folder: Path, tasks: Path, *, force: bool = False) -> TaskPackage:
         folder.replace(checked)
     package = load_package(checked)
     target = tasks / name
-    if target.exists():
-        if not force and _digest(target) != package.digest:
-            raise PackageError(target, 'is another package of that name', '--force, to replace it')
-        shutil.rmtree(target)
-    checked.replace(target)
+    if target.exists() and not force and _digest(target) != package.digest:
+        raise PackageError(target, 'is another package of that name', '--force, to replace it')
+    replace_folder(checked, target)
     return load_package(target)
 
 

@@ -16,6 +16,10 @@ import math
 from roboadapt_ros.errors import ConfigError
 
 Shapes = dict[str, tuple[int, ...]]
+MAX_BLOCKS = 256
+"""Longest chain of a backbone, as its manifest's `MAX_DEPTH`."""
+MAX_LAYERS = 16
+"""Most hidden layers of a head."""
 
 
 class TopKind(Enum):
@@ -63,6 +67,10 @@ class AdapterLayout:
 
     def __post_init__(self) -> None:
         """Check there is one middle width per block, and that sizes are possible."""
+        if len(self.channels) - 2 > MAX_BLOCKS:
+            raise ConfigError(
+                'adapters.channels', f'{len(self.channels)} values', f'at most {MAX_BLOCKS + 2}'
+            )
         if len(self.channels) < 3 or min(*self.channels, self.pooled_channels) < 1:
             raise ConfigError('adapters.channels', self.channels, 'must be 3 or more, all >= 1')
         if self.middle and len(self.middle) != self.depth:
@@ -152,6 +160,11 @@ class HeadLayout:
     hidden: tuple[int, ...]
     chunk_length: int
     action_size: int
+
+    def __post_init__(self) -> None:
+        """Check that there are not too many layers."""
+        if len(self.hidden) > MAX_LAYERS:
+            raise ConfigError('head.hidden', f'{len(self.hidden)} values', f'at most {MAX_LAYERS}')
 
     def shapes(self) -> Shapes:
         """Return each head tensor's shape by name."""

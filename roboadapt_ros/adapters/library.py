@@ -16,8 +16,9 @@ class TaskLibrary:
         self.root = root
 
     def names(self) -> tuple[str, ...]:
-        """Return the tasks that have a manifest, sorted."""
-        return tuple(sorted(p.parent.name for p in self.root.glob(f'*/{MANIFEST_NAME}')))
+        """Return the tasks that have a manifest, sorted; hidden folders are being written."""
+        names = (path.parent.name for path in self.root.glob(f'*/{MANIFEST_NAME}'))
+        return tuple(sorted(name for name in names if not name.startswith('.')))
 
     def versions(self, task: str) -> tuple[str, ...]:
         """Return the names of a task's packages, of whatever version, sorted."""

@@ -14,7 +14,7 @@ from roboadapt_ros.backbones.convert import convert
 from roboadapt_ros.backbones.frozen import save_backbone
 from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.backbones.source import Checkpoint, read_file, read_pretrained
-from roboadapt_ros.config import require_free, require_plain_name
+from roboadapt_ros.config import replace_folder, require_free, require_plain_name
 from roboadapt_ros.errors import ConfigError, PackageError
 import timm
 from timm.data.config import resolve_data_config
@@ -143,9 +143,7 @@ def add_backbone(models: Path, request: Request, say: Say, *, force: bool = Fals
     say(f'writing {folder}')
     try:
         save_backbone(temporary, replace(manifest, provenance=provenance), model, probe)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
+        replace_folder(temporary, folder)
     except OSError as error:
         raise PackageError(folder, f'cannot be written ({error.strerror})', 'room') from error
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.options import add_models, domain, models_folder
@@ -118,24 +118,12 @@ def _task(options: argparse.Namespace, task: str) -> TaskFacts:
     """Return a task's contract and its reference pictures."""
     from roboadapt_ros.adapters.library import TaskLibrary
     from roboadapt_ros.adapters.package import load_manifest
+    from roboadapt_ros.adapters.pictures import read_pictures
     from roboadapt_ros.doctor.contract import TaskFacts
 
     path = TaskLibrary(models_folder(options) / 'tasks').path(task)
     contract = load_manifest(path)[0].contract
-    references = {}
-    for camera in contract.cameras:
-        picture = _read_picture(path / f'reference_{camera.name}.png')
-        if picture is not None:
-            references[camera.name] = picture
-    return TaskFacts(name=task, contract=contract, references=references)
-
-
-def _read_picture(path: Path) -> Any | None:
-    """Return (H, W, 3) uint8 RGB of a file, None where there is none."""
-    import cv2
-
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
-    return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return TaskFacts(name=task, contract=contract, references=read_pictures(path, contract))
 
 
 def _print(console: Console, findings: list[Finding]) -> None:

@@ -14,8 +14,12 @@ from roboadapt_ros.errors import ConfigError, UnknownNameError
 if TYPE_CHECKING:
     from rich.console import Console
     from roboadapt_ros.adapters.package import TaskPackage
+    from roboadapt_ros.encoder.engine import Images
     from roboadapt_ros.encoder.graphs import GraphRecord
+    from roboadapt_ros.encoder.places import Places
 
+MOST_PICTURES = 8
+"""That ranges of 8 bits are taken from, each in four forms."""
 COLUMNS = ('backbone', 'graph', 'MB', 'largest error', 'L2 error', 'ms', 'torch ms')
 
 
@@ -131,7 +135,8 @@ def _export(
             records = [export_graph(path, engine, places, folder)]
             records += [blocked] if blocked else []
             if options.int8:
-                records.append(export_int8(path, engine, places, folder, over))
+                seen = _pictures(packages, places, engine.manifest.image_size)
+                records.append(export_int8(path, engine, places, folder, over, seen))
             for record in records:
                 file, block = folder / f'{record.name}.onnx', record.block
                 content = file.read_bytes()
@@ -141,6 +146,25 @@ def _export(
             for package in packages:
                 _write_adapters(package, record, folder)
     return rows
+
+
+def _pictures(packages: list[TaskPackage], places: Places, size: int) -> Images | None:
+    """Return what the tasks with adapters at `places` were learned on, of `size` pixels.
+
+    The bare backbone is shown the pictures of all tasks.
+    """
+    import numpy as np
+    from roboadapt_ros.adapters.pictures import read_pictures
+    from roboadapt_ros.encoder.places import BARE, Places
+
+    found = [
+        picture
+        for package in packages
+        if places == BARE or Places.of(package.manifest.adapters) == places
+        for picture in read_pictures(package.path, package.contract).values()
+        if picture.shape == (size, size, 3)
+    ]
+    return np.stack(found[:MOST_PICTURES]) if found else None
 
 
 def _folder(path: Path) -> Path:

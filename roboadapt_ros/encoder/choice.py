@@ -1,8 +1,8 @@
 """Which exact engine is the faster one on this machine: measured once, kept with its figures.
 
 The race runs in a process of its own, and its outcome is kept beside the exported graphs, for
-this processor, number of threads and these versions. So a later start measures nothing, and
-loads torch only where torch won. Imports neither torch nor onnxruntime.
+this processor and GPU, this number of threads and these versions. So a later start measures
+nothing, and loads torch only where torch won. Imports neither torch nor onnxruntime.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from roboadapt_ros.encoder.offshoot import run_module
 from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import EngineError, RoboAdaptError
 
+GPU_LIST = Path('/proc/driver/nvidia/gpus')
 IMAGES = 2
 """Of the request that is timed: a scene and a wrist camera."""
 
@@ -29,6 +30,8 @@ class Choice:
     backbone_digest: str
     format: int
     machine: str
+    gpus: str
+    """What NVIDIA's driver lists; '' where there is none."""
     threads: int
     versions: dict[str, str]
     winner: EngineKind
@@ -74,8 +77,10 @@ def find_choice(path: Path, threads: int) -> Choice | None:
             choice = load_json(Choice, folder / choice_name(threads))
         except RoboAdaptError:
             continue
-        found = (choice.backbone_digest, choice.format, choice.machine, choice.threads)
-        if found != (manifest.digest, FORMAT, machine_name(), threads):
+        found = (choice.backbone_digest, choice.format, choice.threads)
+        if found != (manifest.digest, FORMAT, threads):
+            continue
+        if (choice.machine, choice.gpus) != (machine_name(), gpu_names()):
             continue
         if choice.versions == libraries() and choice.winner in EXACT:
             return choice
@@ -93,6 +98,19 @@ EXACT = {
 def choice_name(threads: int) -> str:
     """Return the file that keeps the outcome for a number of threads."""
     return f'choice_{threads}_threads.json'
+
+
+def gpu_names() -> str:
+    """Return the NVIDIA GPUs that the driver lists, '' where there is no driver."""
+    found = []
+    for path in sorted(GPU_LIST.glob('*/information')):
+        try:
+            text = path.read_text(encoding='utf-8')
+        except OSError:
+            continue
+        fields = dict(line.partition(':')[::2] for line in text.splitlines())
+        found.append(fields.get('Model', '').strip() or path.parent.name)
+    return ', '.join(found)
 
 
 def libraries() -> dict[str, str]:

@@ -114,7 +114,8 @@ class CudaEngine(TorchEngine):
         is_new = layout not in self._formats
         adapters = super().add(layout, tensors)
         if is_new:
-            for count in {kind.images for kind in self._captured if not kind.tasks}:
+            # A copy: the thread that encodes may capture a pass meanwhile.
+            for count in {kind.images for kind in tuple(self._captured) if not kind.tasks}:
                 self._pass(_Pass(count, layout))
         return adapters
 

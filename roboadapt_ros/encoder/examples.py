@@ -67,19 +67,19 @@ def noise_images(probe: Images) -> Images:
     return np.concatenate([probe, noise])
 
 
-def scene_images(probe: Images) -> tuple[Images, Images]:
+def scene_images(pictures: Images) -> tuple[Images, Images]:
     """Return pictures to take ranges from, and other ones to measure an error on.
 
     Args:
-        probe: (1, S, S, 3), a picture such as the backbone was trained on.
+        pictures: (n, S, S, 3), such as the backbone is to see.
 
     Returns:
-        Both (4, S, S, 3): the probe moved about, mirrored, darker and brighter.
+        Both (4 n, S, S, 3): the pictures moved about, mirrored, darker and brighter.
     """
-    step = probe.shape[1] // 8
-    moved = [np.roll(probe, (step * k, step * (k * 3 % 8)), (1, 2)) for k in range(4)]
-    bright = np.clip(probe.astype(np.float32) * 1.3, 0, 255).astype(np.uint8)
-    dark, dim = ((probe * share).astype(np.uint8) for share in (0.6, 0.8))
+    step = pictures.shape[1] // 8
+    moved = [np.roll(pictures, (step * k, step * (k * 3 % 8)), (1, 2)) for k in range(4)]
+    bright = np.clip(pictures.astype(np.float32) * 1.3, 0, 255).astype(np.uint8)
+    dark, dim = ((pictures * share).astype(np.uint8) for share in (0.6, 0.8))
     ranges = np.concatenate([moved[0], moved[1], bright, dark])
-    others = np.concatenate([moved[2][:, :, ::-1], moved[3], probe[:, :, ::-1], dim])
+    others = np.concatenate([moved[2][:, :, ::-1], moved[3], pictures[:, :, ::-1], dim])
     return ranges, others

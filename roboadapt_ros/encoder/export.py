@@ -110,6 +110,7 @@ def export_int8(
     places: Places,
     folder: Path,
     tasks: Sequence[TaskTensors] = (),
+    pictures: Images | None = None,
 ) -> GraphRecord:
     """Export one graph with the backbone in 8 bits, and measure how far off it is.
 
@@ -120,13 +121,15 @@ def export_int8(
         folder: Where graph and record are written.
         tasks: Tasks with adapters at those places that it is to serve; without any, random
             ones that change the features more than a trained task does.
+        pictures: (n, S, S, 3) that those tasks were learned on; None: the backbone's probe,
+            which is noise for one that was added pretrained.
 
     Raises:
         EngineError: Its features are too far from torch's.
     """
     content, exact = _exact(path, engine, places, branches=False)
     tasks = tasks or example_tasks(engine.backbone, places)
-    ranges, others = scene_images(_probe(path))
+    ranges, others = scene_images(_probe(path) if pictures is None else pictures)
     maps = engine.backbone.chain.is_convolutional
     adapters = [{}, *(task.arrays(maps=maps) for task in tasks)]
     content = quantise(

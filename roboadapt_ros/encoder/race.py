@@ -12,7 +12,14 @@ import time
 import numpy as np
 from roboadapt_ros.config import save_json
 from roboadapt_ros.encoder.blocked import blocked_arrays
-from roboadapt_ros.encoder.choice import Choice, choice_name, EXACT, IMAGES, libraries
+from roboadapt_ros.encoder.choice import (
+    Choice,
+    choice_name,
+    EXACT,
+    gpu_names,
+    IMAGES,
+    libraries,
+)
 from roboadapt_ros.encoder.cuda_engine import CudaEngine
 from roboadapt_ros.encoder.engine import Engine
 from roboadapt_ros.encoder.examples import example_tasks
@@ -101,6 +108,7 @@ def race(path: Path, threads: int) -> Choice:
         backbone_digest=torch.manifest.digest,
         format=FORMAT,
         machine=machine_name(),
+        gpus=gpu_names(),
         threads=threads,
         versions=libraries(),
         winner=min(engines, key=lambda kind: figures[EXACT[kind]]),

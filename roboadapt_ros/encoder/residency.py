@@ -65,11 +65,12 @@ class Residency:
         """Let go of a task."""
         del self._tasks[name]
 
-    def make_room(self, package: TaskPackage, staying: Collection[str]) -> tuple[str, ...]:
-        """Let go of the least recently used tasks until a package fits.
+    def make_room(self, task: str, needed: int, staying: Collection[str]) -> tuple[str, ...]:
+        """Let go of the least recently used tasks until another one fits.
 
         Args:
-            package: What is to be held; replaces a task of its name.
+            task: What is to be held; replaces a task of its name.
+            needed: Its size as the engine holds it [bytes].
             staying: Tasks in use, which do not give way.
 
         Returns:
@@ -78,20 +79,19 @@ class Residency:
         Raises:
             RefusedError: 'memory': it does not fit beside the tasks in use; none is let go of.
         """
-        needed = sum(tensor.nbytes for tensor in package.part('adapters').values())
         sizes = {name: task.handle.nbytes for name, task in self._tasks.items()}
-        excess = self.nbytes - sizes.get(package.task, 0) + needed - self.max_bytes
+        excess = self.nbytes - sizes.get(task, 0) + needed - self.max_bytes
         leaving = []
         for name in self._tasks:
             if excess <= 0:
                 break
-            if name not in staying and name != package.task:
+            if name not in staying and name != task:
                 leaving.append(name)
                 excess -= sizes[name]
         if excess > 0:
             raise RefusedError(
                 'memory',
-                f"task '{package.task}' needs {needed:,} bytes beside the tasks in use; "
+                f"task '{task}' needs {needed:,} bytes beside the tasks in use; "
                 f'the bound is {self.max_bytes:,}. Raise max_resident_mb of the encoder',
             )
         for name in leaving:

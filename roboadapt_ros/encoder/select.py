@@ -58,13 +58,13 @@ def load_engine(
 
         chosen, reason = choose(path, threads)
         log(f'The faster engine for {path.name}: {reason}')
-        try:
-            return load_engine(path, chosen, threads=threads)
-        except EngineError as error:
-            if chosen is EngineKind.TORCH:
-                raise
-            log(f'Serving {path.name} by torch, because the faster engine failed: {error}')
-            return load_engine(path, EngineKind.TORCH, threads=threads)
+        order = tuple(dict.fromkeys((chosen, EngineKind.ONNX, EngineKind.TORCH)))
+        for other in order[: order.index(EngineKind.TORCH)]:
+            try:
+                return load_engine(path, other, threads=threads)
+            except EngineError as error:
+                log(f'{path.name} is not served by {other.value}, which failed: {error}')
+        return load_engine(path, EngineKind.TORCH, threads=threads)
     if kind is EngineKind.TORCH:
         from roboadapt_ros.encoder.torch_engine import TorchEngine
 

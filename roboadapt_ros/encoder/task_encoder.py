@@ -135,11 +135,12 @@ class TaskEncoder:
 
     def contract(self, task: str) -> Contract:
         """Return a resident task's contract."""
-        return self._tasks.get(task).package.contract
+        return self.package(task).contract
 
     def package(self, task: str) -> TaskPackage:
         """Return a resident task's package, without its tensors."""
-        return self._tasks.get(task).package
+        with self._lock:
+            return self._tasks.get(task).package
 
     def stage(
         self, task: str, staying: Collection[str] = ()
@@ -168,7 +169,9 @@ class TaskEncoder:
         # First what can be refused, so that no task gives way to one that does not come.
         handle = self.engine.add(package.manifest.adapters, package.part('adapters'))
         with self._lock:
-            evicted = self._tasks.make_room(package, {*staying, *self._in_use()})
+            evicted = self._tasks.make_room(
+                package.task, handle.nbytes, {*staying, *self._in_use()}
+            )
             # The engine holds the adapters and another process the head: no second copy here.
             self._tasks.put(ResidentTask(replace(package, tensors={}), handle))
         return package, evicted
@@ -201,8 +204,7 @@ class TaskEncoder:
             ConfigError: The backbone is sealed.
         """
         with self._lock:
-            if self._base_problem:
-                raise ConfigError('backbone', self.backbone_id, self._base_problem)
+            self._require_unsealed()
             start = time.perf_counter_ns()
             resident = self._tasks.get(task)
             self._generation = generation = self._generation + 1
@@ -317,10 +319,14 @@ class TaskEncoder:
 
         Raises:
             UnknownNameError: One task is not resident; nothing is encoded.
+            ConfigError: The backbone is sealed.
             ImageError: As `encode`.
         """
         with self._lock:
+            self._require_unsealed()
             tasks = [self._tasks.get(item.task) for item in sets]
+            for item in sets:
+                self._tasks.use(item.task)
             generation = self._generation
         images = [
             self._prepare(task.package.contract, item.frames)
@@ -342,6 +348,10 @@ class TaskEncoder:
 
     def _prepare(self, contract: Contract, frames: Frames) -> npt.NDArray[np.uint8]:
         return preprocess_set(frames, contract, self.engine.manifest.image_size)
+
+    def _require_unsealed(self) -> None:
+        if self._base_problem:
+            raise ConfigError('backbone', self.backbone_id, self._base_problem)
 
     def _in_use(self) -> set[str]:
         """Return the tasks that must stay: the active one and the shadows."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, TYPE_CHECKING
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.adapters.package import (
@@ -13,7 +12,7 @@ from roboadapt_ros.adapters.package import (
     TaskPackage,
     VERSION_MARK,
 )
-from roboadapt_ros.config import replacing
+from roboadapt_ros.adapters.pictures import write_picture
 
 if TYPE_CHECKING:
     from roboadapt_ros.learning.settings import TrainConfig
@@ -61,10 +60,7 @@ def package_task(config: TrainConfig, trainer: Trainer, provenance: dict[str, An
         task_card(manifest, model.adapters.parameter_count, base),
     )
     for index, camera in enumerate(trainer.contract.cameras):
-        picture = trainer.data.images[0, index].numpy()
-        _, png = cv2.imencode('.png', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        with replacing(package.path / f'reference_{camera.name}.png') as temporary:
-            temporary.write_bytes(png.tobytes())
+        write_picture(package.path, camera.name, trainer.data.images[0, index].numpy())
     return package
 
 

@@ -80,7 +80,9 @@ class AdapterServices:
         self, request: SwitchAdapter.Request, response: SwitchAdapter.Response
     ) -> SwitchAdapter.Response:
         """Switch, and answer when the first frame of the new generation has been encoded."""
-        asked_ns = self._now_ns()
+        asked_ns, every = self._now_ns(), self._parameters.verify_every_switches
+        if every and (self.switches + 1) % every == 0:
+            self.check_base()  # a backbone that has changed is sealed, and activates nothing
         try:
             activation = self.activate(request.task)
         except RoboAdaptError as error:
@@ -92,9 +94,6 @@ class AdapterServices:
         response.package_digest = activation.package_digest
         response.switch_us = activation.switch_us
         self._await_boundary(activation, asked_ns, response)
-        every = self._parameters.verify_every_switches
-        if every and self.switches % every == 0:
-            self.check_base()
         self._changed()
         return response
 
@@ -115,6 +114,9 @@ class AdapterServices:
             response.success = True
         except RoboAdaptError as error:
             response.success, response.message = False, str(error)
+        except Exception as error:  # noqa: BLE001 - what a runtime raises must not end what is served
+            response.success = False
+            response.message = f"task '{request.task}' could not be staged: {error!r}"
         response.stage_ms = (time.perf_counter() - start_s) * 1e3
         self._changed()
         return response

@@ -228,6 +228,9 @@ class EncoderNode(GraphNode[EncoderParameters]):
             )
         except ImageError as error:
             self.refuse('shadow_image', str(error))
+        except Exception as error:  # noqa: BLE001 - a candidate must not end the active task
+            self._engine.shadow(())
+            self.refuse('shadow_failed', f'candidates no longer ride along: {error!r}')
         else:
             for features in candidates:
                 self._shadow_out.publish(to_features(features))

@@ -60,7 +60,6 @@ class PolicyNode(GraphNode[PolicyParameters]):
         self._policies = TaskPolicies(
             ensemble_chunks=config.ensemble_chunks, ensemble_decay=config.ensemble_decay
         )
-        self._digests: dict[str, str] = {}
         self._refused_digests: dict[str, str] = {}
         for task in self._library.names():
             self._stage(task)
@@ -95,16 +94,14 @@ class PolicyNode(GraphNode[PolicyParameters]):
             self._policies.add(package)
         except RoboAdaptError as error:
             self.get_logger().error(f"Task '{task}' is not served: {error}")
-        else:
-            self._digests[task] = package.digest
 
     def _on_status(self, message: AdapterStatus) -> None:
-        """Take a head for what the encoder has staged; a new version replaces the old."""
+        """Take a head for what the encoder has staged, and for a new version that is active."""
         for task in message.resident_tasks:
-            is_other = task == message.active_task and (
-                self._digests.get(task) != message.active_digest
-            )
-            if task not in self._digests or is_other:
+            is_active = task == message.active_task
+            if task not in self._policies.resident or (
+                is_active and not self._policies.has(task, message.active_digest)
+            ):
                 self._stage(task)
 
     def _look_again(self, message: FeaturesMessage) -> None:

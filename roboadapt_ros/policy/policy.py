@@ -6,6 +6,7 @@ never by a notion of the current task held here. No torch.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,10 @@ from roboadapt_ros.policy.head import NumpyHead
 """Columns of an absolute joint chunk before the bridge names the rig's joints."""
 
 
+VERSIONS = 2
+"""Of a task, whose heads are held at once."""
+
+
 @dataclass(frozen=True)
 class _Policy:
     package: TaskPackage
@@ -40,7 +45,8 @@ class TaskPolicies:
 
     def __init__(self, *, ensemble_chunks: int = 4, ensemble_decay: float = 0.5):
         """Start with no task; see `TemporalEnsembler` for the arguments."""
-        self._policies: dict[str, _Policy] = {}
+        self._policies: dict[str, OrderedDict[str, _Policy]] = {}
+        """By task, then by package digest, least recently used first."""
         self._new_ensembler = partial(
             TemporalEnsembler, max_chunks=ensemble_chunks, decay=ensemble_decay
         )
@@ -52,15 +58,25 @@ class TaskPolicies:
         """Tasks that have a head here."""
         return tuple(sorted(self._policies))
 
+    def has(self, task: str, digest: str) -> bool:
+        """Return whether this version of a task's package has its head here."""
+        return digest in self._policies.get(task, ())
+
     def add(self, package: TaskPackage) -> None:
-        """Make a task's head resident, or replace it by another version.
+        """Make a task's head resident beside the version used last; older ones leave.
+
+        Both stay, for one may be active while the other rides along.
 
         Raises:
             ConfigError: The contract can't be decoded.
         """
         require_supported(package.contract)
         head = NumpyHead(package.manifest.head, package.part('head'))
-        self._policies[package.task] = _Policy(package, head)
+        versions = self._policies.setdefault(package.task, OrderedDict())
+        versions[package.digest] = _Policy(package, head)
+        versions.move_to_end(package.digest)
+        while len(versions) > VERSIONS:
+            versions.popitem(last=False)
 
     def reset(self) -> None:
         """Forget earlier chunks, for instance at a new episode."""
@@ -124,20 +140,23 @@ class TaskPolicies:
     def _policy(self, features: Features) -> _Policy:
         """Return the policy the features ask for, or refuse."""
         identity = features.identity
-        policy = self._policies.get(identity.task)
-        if policy is None:
+        versions = self._policies.get(identity.task)
+        if not versions:
             raise RefusedError(
                 'unknown_task',
                 f"features of task '{identity.task}', which has no head here. "
                 f'Available: {", ".join(self.resident) or "none"}.',
             )
-        if identity.package_digest != policy.package.digest:
+        policy = versions.get(identity.package_digest)
+        if policy is None:
+            heads = ', '.join(digest[:12] for digest in versions)
             raise RefusedError(
                 'digest',
                 f"features of task '{identity.task}' come from package "
-                f'{identity.package_digest[:12]}, its head from {policy.package.digest[:12]}; '
+                f'{identity.package_digest[:12]}, its head from {heads}; '
                 'stage the same version in both',
             )
+        versions.move_to_end(identity.package_digest)
         return policy
 
 

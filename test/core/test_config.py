@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from roboadapt_ros.config import from_mapping, load_json, load_yaml, save_json, to_mapping
+from roboadapt_ros.config import (
+    from_mapping,
+    load_json,
+    load_yaml,
+    replace_folder,
+    save_json,
+    to_mapping,
+)
 from roboadapt_ros.contract import ActionSpace
 from roboadapt_ros.errors import ConfigError, PackageError, UnknownKeyError, UnknownNameError
 
@@ -86,3 +93,24 @@ def test_json_keeps_full_precision_and_names_a_broken_file(tmp_path) -> None:
     path.write_text('{')
     with pytest.raises(PackageError, match=r'not JSON'):
         load_json(Outer, path)
+
+
+def _folder(path, text: str):
+    path.mkdir()
+    (path / 'file').write_text(text)
+    return path
+
+
+def test_a_folder_takes_the_place_of_another(tmp_path) -> None:
+    target = _folder(tmp_path / 'target', 'old')
+    replace_folder(_folder(tmp_path / '.part', 'new'), target)
+    assert (target / 'file').read_text() == 'new'
+    assert [path.name for path in tmp_path.iterdir()] == ['target']
+
+
+def test_a_folder_that_can_not_be_replaced_stays(tmp_path) -> None:
+    target = _folder(tmp_path / 'target', 'old')
+    with pytest.raises(FileNotFoundError):
+        replace_folder(tmp_path / 'missing', target)
+    assert (target / 'file').read_text() == 'old'
+    assert [path.name for path in tmp_path.iterdir()] == ['target']

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import itertools
 import subprocess
 import sys
@@ -379,3 +380,27 @@ print(min(faults() for _ in range(10)))
     words = [sys.executable, '-c', program]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
     assert int(done.stdout) < 1000, 'each time, 20,000 pages are in use'
+
+
+def test_a_batch_of_a_changed_backbone_is_refused(encoder) -> None:
+    encoder.seal('its digest is another')
+    with pytest.raises(ConfigError, match='its digest is another'):
+        encoder.encode_batch([FrameSet('pick', frames(), STAMPS)], 1_500, lambda: 2_000)
+
+
+def test_a_task_of_a_batch_counts_as_used(encoder, tmp_path) -> None:
+    make_task(tmp_path, 'stack', encoder.engine.manifest, seed=3)
+    encoder = load_encoder(tmp_path, 'tiny', max_bytes=encoder.resident_nbytes)
+    encoder.stage('pick')
+    encoder.stage('place')
+    encoder.encode_batch([FrameSet('pick', frames(), STAMPS)], 1_500, lambda: 2_000)
+    assert encoder.stage('stack')[1] == ('place',)
+
+
+def test_the_memory_bound_counts_what_the_engine_holds(encoder, monkeypatch) -> None:
+    """Which may be more than a package's tensors, for instance padded ones."""
+    add = encoder.engine.add
+    monkeypatch.setattr(encoder.engine, 'add', lambda *task: replace(add(*task), nbytes=1 << 30))
+    encoder.activate('pick')
+    with pytest.raises(RefusedError, match='needs 1,073,741,824 bytes'):
+        encoder.stage('place', staying=['place'])

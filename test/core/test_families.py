@@ -126,6 +126,9 @@ def test_a_to_b_to_a_is_bit_equal_while_tasks_come_and_go(engine, backbone) -> N
     del others
     engine.add(layout, tensors(trained(layout, 20)))
     np.testing.assert_array_equal(engine.run(images(), a), first)
+    del a
+    again = engine.add(layout, tensors(trained(layout, 1)))
+    np.testing.assert_array_equal(engine.run(images(), again), first)
 
 
 def test_a_mixed_batch_equals_single_runs(engine, backbone) -> None:

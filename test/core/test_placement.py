@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from roboadapt_ros.adapters.bottleneck import TaskAdapters
-from roboadapt_ros.adapters.layout import TopKind
+from roboadapt_ros.adapters.layout import AdapterLayout, HeadLayout, TopKind
 from roboadapt_ros.adapters.placement import Placement
 from roboadapt_ros.backbones.frozen import FrozenBackbone
 from roboadapt_ros.backbones.pretrained import plan, Request
@@ -77,3 +77,12 @@ def test_the_table_in_the_docs_is_what_the_command_prints(capsys) -> None:
     assert len(printed) == 2 + 4 * 5
     missing = [row for row in printed if row not in page]
     assert not missing, "write the output of 'roboadapt adapters sizes --markdown' into the page"
+
+
+def test_no_manifest_asks_for_more_blocks_or_layers_than_there_can_be() -> None:
+    """Names of millions of tensors would fill the memory before a file is looked at."""
+    with pytest.raises(ConfigError, match=r'adapters\.channels.*1000000 values.*at most 258'):
+        AdapterLayout(channels=(1,) * 1_000_000, pooled_channels=1)
+    sizes = {'feature_size': 1, 'proprio_size': 1, 'chunk_length': 1, 'action_size': 1}
+    with pytest.raises(ConfigError, match=r'head\.hidden.*1000000 values.*at most 16'):
+        HeadLayout(hidden=(1,) * 1_000_000, **sizes)

@@ -159,6 +159,20 @@ def test_an_unknown_task_and_another_version_are_refused(policies, package) -> N
         assert caught.value.cause == cause
 
 
+def test_two_versions_of_a_task_are_served_and_the_one_not_used_leaves(policies, package) -> None:
+    """One may be active while the next rides along."""
+    second, third = (replace(package, digest=digest) for digest in ('second', 'third'))
+    policies.add(second)
+    for version in (second, package):
+        policies.act(features(version, np.zeros(64)), state(), lambda: SECOND)
+    policies.add(third)
+    for version in (third, package):
+        policies.act(features(version, np.zeros(64)), state(), lambda: SECOND)
+    with pytest.raises(RefusedError, match='second'):
+        policies.act(features(second, np.zeros(64)), state(), lambda: SECOND)
+    assert policies.has('pick', package.digest) and not policies.has('pick', 'second')
+
+
 def test_wrong_or_non_finite_features_are_refused(policies, package) -> None:
     with pytest.raises(SpecError, match=r'features.*\(63,\)'):
         policies.act(features(package, np.zeros(63)), state(), lambda: SECOND)

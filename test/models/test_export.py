@@ -11,11 +11,12 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from roboadapt_ros.adapters.bottleneck import TaskAdapters
+from roboadapt_ros.adapters.pictures import read_pictures, write_picture
 from roboadapt_ros.backbones.manifest import load_backbone_manifest
 from roboadapt_ros.cli.main import main
-from roboadapt_ros.encoder import choice
+from roboadapt_ros.encoder import choice, export
 from roboadapt_ros.encoder.choice import choice_name, choose, find_choice
-from roboadapt_ros.encoder.examples import TaskTensors
+from roboadapt_ros.encoder.examples import scene_images, TaskTensors
 from roboadapt_ros.encoder.export import export_graph, export_int8
 from roboadapt_ros.encoder.graphs import GraphStore
 from roboadapt_ros.encoder.int8 import MAX_INT8_ERROR
@@ -27,7 +28,7 @@ from roboadapt_ros.encoder.session import write_adapters
 from roboadapt_ros.encoder.torch_engine import TorchEngine
 from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import EngineError
-from tiny import FAMILIES, make_backbone, make_task, SIZE
+from tiny import CAMERAS, FAMILIES, make_backbone, make_task, SIZE
 import torch
 from torch import nn
 
@@ -121,12 +122,33 @@ def test_the_faster_engine_wins_and_both_figures_are_told(vit) -> None:
     assert 'torch' in reason and 'onnxruntime' in reason and reason.count(' ms') >= 2
 
 
-@pytest.mark.parametrize('change', [{'machine': 'x'}, {'versions': {}}, {'backbone_digest': 'x'}])
+@pytest.mark.parametrize(
+    'change', [{'machine': 'x'}, {'gpus': 'x'}, {'versions': {}}, {'backbone_digest': 'x'}]
+)
 def test_an_outcome_of_other_surroundings_does_not_hold(vit, change) -> None:
     race(vit, 1)
     assert find_choice(vit, 2) is None
     edit(store(vit).writable / choice_name(1), **change)
     assert find_choice(vit, 1) is None
+
+
+def test_the_next_engine_serves_where_the_winner_fails(vit) -> None:
+    """A GPU that was there at the race, and is not any more."""
+    race(vit, 1)
+    edit(store(vit).writable / choice_name(1), winner='cuda')
+    told: list[str] = []
+    assert isinstance(load_engine(vit, EngineKind.AUTO, threads=1, log=told.append), OnnxEngine)
+    assert 'not served by cuda' in told[1]
+
+
+def test_the_gpus_are_those_the_driver_lists(tmp_path, monkeypatch) -> None:
+    assert choice.gpu_names() == '' or choice.GPU_LIST.exists()
+    for number, model in enumerate(('NVIDIA H200', 'NVIDIA L4')):
+        folder = tmp_path / f'0000:0{number}:00.0'
+        folder.mkdir()
+        (folder / 'information').write_text(f'Model: \t\t {model}\nIRQ:   \t 5\n')
+    monkeypatch.setattr(choice, 'GPU_LIST', tmp_path)
+    assert choice.gpu_names() == 'NVIDIA H200, NVIDIA L4'
 
 
 def test_a_later_start_measures_nothing_and_loads_no_torch(vit) -> None:
@@ -173,6 +195,27 @@ def test_the_command_exports_for_a_task(tmp_path, capsys) -> None:
         assert text in table
     names = {file.name for file in (out / 'tiny').iterdir()}
     assert {'bare.onnx', 'bare.json', 'at0-1.3_mlp_k1_int8.onnx', 'lift.onnx_adapter'} <= names
+
+
+def test_eight_bits_are_measured_on_what_the_tasks_saw(tmp_path, monkeypatch) -> None:
+    models = tmp_path / 'models'
+    package = make_task(models, 'lift', make_backbone(models))
+    seen = {name: images(2)[index] for index, name in enumerate(CAMERAS)}
+    for name, picture in seen.items():
+        write_picture(package.path, name, picture)
+    found = read_pictures(package.path, package.contract)
+    for name in CAMERAS:
+        np.testing.assert_array_equal(found[name], seen[name])
+    shown: list[np.ndarray] = []
+
+    def note(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shown.append(pictures)
+        return scene_images(pictures)
+
+    monkeypatch.setattr(export, 'scene_images', note)
+    assert main(['export', '--models', str(models), '--int8', '--out', str(tmp_path / 'o')]) == 0
+    of_task = [pictures for pictures in shown if np.array_equal(pictures, images(2))]
+    assert len(of_task) == 2, 'for the bare graph and for the one with its places'
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,99 @@
+"""What the encoder's services answer where something is wrong with what they serve."""
+
+from types import SimpleNamespace
+
+import pytest
+from roboadapt_interfaces.srv import StageAdapter, SwitchAdapter
+from roboadapt_ros.encoder.select import load_encoder
+from roboadapt_ros.nodes.adapter_services import AdapterServices
+from roboadapt_ros.nodes.encoder_node import EncoderNode
+from roboadapt_ros.ros.frames import Frame, FrameSet
+from roboadapt_ros.ros.node_parameters import EncoderParameters
+from tiny import CAMERAS, frames, make_backbone, make_task
+import torch
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    """Return an encoder with two tasks, one of which is active."""
+    backbone = make_backbone(tmp_path)
+    made = []
+    for seed, task in enumerate(('pick', 'place'), start=1):
+        make_task(tmp_path, task, backbone, seed=seed)
+        made.append(task)
+    encoder = load_encoder(tmp_path, 'tiny')
+    for task in made:
+        encoder.stage(task)
+    encoder.activate('pick')
+    return encoder
+
+
+@pytest.fixture
+def broken():
+    """Return the problems that the node was told of."""
+    return []
+
+
+@pytest.fixture
+def services(encoder, broken):
+    """Return the services of a node that checks its backbone at every second switch."""
+    parameters = EncoderParameters(
+        models_dir='', backbone_id='tiny', cameras=CAMERAS, verify_every_switches=2
+    )
+    return AdapterServices(
+        encoder, parameters, now_ns=lambda: 0, changed=lambda: None, broken=broken.append
+    )
+
+
+def _switch(services, task):
+    return services.switch(SwitchAdapter.Request(task=task), SwitchAdapter.Response())
+
+
+def test_a_switch_over_a_changed_backbone_activates_nothing(services, encoder, broken):
+    with torch.no_grad():
+        next(encoder.engine.backbone.model.parameters()).add_(1.0)
+    _switch(services, 'place')
+    assert (encoder.active, broken) == ('place', []), 'looked at every second time'
+    answer = _switch(services, 'pick')
+    assert not answer.success
+    assert encoder.active is None
+    assert 'tiny' in answer.message
+    assert len(broken) == 1
+
+
+def test_an_intact_backbone_is_checked_and_served(services, encoder):
+    for task in ('place', 'pick', 'place', 'pick'):
+        _switch(services, task)
+        assert encoder.active == task
+
+
+def test_what_a_runtime_raises_while_staging_is_answered(services, encoder, monkeypatch):
+    def no_memory(*_):
+        raise RuntimeError('out of memory')
+
+    monkeypatch.setattr(encoder.engine, 'add', no_memory)
+    answer = services.stage(StageAdapter.Request(task='place'), StageAdapter.Response())
+    assert not answer.success
+    assert 'out of memory' in answer.message
+    assert encoder.active == 'pick'
+
+
+def test_candidates_that_fail_no_longer_ride_along(encoder, monkeypatch):
+    def fails(*_):
+        raise RuntimeError('out of memory')
+
+    encoder.shadow(['place'])
+    refused = []
+    node = SimpleNamespace(
+        _engine=encoder,
+        _worker=None,
+        now_ns=lambda: 2_000,
+        refuse=lambda cause, detail: refused.append((cause, detail)),
+    )
+    pixels = frames()
+    seen = FrameSet({name: Frame(1_000, 1_500, pixels[name]) for name in CAMERAS})
+    monkeypatch.setattr(encoder.engine, 'run_shared', fails)
+    EncoderNode._encode_shadows(node, seen)
+    assert [cause for cause, _ in refused] == ['shadow_failed']
+    assert 'out of memory' in refused[0][1]
+    assert (encoder.shadows, encoder.active) == ((), 'pick')
