@@ -35,6 +35,8 @@ TICK_NS = 10 * MS
 QUIET_TICKS = 400
 """Ticks without a chunk within which every governor must be silent."""
 SETTLE_TICKS = 15
+KEPT_RAD = 0.02
+"""As `rig_link.KEPT_RAD`."""
 GOOD_TICKS = 10
 
 
@@ -43,6 +45,7 @@ class Governed(Protocol):
 
     state: GovernorState
     names: tuple[str, ...]
+    kept: FloatArray | None
 
     def observe(
         self, q: FloatArray, dq: FloatArray, gripper_width_m: float, stamp_ns: int
@@ -91,6 +94,11 @@ class HostileRun:
         self._witness = Witness(config, self._robot, self._arm, collisions)
         self._now_ns, self._generation = T0_NS, 1
         self._last: ActionChunk | None = None
+        # A stream of its own, so that the others stay as they were.
+        self._load = load = np.random.default_rng((batch.seed, batch.number, 1))
+        self._keeps, self._gives_way = load.random() < 0.5, load.random() < 0.5
+        """Whether the arm at rest is told a position to keep, and whether that follows an arm that
+        is off from it; else it is held there by its controller."""
         self.tally = Tally()
         if self._rng.random() < 0.2:
             self._narrow()
@@ -222,11 +230,24 @@ class HostileRun:
                 tally.unresponsive += 1
                 self._remember(f'no point in {command.state.value}')
             self._note(self._witness.close())
+            if self._keeps:
+                self._keep()
             return
         tally.points += 1
         tally.moving += int((command.q != self._arm.commanded).any())
         self._witness.see(command.q, command.dq)
+        self.governor.kept = self._witness.kept = None
         self._arm.follow(command.q, command.dq, command.gripper_width_m or 0.0)
+
+    def _keep(self) -> None:
+        """Tell the arm at rest what to keep, as `RigLink.keep`: the next motion starts there."""
+        arm = self._arm
+        if self._load.random() < 0.02:
+            arm.q = arm.commanded + self._load.normal(size=7) * 0.03  # what it carries
+            self.tally.kinds['loaded'] += 1
+        if self._gives_way and np.abs(arm.q - arm.commanded).max() > KEPT_RAD:
+            arm.commanded = arm.q
+        self.governor.kept = self._witness.kept = arm.commanded
 
     def _note(self, found: str) -> None:
         if found:
@@ -250,6 +271,7 @@ class HostileRun:
     def _ask_for_a_sign_of_life(self) -> None:
         """After silence: idle; after a good chunk: tracking, with a point at every tick."""
         self._arm.behave()
+        self._gives_way = True
         if self.governor.state is GovernorState.FAULT:
             self._reset()
         for _ in range(QUIET_TICKS):

@@ -57,6 +57,8 @@ class Witness:
         self._timeout_ns = int(config.state_timeout_s * 1e9)
         self._told: deque[tuple[int, FloatArray]] = deque(maxlen=MEMORY)
         self._fresh: list[FloatArray] = []
+        self.kept: FloatArray | None = None
+        """(7,) what the arm at rest was told to keep [rad]: where the next motion has to start."""
 
     @property
     def is_moving(self) -> bool:
@@ -124,6 +126,8 @@ class Witness:
 
     def _rests(self, first: FloatArray) -> tuple[FloatArray, ...]:
         """Return where motion may have begun: the last point that was sent, a fresh state."""
+        if self.kept is not None:
+            return (self.kept,)
         origins = [self._arm.commanded, *self._fresh]
         origins.sort(key=lambda origin: float(np.abs(first - origin).max()))
         return tuple(origins)

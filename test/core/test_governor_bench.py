@@ -260,6 +260,14 @@ class TestHostileStreams:
 
         assert 'self_collision' in self.found_without(spoil, (12, 40, 44, 52))
 
+    def test_a_governor_that_starts_beside_what_the_arm_was_told_to_keep_is_found(self):
+        """Where a load holds the arm off, its controller would see a step."""
+
+        def spoil(governor):
+            governor._start = lambda measured: measured.q
+
+        assert 'velocity' in self.found_without(spoil, range(12))
+
     def test_a_governor_that_falls_silent_or_raises_is_unresponsive(self):
         def mute(config, robot):
             governor = make_governor(config, robot)
