@@ -3,7 +3,7 @@
 The encoder node alone, with several tasks resident, is fed by two synthetic cameras in a
 process of their own and switched by service calls at random times, while further tasks are
 staged and evicted in the background. Each features message is judged by its numbers: they
-must be those of the task it names, for the picture the cameras showed at its stamp.
+must be those of the task it names, for one of the pictures that the cameras show.
 """
 
 from __future__ import annotations

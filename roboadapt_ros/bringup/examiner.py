@@ -40,6 +40,7 @@ from roboadapt_ros.ros.probe import Probe
 from roboadapt_ros.ros.qos import IMAGE, STATE_HISTORY
 from roboadapt_ros.ros.robot import message_class
 from roboadapt_ros.ros.robot_state import ROBOT_STATES
+from roboadapt_ros.sim2real.frame import BaseFrame
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import String
 
@@ -197,7 +198,11 @@ class Examiner(Connection):
 
     def _first_action(self) -> FirstAction | None:
         message = self._newest(self._name('policy/action_chunk'))
-        return None if message is None else to_first_action(message)
+        if message is None:
+            return None
+        base = self._rig.nodes.get('sim2real', {})
+        frame = BaseFrame(base.get('base_offset_m', (0.0,) * 3), base.get('base_yaw_rad', 0.0))
+        return to_first_action(message, frame)
 
     def _controllers(self) -> tuple[tuple[Controller, ...] | None, str, str]:
         """Return the controllers; or None, why they are not known, and what would help."""

@@ -8,12 +8,14 @@ from typing import Any
 from geometry_msgs.msg import PoseStamped
 import numpy as np
 import numpy.typing as npt
+from roboadapt_ros.contract import ActionSpace
 from roboadapt_ros.doctor.facts import ArmState, Controller, FirstAction, Picture
 from roboadapt_ros.errors import ImageError, SpecError
 from roboadapt_ros.ros.convert import from_chunk
 from roboadapt_ros.ros.images import to_rgb
 from roboadapt_ros.ros.rig_messages import read_pose
 from roboadapt_ros.ros.robot import JointReader
+from roboadapt_ros.sim2real.frame import BaseFrame
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 FloatArray = npt.NDArray[np.float64]
@@ -39,19 +41,24 @@ def to_arm(
     )
 
 
-def to_first_action(message: Any) -> FirstAction | None:
-    """Return the first row of an action chunk, None where it has none or can't be read."""
+def to_first_action(message: Any, frame: BaseFrame) -> FirstAction | None:
+    """Return the first row of an action chunk, None where it has none or can't be read.
+
+    Args:
+        message: From the policy, whose poses are in the base frame of its task.
+        frame: Where that is, seen from the rig's base, in which the answer is.
+    """
     try:
         chunk = from_chunk(message)
     except SpecError:
         return None
     if not len(chunk.actions):
         return None
+    values = chunk.actions[0].copy()
+    if chunk.space is ActionSpace.EE_POSE:
+        values[:3], values[3:7] = frame.to_rig(values[:3], values[3:7])
     return FirstAction(
-        task=chunk.identity.task,
-        space=chunk.space.value,
-        names=chunk.names,
-        values=chunk.actions[0],
+        task=chunk.identity.task, space=chunk.space.value, names=chunk.names, values=values
     )
 
 

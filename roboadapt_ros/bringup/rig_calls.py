@@ -70,10 +70,12 @@ def _of_hand(rig: RigConfig) -> list[ServiceFacts]:
             ServiceFacts(name=f'{gripper.node}/{leaf}', key='gripper.node', use=use)
             for leaf in leaves
         ]
-    if gripper.driver != GRIPPER_COMMAND:
-        return []
-    found = [ServiceFacts(name=gripper.action + ACTION_SUFFIX, key='gripper.action', use=use)]
+    found = []
+    if gripper.driver == GRIPPER_COMMAND:
+        name = gripper.action + ACTION_SUFFIX
+        found.append(ServiceFacts(name=name, key='gripper.action', use=use))
     if gripper.stop_service:
+        use = "the hand is stopped by it, at 'roboadapt stop --hard' too"
         found.append(ServiceFacts(name=gripper.stop_service, key='gripper.stop_service', use=use))
     return found
 

@@ -62,11 +62,12 @@ class FakeHand:
         self._command: _Command | None = None
 
     def serve(self) -> None:
-        """Offer the actions.
+        """Offer the stop and the actions.
 
         Raises:
             ConfigError: Neither franka_msgs nor control_msgs is installed.
         """
+        self._node.serve(Trigger, f'{self._name}/stop', self._on_stop)
         offered = []
         for name, kind, execute in (
             ('homing', 'franka_msgs/action/Homing', self._home),
@@ -81,7 +82,6 @@ class FakeHand:
                 missing = error
         if not offered:
             raise missing
-        self._node.serve(Trigger, f'{self._name}/stop', self._on_stop)
         self._node.every(LOOK_S, self._look)
 
     def _offer(self, kind: Any, name: str, execute: Callable[[Any, Any], Any]) -> None:

@@ -33,6 +33,7 @@ from typing import Any
 
 from roboadapt_interfaces.msg import ActionChunk as ChunkMessage
 from roboadapt_interfaces.msg import GateStatus
+from roboadapt_ros.control.admission import AdmissionConfig
 from roboadapt_ros.control.command import FloatArray, GovernorCommand, GovernorState
 from roboadapt_ros.control.governor import Governor
 from roboadapt_ros.control.governor_config import (
@@ -90,11 +91,13 @@ def build_config(parameters: GovernorParameters) -> GovernorConfig:
             acceleration_scale=parameters.acceleration_scale,
             jerk_scale=parameters.jerk_scale,
             hand_speed_max_m_s=parameters.hand_speed_max_m_s,
+            position_margin_rad=parameters.position_margin_rad,
         ),
-        workspace=WorkspaceConfig(**bounds),
+        workspace=WorkspaceConfig(**bounds, max_tilt_rad=parameters.tilt_max_rad or None),
+        admission=AdmissionConfig(max_jump_rad=parameters.jump_max_rad),
         self_collision=SelfCollisionConfig(min_distance_m=parameters.self_distance_min_m),
         contact=parameters.contact.config(),
-        # A hand with actions is asked again by its driver, and says what went wrong itself.
+        # A hand with actions is asked again by its driver, which gives up in the end.
         gripper=_HAND if parameters.gripper.driver == TOPIC else replace(_HAND, jam_s=math.inf),
     )
 
@@ -211,6 +214,8 @@ class GovernorNode(GraphNode[GovernorParameters]):
         self._governor.kept = None
         if is_sent:
             self._send(command, now_ns)
+            if self._link.hand.has_given_up and self._robot.is_moving:
+                self._governor.fault(f'the hand has given up: {self._link.hand.problem}')
         elif self._robot.rights.may_keep:
             self._governor.kept = self._keep(now_ns)
         else:

@@ -137,11 +137,20 @@ class ActionCall:
         if self._sent is None:
             return f'action {self._name} is not there'
         try:
-            if self._sent.done() and self._sent.result().accepted:
-                self._sent.result().cancel_goal_async()
+            if self._sent.done():
+                _cancel_accepted(self._sent)
+            else:
+                self._sent.add_done_callback(_cancel_accepted)
         except CLIENT_ERRORS as error:
             return f'action {self._name} does not end, nor can it be cancelled: {_said(error)}'
         return f'action {self._name} does not end'
+
+
+def _cancel_accepted(sent: Any) -> None:
+    """Have a goal given up whose acceptance is known, where it was accepted."""
+    handle = sent.result()
+    if handle is not None and handle.accepted:
+        handle.cancel_goal_async()
 
 
 class Failed:

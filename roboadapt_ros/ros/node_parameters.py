@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from roboadapt_ros.contract import GripperConvention
+from roboadapt_ros.control.admission import AdmissionConfig
 from roboadapt_ros.control.governor_config import (
     FollowerConfig,
     MIN_DISTANCE_MAX_M,
@@ -30,7 +31,7 @@ from roboadapt_ros.ros.robot_settings import (
 
 CONVENTIONS = tuple(convention.value for convention in GripperConvention)
 ROBOTS = ('panda', 'fr3')
-_FOLLOWER, _SELF = FollowerConfig(), SelfCollisionConfig()
+_ADMISSION, _FOLLOWER, _SELF = AdmissionConfig(), FollowerConfig(), SelfCollisionConfig()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,6 +283,28 @@ class GovernorParameters:
     )
     workspace_high_m: tuple[float, ...] = param(
         (0.8, 0.5, 0.8), help='upper corner of that box', unit='m', length=3
+    )
+    tilt_max_rad: float = param(
+        0.0,
+        help='largest angle between the tool and straight down; 0 = any',
+        unit='rad',
+        minimum=0.0,
+        maximum=3.2,
+    )
+    position_margin_rad: float = param(
+        _FOLLOWER.position_margin_rad,
+        help='distance kept from the joint limits',
+        unit='rad',
+        minimum=0.001,
+        maximum=0.5,
+    )
+    jump_max_rad: float = param(
+        _ADMISSION.max_jump_rad,
+        help='largest step of a joint that a chunk may ask for: from the command, from the '
+        'measured position, and from row to row',
+        unit='rad',
+        minimum=0.005,
+        maximum=1.0,
     )
     self_distance_min_m: float = param(
         _SELF.min_distance_m,

@@ -17,7 +17,7 @@ from roboadapt_ros.control.limits import HAND_WIDTH_MAX_M, JOINTS, robot_limits
 from roboadapt_ros.dataflow import ActionChunk, EE_POSE_NAMES, RobotState
 from roboadapt_ros.errors import ConfigError, RefusedError
 from roboadapt_ros.sim2real.frame import BaseFrame
-from roboadapt_ros.sim2real.gripper import to_width
+from roboadapt_ros.sim2real.gripper import gripper_range, RANGE_SLACK, to_width
 from roboadapt_ros.sim2real.solver import InverseKinematics, PoseSolver, SolverConfig
 
 FloatArray = npt.NDArray[np.float64]
@@ -187,6 +187,15 @@ class Bridge:
                 'names',
                 f"last column '{chunk.names[-1]}', required '{GRIPPER_COLUMN}' [m] or "
                 f"'{CONTRACT_GRIPPER_COLUMN}' (contract: {self.contract.gripper.value})",
+            )
+        low, high = sorted(gripper_range(convention, widest))
+        values, slack = chunk.actions[:, -1], RANGE_SLACK * (high - low)
+        far = (values < low - slack) | (values > high + slack)
+        if far.any():
+            raise RefusedError(
+                'gripper_width',
+                f'row {int(np.argmax(far))} wants {values[np.argmax(far)]:.4g}, range {low:g}..'
+                f'{high:g} ({convention.value})',
             )
         share = self.config.gripper_width_max_m / widest
         return np.array([share * to_width(v, convention, widest) for v in chunk.actions[:, -1]])

@@ -8,6 +8,9 @@ from __future__ import annotations
 from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.errors import ConfigError
 
+RANGE_SLACK = 0.25
+"""Part of a convention's range that a number may lie beyond it, to be clamped: further out it is
+no noise but another unit."""
 _RANGES = {
     # value when closed, value when open
     GripperConvention.ZERO_OPEN: (1.0, 0.0),

@@ -3,7 +3,9 @@
 A Franka hand needs up to a second and more for a command, does not give one up for the next
 (stop comes first), and may hang where a grasp is repeated while it holds. So one command is in
 flight at a time, none is repeated, and a stop is answered before the next one leaves. Whether a
-grasp has an object is not decided here: where the fingers are, their joint states say.
+grasp has an object is not decided here: where the fingers are, their joint states say. A grasp
+that failed has closed on nothing, or on something else, and is left at that; but where it takes
+anything (`grasp_takes_anything`) it was not carried out, and is tried again as a move is.
 This module imports `errors`, `hand_order` and the standard library only. Not thread-safe.
 """
 
@@ -74,6 +76,15 @@ class Hand:
     def is_busy(self) -> bool:
         """Whether an order waits for its answer."""
         return self._flight is not None or self._stop is not None
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether what is wanted was tried as often as may be, and the hand did not do it."""
+        return (
+            self._goal is not None
+            and self._goal == self._done
+            and self._tries >= self._config.attempts
+        )
 
     def halt(self) -> None:
         """Stop whatever the hand does; the next wanted width starts anew."""
@@ -230,7 +241,7 @@ class Hand:
         elif outcome is Outcome.DONE:
             self.problem, self._tries = '', 0
             self._end(None if act is Act.HOME else flight.goal)
-        elif act is Act.GRASP:
+        elif act is Act.GRASP and not self._config.grasp_takes_anything:
             # It found nothing, or something else, and has closed the hand: not again.
             self.counts['failed_grasp'] += 1
             self._tries = 0

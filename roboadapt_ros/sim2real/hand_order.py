@@ -66,6 +66,8 @@ class HandConfig:
     """Longest wait for a result [s]."""
     attempts: int = 2
     """Times one order is tried before it is given up."""
+    grasp_takes_anything: bool = False
+    """Whether a grasp succeeds at any width: one that fails was then not carried out."""
 
     def __post_init__(self) -> None:
         """Check the order of the thresholds and the signs."""

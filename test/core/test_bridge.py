@@ -18,7 +18,7 @@ from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.dataflow import ActionChunk, EE_POSE_NAMES, RobotState
 from roboadapt_ros.errors import ConfigError, RefusedError, UnknownNameError
 from roboadapt_ros.sim2real.bridge import Bridge, BridgeConfig
-from roboadapt_ros.sim2real.gripper import from_width, to_width
+from roboadapt_ros.sim2real.gripper import from_width, gripper_range, to_width
 
 FR3_NAMES = tuple(f'fr3_joint{i}' for i in range(1, 8))
 DOWN = (1.0, 0.0, 0.0, 0.0)
@@ -250,6 +250,25 @@ class TestJoints:
 
 
 class TestGripper:
+    @pytest.mark.parametrize('convention', list(GripperConvention))
+    def test_a_number_of_another_unit_is_refused_and_noise_is_clamped(self, convention):
+        closed, opened = gripper_range(convention, 0.08)
+        bridge = make_bridge(make_contract(convention))
+        chunk = pose_chunk([[0.5, 0.0, 0.3]])
+        names = (*chunk.names[:-1], 'gripper')
+
+        def mapped(number):
+            actions = chunk.actions.copy()
+            actions[:, -1] = number
+            row = bridge.map(rebuilt(chunk, names=names, actions=actions), make_state()).actions[0]
+            return row[-1]
+
+        for beyond in (closed - 0.1 * (opened - closed), closed):
+            assert mapped(beyond) == 0.0
+        for other in (opened + (opened - closed), closed - 300.0, 1e9):
+            with pytest.raises(RefusedError, match=rf'gripper_width.*{convention.value}'):
+                mapped(other)
+
     @pytest.mark.parametrize('convention', list(GripperConvention))
     def test_conventions_go_to_width_and_back(self, convention):
         for width in (0.0, 0.02, 0.08):

@@ -171,6 +171,30 @@ def test_a_grasp_that_found_nothing_is_not_repeated():
     assert driven.hand.problem == '', 'the fingers say whether there is something between them'
 
 
+def test_a_grasp_that_takes_anything_and_failed_was_not_carried_out():
+    driven = Driven(grasp_takes_anything=True, attempts=2).brought_to(OPEN_M)
+    driven.want(CLOSED_M)
+    driven.answer(Outcome.FAILED)
+    assert driven.hand.problem == 'grasp to 0.000 m failed: said so'
+    assert driven.want(CLOSED_M, 1.0) == [Act.STOP]
+    driven.answer()
+    assert driven.want(CLOSED_M, 1.0) == [Act.GRASP]
+    assert not driven.hand.has_given_up
+    driven.answer(Outcome.FAILED)
+    assert driven.want(CLOSED_M, 30.0) == []
+    assert driven.hand.has_given_up
+    driven.want(None)
+    assert not driven.hand.has_given_up, 'nothing is wanted'
+    assert driven.want(CLOSED_M, 1.0) == [Act.STOP], 'a new motion tries again'
+
+
+def test_a_hand_that_does_what_is_wanted_has_not_given_up():
+    driven = Driven(attempts=1)
+    for width_m in (OPEN_M, CLOSED_M, OPEN_M):
+        driven.brought_to(width_m)
+        assert not driven.hand.has_given_up
+
+
 def test_a_stop_without_an_answer_is_asked_again_and_nothing_else_leaves():
     driven = Driven(timeout_s=2.0).brought_to(CLOSED_M)
     assert driven.want(OPEN_M, 7.0) == [Act.STOP] * 4

@@ -1,12 +1,15 @@
 """Services and actions of others: what can not be called has failed, and nothing is raised."""
 
+from types import SimpleNamespace
+
 import pytest
+from rclpy.task import Future
 from roboadapt_interfaces.action import Evaluate
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.control.recovery import Outcome, Recovery, RecoveryConfig, RecoveryState, Step
 from roboadapt_ros.nodes.errands import Errands
 from roboadapt_ros.nodes.robot_actions import RobotActions
-from roboadapt_ros.ros.calls import Clients, Condition, Sequence, trigger_outcome
+from roboadapt_ros.ros.calls import ActionCall, Clients, Condition, Sequence, trigger_outcome
 from roboadapt_ros.ros.node_parameters import GovernorParameters
 from roboadapt_ros.ros.robot_settings import RecoverySettings
 from std_srvs.srv import Trigger
@@ -115,3 +118,31 @@ def test_a_clock_that_is_set_keeps_nobody_waiting_for_an_answer(step_s):
     with pytest.raises(StopIteration) as ended:
         waiting.send(None)
     assert ended.value.value == Outcome(False, 'no answer')
+
+
+class _Server:
+    """An action server that has not yet said whether it takes a goal."""
+
+    def __init__(self):
+        self.sent, self.cancelled = Future(), 0
+
+    def server_is_ready(self):
+        return True
+
+    def send_goal_async(self, _):
+        return self.sent
+
+    def cancel_goal_async(self):
+        self.cancelled += 1
+
+
+@pytest.mark.parametrize('accepted', [True, False])
+def test_a_goal_that_is_given_up_before_it_was_accepted_is_cancelled_once_it_is(accepted):
+    server = _Server()
+    call = ActionCall(server, None, 'grasp')
+    assert call.cancel() == 'action grasp does not end'
+    assert server.cancelled == 0
+    server.sent.set_result(
+        SimpleNamespace(accepted=accepted, cancel_goal_async=server.cancel_goal_async)
+    )
+    assert server.cancelled == int(accepted)

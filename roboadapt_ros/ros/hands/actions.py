@@ -55,6 +55,11 @@ class ActionHand(HandPort):
         return self._hand.problem
 
     @property
+    def has_given_up(self) -> bool:
+        """Whether the hand did not do what is wanted, and is no longer asked."""
+        return self._hand.has_given_up
+
+    @property
     def counts(self) -> dict[str, int]:
         """What was ordered and what went wrong, by cause."""
         return {f'hand_{cause}': count for cause, count in self._hand.counts.items() if count}

@@ -16,6 +16,8 @@ TOPIC = 'topic'
 FRANKA_ACTIONS = 'franka_actions'
 GRIPPER_COMMAND = 'gripper_command'
 TOPIC_TYPES = ('std_msgs/Float64MultiArray', 'std_msgs/Float64', 'std_msgs/Float32')
+WIDEST_M = 0.08
+"""Franka's hand when open; a grasp with these tolerances succeeds at every width."""
 _HAND = HandConfig()
 _ACTION = (
     'driver',
@@ -30,7 +32,7 @@ _ACTION = (
     'open_width_m',
 )
 OPTIONS: dict[str, tuple[str, ...]] = {
-    TOPIC: ('driver', 'command_type', 'convention', 'goal_at_once'),
+    TOPIC: ('driver', 'command_type', 'convention', 'goal_at_once', 'stop_service'),
     FRANKA_ACTIONS: (
         *_ACTION,
         'node',
@@ -81,7 +83,9 @@ class GripperConfig:
     node: str = param('franka_gripper', help='name of the franka_gripper node')
     action: str = param('franka_gripper/gripper_action', help='name of the GripperCommand action')
     stop_service: str = param(
-        '', help="std_srvs/Trigger that stops the hand; '' = the goal is cancelled instead"
+        '',
+        help="std_srvs/Trigger that stops the hand; '' = the goal of a GripperCommand is "
+        'cancelled instead, and a hand on a topic is not stopped',
     )
     mode: str = param(
         _HAND.mode.value,
@@ -178,4 +182,6 @@ class GripperConfig:
             dwell_s=self.dwell_s,
             timeout_s=self.timeout_s,
             attempts=self.attempts,
+            grasp_takes_anything=self.driver == FRANKA_ACTIONS
+            and min(self.epsilon_inner_m, self.epsilon_outer_m) >= WIDEST_M,
         )

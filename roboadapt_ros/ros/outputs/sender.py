@@ -117,6 +117,10 @@ class ArmSender:
 
     def send(self, point: Point, now_ns: int) -> None:
         """Send a point, where it is one that is due."""
+        if self._servo is not None:
+            if self._ticks == 0:
+                self._servo.renew()
+            self._servo.poll(now_ns)
         if self._ticks % self.driver.ticks_per_message == 0:
             self._out.publish(self.driver.message(point, now_ns))
         self._ticks += 1

@@ -149,6 +149,11 @@ class Servo:
         self.problem, self.state = f'service {self._service} is not there', ''
         self._ask()
 
+    def renew(self) -> None:
+        """Ask again, where it listened when last heard: it may have been started anew since."""
+        if self._call is None and not self.problem:
+            self._ask()
+
     def _ask(self) -> None:
         client = self._clients.service(self._kind, self._service)
         self._call = ServiceCall(client, self._request, self._outcome)
