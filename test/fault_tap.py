@@ -34,6 +34,7 @@ from roboadapt_ros.bringup.processes import ProcessDescription
 from roboadapt_ros.bringup.rig import load_rig
 from roboadapt_ros.ros.qos import DATA, IMAGE, STATE_OUT, STATUS
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float64MultiArray
 
 SUFFIX = '_true'
 TARGET_DELAY_S = 0.25
@@ -76,6 +77,11 @@ def _bad_joints(message: JointState) -> JointState:
     return message
 
 
+def _bad_width(message: Float64MultiArray) -> Float64MultiArray:
+    message.data = [float('nan')] * len(message.data)
+    return message
+
+
 def _bad_status(message: DiagnosticStatus) -> DiagnosticStatus:
     message.level, message.message = b'\x2a', '\x07\x07'
     return message
@@ -112,6 +118,7 @@ def _streams() -> dict[str, Stream]:
         'arm targets': Stream(
             arm.output.topic, JointState, 'governor', STATUS, _bad_joints, TARGET_DELAY_S
         ),
+        'gripper widths': Stream(hand.command, Float64MultiArray, 'governor', STATUS, _bad_width),
     }
 
 
