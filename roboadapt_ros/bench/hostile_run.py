@@ -242,11 +242,11 @@ class HostileRun:
     def _keep(self) -> None:
         """Tell the arm at rest what to keep, as `RigLink.keep`: the next motion starts there."""
         arm = self._arm
+        if self._gives_way and np.abs(arm.q - arm.commanded).max() > KEPT_RAD:
+            arm.commanded = arm.q
         if self._load.random() < 0.02:
             arm.q = arm.commanded + self._load.normal(size=7) * 0.03  # what it carries
             self.tally.kinds['loaded'] += 1
-        if self._gives_way and np.abs(arm.q - arm.commanded).max() > KEPT_RAD:
-            arm.commanded = arm.q
         self.governor.kept = self._witness.kept = arm.commanded
 
     def _note(self, found: str) -> None:
