@@ -244,7 +244,7 @@ class HostileRun:
         arm = self._arm
         if self._gives_way and np.abs(arm.q - arm.commanded).max() > KEPT_RAD:
             arm.commanded = arm.q
-        if self._load.random() < 0.02:
+        if self._load.random() < 0.1:
             arm.q = arm.commanded + self._load.normal(size=7) * 0.03  # what it carries
             self.tally.kinds['loaded'] += 1
         self.governor.kept = self._witness.kept = arm.commanded

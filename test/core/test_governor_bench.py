@@ -266,7 +266,7 @@ class TestHostileStreams:
         def spoil(governor):
             governor._start = lambda measured: measured.q
 
-        assert 'velocity' in self.found_without(spoil, range(12))
+        assert 'velocity' in self.found_without(spoil, range(16))
 
     def test_a_governor_that_falls_silent_or_raises_is_unresponsive(self):
         def mute(config, robot):
