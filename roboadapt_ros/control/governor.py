@@ -238,9 +238,10 @@ class Governor:
         self._path.bounds = bounds
         origins = {'command': self._follower.state.q, 'measured': measured.q}
         if self.state is GovernorState.IDLE:
-            self._path.check_limits(measured.q[None])
-            self._measured.check_rest(self.config.start_speed_max_rad_s)
             origins['command'] = start = self._start(measured)
+            # What the arm was told to keep may lie beyond an end that it has come back from.
+            self._path.check_limits(np.stack([measured.q, start]))
+            self._measured.check_rest(self.config.start_speed_max_rad_s)
             trouble = self._measured.distance(start, self.config.tracking_error_max_rad)
             if trouble is not None:
                 raise RefusedError('tracking_error', trouble)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 import hashlib
 from importlib.metadata import version
 import json
+import os
 from pathlib import Path
 import sys
 
@@ -47,6 +48,9 @@ from roboadapt_ros.encoder.torch_engine import TorchEngine
 from roboadapt_ros.encoder.trace import trace
 from roboadapt_ros.errors import EngineError, RoboAdaptError
 import safetensors.numpy
+
+NICENESS = 10
+"""Of the process that exports: low, but not so low that a busy machine never exports."""
 
 
 def export_graph(path: Path, engine: TorchEngine, places: Places, folder: Path) -> GraphRecord:
@@ -223,8 +227,10 @@ def export_missing(path: Path, engine: TorchEngine, wanted: Iterable[Places]) ->
 def main(words: Sequence[str]) -> int:
     """Export what a `GraphStore` asks for; a failure is one line on stderr.
 
-    Most of the time goes into loading torch, so the usual graphs are made along with it.
+    Most of the time goes into loading torch, so the usual graphs are made along with it. Whatever
+    serves meanwhile comes first.
     """
+    os.nice(NICENESS)
     path = Path(words[0])
     try:
         places = from_mapping(Places, json.loads(words[1]), 'places')

@@ -318,6 +318,16 @@ class TestRefusals:
         driver.now_ns += 150 * MS
         assert refused(driver, still_chunk(driver.now_ns)) == 'state_stale'
 
+    def test_a_position_that_was_kept_beyond_an_end_is_not_started_from(self, driver):
+        """The arm was guided there, and has come back by what it carries."""
+        end = robot_limits('panda').q_max[6]
+        q = home_but(6, end - 0.005 - Q_HOME[6])
+        driver.governor.observe(q, np.zeros(7), 0.08, driver.now_ns)
+        driver.governor.kept = q + np.eye(7)[6] * 0.01
+        assert refused(driver, make_chunk(np.tile(q, (8, 1)), driver.now_ns)) == 'limits'
+        driver.governor.kept = q
+        driver.governor.accept(make_chunk(np.tile(q, (8, 1)), driver.now_ns), driver.now_ns)
+
     def test_a_moving_arm_is_not_started_from(self, driver):
         driver.governor.observe(Q_HOME, np.full(7, 0.5), 0.08, driver.now_ns)
         assert refused(driver, still_chunk(driver.now_ns)) == 'moving'
