@@ -227,10 +227,8 @@ def export_missing(path: Path, engine: TorchEngine, wanted: Iterable[Places]) ->
 def main(words: Sequence[str]) -> int:
     """Export what a `GraphStore` asks for; a failure is one line on stderr.
 
-    Most of the time goes into loading torch, so the usual graphs are made along with it. Whatever
-    serves meanwhile comes first.
+    Most of the time goes into loading torch, so the usual graphs are made along with it.
     """
-    os.nice(NICENESS)
     path = Path(words[0])
     try:
         places = from_mapping(Places, json.loads(words[1]), 'places')
@@ -243,4 +241,5 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == '__main__':
+    os.nice(NICENESS)  # whatever serves meanwhile comes first
     sys.exit(main(sys.argv[1:]))
