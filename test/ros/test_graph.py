@@ -278,7 +278,11 @@ def test_a_bad_chunk_is_refused_with_its_cause(graph, watch, topic, node, cause,
         publisher.publish(message)  # again where the node had not yet found this publisher
         return watch.count(node, cause) > before
 
-    wait_for(is_counted, f'{node} to count {cause}')
+    try:
+        wait_for(is_counted, f'{node} to count {cause}')
+    except AssertionError as error:
+        told = f'{watch.diagnostics.get(node)}, governor {watch.governor[-1:]}'
+        raise AssertionError(f'{error}; {told}') from error
     graph.client._node.destroy_publisher(publisher)
     assert not watch.is_moving()
     graph.check()
