@@ -12,10 +12,11 @@ from fake_arm import FakeArm, FINGERS, MOVE
 from graph_watch import wait_for
 import numpy as np
 from roboadapt_interfaces.srv import Recover
-from roboadapt_ros.bringup.connection import Connection, Transition
+from roboadapt_ros.bringup.connection import Connection
 from roboadapt_ros.bringup.environment import process_environment
 from roboadapt_ros.bringup.process import NodeProcess, stop_all
 from roboadapt_ros.bringup.processes import ProcessDescription
+from roboadapt_ros.bringup.transitions import Transition
 from roboadapt_ros.control.limits import robot_limits
 from std_srvs.srv import Trigger
 

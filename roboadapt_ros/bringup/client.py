@@ -105,7 +105,8 @@ class GraphClient(Connection):
 
     def list_adapters(self) -> AdapterList:
         """Return what the encoder has; raises BringupError without an answer."""
-        answer = self.call(ListAdapters, 'encoder/list_adapters', ListAdapters.Request())
+        request = ListAdapters.Request()
+        answer = self.call(ListAdapters, 'encoder/list_adapters', request, repeat=True)
         return AdapterList(
             active_task=answer.active_task,
             generation=answer.generation,
@@ -149,7 +150,8 @@ class GraphClient(Connection):
 
     def disarm(self) -> str:
         """Close the gate and return its state; raises BringupError without an answer."""
-        return str(self.call(Arm, 'sim2real/arm', Arm.Request(arm=False)).state)
+        request = Arm.Request(arm=False)
+        return str(self.call(Arm, 'sim2real/arm', request, repeat=True).state)
 
     def reset_episode(self, task: str, seed: int) -> int:
         """Place the simulated rig's objects for an episode; returns when that was [ns].
@@ -178,7 +180,7 @@ class GraphClient(Connection):
             RefusedError: 'soft_stop', where the governor is not active.
             BringupError: No answer.
         """
-        return self._trigger('soft_stop', 'governor/soft_stop')
+        return self._trigger('soft_stop', 'governor/soft_stop', repeat=True)
 
     def hard_stop(self) -> str:
         """Take the arm from its controllers until `recover`; returns why the arm stands.
@@ -187,7 +189,7 @@ class GraphClient(Connection):
             RefusedError: 'hard_stop', where they could not be deactivated.
             BringupError: No answer.
         """
-        return self._trigger('hard_stop', 'governor/hard_stop')
+        return self._trigger('hard_stop', 'governor/hard_stop', repeat=True)
 
     def recovery_plan(self) -> RecoveryAnswer:
         """Return what a recovery would do, and why it is needed; nothing is done."""
@@ -208,7 +210,7 @@ class GraphClient(Connection):
     def _recover(self, *, confirm: bool) -> RecoveryAnswer:
         timeout_s = RECOVERY_TIMEOUT_S if confirm else SERVICE_TIMEOUT_S
         request = Recover.Request(confirm=confirm)
-        answer = self.call(Recover, 'governor/recover', request, timeout_s)
+        answer = self.call(Recover, 'governor/recover', request, timeout_s, repeat=not confirm)
         return RecoveryAnswer(
             success=answer.success,
             message=answer.message,
@@ -216,8 +218,8 @@ class GraphClient(Connection):
             steps=tuple(answer.steps),
         )
 
-    def _trigger(self, cause: str, service: str) -> str:
-        answer = self.call(Trigger, service, Trigger.Request())
+    def _trigger(self, cause: str, service: str, *, repeat: bool = False) -> str:
+        answer = self.call(Trigger, service, Trigger.Request(), repeat=repeat)
         if not answer.success:
             raise RefusedError(cause, answer.message)
         return str(answer.message)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-import enum
 import os
 import threading
 import time
@@ -21,73 +20,16 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from roboadapt_ros.bringup.environment import process_environment, without_images
+from roboadapt_ros.bringup.transitions import PendingTransition, Transition
 from roboadapt_ros.errors import BringupError
 
 ConnectionT = TypeVar('ConnectionT', bound='Connection')
 SERVICE_TIMEOUT_S = 5.0
-PROBE_PERIOD_S = 1.0
-
-
-class Transition(enum.Enum):
-    """Lifecycle transitions by their id in lifecycle_msgs/Transition."""
-
-    CONFIGURE = 1
-    CLEANUP = 2
-    ACTIVATE = 3
-    DEACTIVATE = 4
-
-
-_STATES = {
-    Transition.CONFIGURE: ('unconfigured', 'inactive'),
-    Transition.CLEANUP: ('inactive', 'unconfigured'),
-    Transition.ACTIVATE: ('inactive', 'active'),
-    Transition.DEACTIVATE: ('active', 'inactive'),
-}
-"""State before and after each transition."""
-
-
-class PendingTransition:
-    """A transition that was asked for; call it until it says True or False.
-
-    A node that takes the place of one that was killed is asked while DDS still knows the dead
-    one, whose endpoints it forgets only after their lease; such a request, or its answer, can be
-    lost. So the node is also asked for its state, and the request repeated where that has not
-    changed.
-    """
-
-    def __init__(self, change: Any, state: Any, transition: Transition):
-        """Ask for the first time.
-
-        Args:
-            change: Client of the node's change_state.
-            state: Client of its get_state.
-            transition: What is asked for.
-        """
-        self._change, self._state = change, state
-        self._before, self._after = _STATES[transition]
-        self._request = ChangeState.Request()
-        self._request.transition.id = transition.value
-        self._answers = [change.call_async(self._request)]
-        self._probe: Any = None
-        self._probed_s = time.monotonic()
-
-    def __call__(self) -> bool | None:
-        """Return the outcome, None until it is known."""
-        answers = [bool(answer.result().success) for answer in self._answers if answer.done()]
-        if any(answers):
-            return True
-        if self._probe is not None and self._probe.done():
-            label, self._probe = self._probe.result().current_state.label, None
-            if label == self._after:
-                return True
-            if answers:
-                return False
-            if label == self._before:
-                self._answers.append(self._change.call_async(self._request))
-        now_s = time.monotonic()
-        if now_s - self._probed_s > PROBE_PERIOD_S or (answers and self._probe is None):
-            self._probed_s, self._probe = now_s, self._state.call_async(GetState.Request())
-        return None
+SETTLE_S = 0.3
+"""From finding a service to its first use [s]: rmw_fastrtps drops the answer to a client that the
+server's process has not met within 0.1 s, as on a busy machine."""
+REPEAT_S = 1.0
+"""From one request to the same again, where it may be repeated [s]."""
 
 
 @contextmanager
@@ -211,7 +153,9 @@ class Connection:
     def state(self, node: str) -> str:
         """Return a node's lifecycle state: 'unconfigured', 'inactive', 'active', ..."""
         return str(
-            self.call(GetState, f'{node}/get_state', GetState.Request()).current_state.label
+            self.call(
+                GetState, f'{node}/get_state', GetState.Request(), repeat=True
+            ).current_state.label
         )
 
     def begin_transition(self, node: str, transition: Transition) -> Callable[[], bool | None]:
@@ -241,13 +185,29 @@ class Connection:
                 self._node.destroy_client(self._clients.pop(key))
 
     def call(
-        self, service: type, name: str, request: Any, timeout_s: float = SERVICE_TIMEOUT_S
+        self,
+        service: type,
+        name: str,
+        request: Any,
+        timeout_s: float = SERVICE_TIMEOUT_S,
+        *,
+        repeat: bool = False,
     ) -> Any:
         """Call a service and wait for the answer.
+
+        Args:
+            service: Its type.
+            name: Relative to the rig's namespace, or a full name.
+            request: What to ask.
+            timeout_s: Longest wait for the service, and for its answer [s].
+            repeat: Whether the request goes out at once, and again while no answer comes: a stop,
+                or a question. What must not happen twice, or late, waits until client and server
+                know each other.
 
         Raises:
             BringupError: The service is not there, or did not answer in time.
         """
+        is_new = (service, name) not in self._clients
         client = self._client(service, name)
         if not client.wait_for_service(timeout_sec=timeout_s):
             resolved = self._node.resolve_service_name(name)
@@ -255,13 +215,22 @@ class Connection:
                 f"Service '{resolved}' is not there (waited {timeout_s:g} s); is the graph up, in "
                 f"ROS domain {self._domain()}? Start it with 'roboadapt up'."
             )
-        answered = threading.Event()
-        future = client.call_async(request)
-        future.add_done_callback(lambda _: answered.set())
-        if not answered.wait(timeout_s):
-            client.remove_pending_request(future)
-            raise BringupError(f"Service '{name}' did not answer within {timeout_s:g} s")
-        return future.result()
+        if is_new and not repeat:
+            time.sleep(SETTLE_S)
+        answered, futures = threading.Event(), list[Any]()
+        deadline_s = time.monotonic() + timeout_s
+        try:
+            while (left_s := deadline_s - time.monotonic()) > 0:
+                if repeat or not futures:
+                    futures.append(client.call_async(request))
+                    futures[-1].add_done_callback(lambda _: answered.set())
+                if answered.wait(min(left_s, REPEAT_S)):
+                    return next(future.result() for future in futures if future.done())
+        finally:
+            for future in futures:
+                if not future.done():
+                    client.remove_pending_request(future)
+        raise BringupError(f"Service '{name}' did not answer within {timeout_s:g} s")
 
     def _domain(self) -> int | str:
         if self._domain_id is not None:

@@ -235,4 +235,4 @@ class Examiner(Connection):
         """Return the controller manager's answer; raises `ImportError` and `BringupError`."""
         service = getattr(importlib.import_module('controller_manager_msgs.srv'), kind)
         name = self._name(f'{self._rig.controller_manager}/{leaf}')
-        return self.call(service, name, service.Request(), SERVICE_S)
+        return self.call(service, name, service.Request(), SERVICE_S, repeat=True)

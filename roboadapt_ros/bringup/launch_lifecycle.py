@@ -15,8 +15,8 @@ from launch.actions import LogInfo, Shutdown
 from launch.events.process import ProcessStarted
 from launch_ros.ros_adapters import get_ros_node
 from lifecycle_msgs.srv import ChangeState, GetState
-from roboadapt_ros.bringup.connection import PendingTransition, Transition
 from roboadapt_ros.bringup.startup import GraphTimeouts, POLL_S
+from roboadapt_ros.bringup.transitions import PendingTransition, Transition
 
 from launch import LaunchContext
 

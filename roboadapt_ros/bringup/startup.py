@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import time
 
 from roboadapt_ros.bringup.client import GraphClient
-from roboadapt_ros.bringup.connection import Transition
 from roboadapt_ros.bringup.process import NodeProcess
+from roboadapt_ros.bringup.transitions import Transition
 
 POLL_S = 0.02
 

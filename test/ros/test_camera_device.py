@@ -10,10 +10,11 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from graph_watch import wait_for
 import numpy as np
 import pytest
-from roboadapt_ros.bringup.connection import Connection, Transition
+from roboadapt_ros.bringup.connection import Connection
 from roboadapt_ros.bringup.environment import find_free_domain, process_environment
 from roboadapt_ros.bringup.process import NodeProcess, stop_all
 from roboadapt_ros.bringup.processes import ProcessDescription
+from roboadapt_ros.bringup.transitions import Transition
 from roboadapt_ros.ros import v4l2
 from roboadapt_ros.ros.qos import IMAGE, STATUS
 from sensor_msgs.msg import Image

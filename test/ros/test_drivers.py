@@ -8,7 +8,7 @@ from graph_watch import wait_for
 from node_process import governor_process
 import numpy as np
 import pytest
-from roboadapt_ros.bringup.connection import Transition
+from roboadapt_ros.bringup.transitions import Transition
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.outputs.settings import TOPICS

@@ -9,7 +9,7 @@ from graph_watch import wait_for
 from node_process import is_silent, longest_gap_s, recover, served_arm, trigger
 import numpy as np
 import pytest
-from roboadapt_ros.bringup.connection import Transition
+from roboadapt_ros.bringup.transitions import Transition
 from roboadapt_ros.ros.qos import COMMAND
 from sensor_msgs.msg import JointState
 

@@ -8,10 +8,11 @@ import cv2
 from graph_watch import wait_for
 import numpy as np
 import pytest
-from roboadapt_ros.bringup.connection import Connection, Transition
+from roboadapt_ros.bringup.connection import Connection
 from roboadapt_ros.bringup.environment import find_free_domain, process_environment
 from roboadapt_ros.bringup.process import NodeProcess, stop_all
 from roboadapt_ros.bringup.processes import ProcessDescription
+from roboadapt_ros.bringup.transitions import Transition
 from roboadapt_ros.ros.images import to_rgb
 from roboadapt_ros.ros.qos import IMAGE, STATUS
 from sensor_msgs.msg import CameraInfo, Image

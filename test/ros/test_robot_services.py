@@ -8,7 +8,7 @@ from graph_watch import wait_for
 from node_process import is_silent, longest_gap_s, recover, served_arm, trigger
 import numpy as np
 import pytest
-from roboadapt_ros.bringup.connection import Transition
+from roboadapt_ros.bringup.transitions import Transition
 from roboadapt_ros.control.governor_config import FollowerConfig
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.ros.qos import COMMAND
