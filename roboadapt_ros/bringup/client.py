@@ -32,6 +32,8 @@ from std_srvs.srv import Trigger
 __all__ = ['AdapterList', 'BaseAnswer', 'GraphClient', 'RecoveryAnswer', 'SwitchAnswer']
 
 SWITCH_TIMEOUT_S = 10.0
+STAGE_TIMEOUT_S = 120.0
+"""Where a task has adapters at places that none had before, a graph is exported first [s]."""
 VERIFY_TIMEOUT_S = 30.0
 RESET_PATIENCE_S = 0.3
 ARM_PATIENCE_S = 1.0
@@ -85,7 +87,7 @@ class GraphClient(Connection):
             BringupError: No answer.
         """
         request = StageAdapter.Request(task=task, evict=evict)
-        answer = self.call(StageAdapter, 'encoder/stage_adapter', request, SWITCH_TIMEOUT_S)
+        answer = self.call(StageAdapter, 'encoder/stage_adapter', request, STAGE_TIMEOUT_S)
         if not answer.success:
             raise RefusedError('stage', answer.message)
         return str(answer.package_digest)
