@@ -238,7 +238,9 @@ def replace_folder(made: Path, target: Path) -> None:
         OSError: It can't be moved; what was there is back.
     """
     aside = target.with_name(f'.{target.name}.old')
-    shutil.rmtree(aside, ignore_errors=True)
+    if aside.exists() and not target.exists():
+        aside.replace(target)  # an earlier replacement was cut off between its two moves
+    _remove(aside)
     had_one = target.exists()
     if had_one:
         target.replace(aside)
@@ -248,7 +250,15 @@ def replace_folder(made: Path, target: Path) -> None:
         if had_one:
             aside.replace(target)
         raise
-    shutil.rmtree(aside, ignore_errors=True)
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or a link to one, as far as that is possible."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def save_json(value: Any, path: Path) -> None:

@@ -22,6 +22,7 @@ from roboadapt_ros.bench.tally import Batch, BINS_PER_MS, Tally
 from roboadapt_ros.contract import ActionSpace, Envelope
 from roboadapt_ros.control.command import GovernorCommand, GovernorState
 from roboadapt_ros.control.governor import Governor, GovernorConfig
+from roboadapt_ros.control.governor_config import KEPT_RAD
 from roboadapt_ros.control.kinematics import PandaKinematics, Q_HOME
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.dataflow import ActionChunk, Identity, LatencyLedger
@@ -35,8 +36,6 @@ TICK_NS = 10 * MS
 QUIET_TICKS = 400
 """Ticks without a chunk within which every governor must be silent."""
 SETTLE_TICKS = 15
-KEPT_RAD = 0.02
-"""As `rig_link.KEPT_RAD`."""
 GOOD_TICKS = 10
 
 

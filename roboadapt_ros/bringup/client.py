@@ -25,6 +25,7 @@ from roboadapt_ros.bringup.answers import (
     SwitchAnswer,
 )
 from roboadapt_ros.bringup.connection import Connection, SERVICE_TIMEOUT_S
+from roboadapt_ros.control.recovery import MOST_ATTEMPTS, RecoveryConfig
 from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.ros.convert import from_time
 from std_srvs.srv import Trigger
@@ -37,8 +38,8 @@ STAGE_TIMEOUT_S = 120.0
 VERIFY_TIMEOUT_S = 30.0
 RESET_PATIENCE_S = 0.3
 ARM_PATIENCE_S = 1.0
-RECOVERY_TIMEOUT_S = 600.0
-"""Ten attempts, each step to its deadline, stay below [s] (`RecoveryConfig.longest_s`)."""
+RECOVERY_TIMEOUT_S = RecoveryConfig(attempts=MOST_ATTEMPTS).longest_s + 10.0
+"""The longest that a rig file can ask for [s]."""
 
 
 class GraphClient(Connection):

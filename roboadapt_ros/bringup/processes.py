@@ -250,7 +250,8 @@ class _Builder:
         return tuple(remaps)
 
     def _only_backbone(self) -> str:
-        found = Path(self._models_dir).glob('backbones/*/backbone.json')
+        # Hidden folders are being written, see `config.replace_folder`.
+        found = Path(self._models_dir).glob('backbones/[!.]*/backbone.json')
         names = sorted(path.parent.name for path in found)
         if len(names) != 1:
             raise ConfigError(

@@ -36,7 +36,9 @@ def _stop(options: argparse.Namespace, console: Console) -> int:
         stopping = both.submit(client.hard_stop if options.hard else client.soft_stop)
         closing = both.submit(client.disarm)
         try:
-            say(console, f'The arm brakes and stays: {stopping.result()}.')
+            told = stopping.result()
+            what = 'has no controller' if options.hard else 'brakes and stays'
+            say(console, f'The arm {what}: {told}.')
         except RoboAdaptError as error:
             problems.append(f'The governor did not stop the arm as asked: {error}')
         try:

@@ -21,6 +21,9 @@ _MARGIN_MIN_RAD = 1e-6
 _HAND_SHARE = 0.95
 """Part of the arm's own hand speed used at most: the guard looks at it at the ticks and on the way
 between two, and within a tick it can be a little faster."""
+KEPT_RAD = 0.02
+"""Distance of the arm from the position it is told to keep, beyond which it was moved by somebody
+else and keeps where it is now [rad]; unless it is known that its controller holds it."""
 MIN_DISTANCE_MAX_M = 0.03
 """Largest distance that may be asked for [m]: what stays further apart is not
 measured (`self_collision.PAIRS`)."""

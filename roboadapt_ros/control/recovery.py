@@ -36,6 +36,8 @@ class Step(enum.Enum):
     """Nothing breaks for a moment under the active controllers; the next motion starts softly."""
 
 
+MOST_ATTEMPTS = 10
+"""That a rig file may ask for."""
 _ONCE = (Step.ACTIVATE, Step.SETTLE)
 """Steps that end a recovery where they fail: controllers may be active, and what went wrong may
 be a new error, which a second attempt would clear though nobody has looked at the arm since."""

@@ -19,6 +19,7 @@ from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import EngineError, RoboAdaptError
 
 GPU_LIST = Path('/proc/driver/nvidia/gpus')
+"""Where NVIDIA's driver says what there is."""
 IMAGES = 2
 """Of the request that is timed: a scene and a wrist camera."""
 

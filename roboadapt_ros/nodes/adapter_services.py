@@ -134,6 +134,8 @@ class AdapterServices:
             response.success = True
         except RoboAdaptError as error:
             response.success, response.message = False, str(error)
+        except Exception as error:  # noqa: BLE001 - as in `stage`
+            response.success, response.message = False, f'nothing rides along anew: {error!r}'
         response.shadows = list(self._engine.shadows)
         return response
 

@@ -20,6 +20,7 @@ from geometry_msgs.msg import PoseStamped
 import numpy as np
 from roboadapt_ros.control.command import FloatArray, GovernorCommand, GovernorState
 from roboadapt_ros.control.governor import Governor
+from roboadapt_ros.control.governor_config import KEPT_RAD
 from roboadapt_ros.control.kinematics import PandaKinematics
 from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.control.pose_check import PoseCheck
@@ -38,9 +39,6 @@ from std_srvs.srv import Trigger
 
 FRESH_S = 0.1
 """Oldest joint state that speeds are corrected by [s]."""
-KEPT_RAD = 0.02
-"""Distance of the arm from the position it is to keep, beyond which it was moved by somebody else
-and keeps where it is now [rad]; unless it is known that its controller holds it."""
 
 
 class RigLink:

@@ -128,6 +128,8 @@ class RobotActions:
             manager = self._config.controller_manager
             self._clients.meet_service(self._switch, f'{manager}/{SWITCH}')
             self._clients.meet_service(self._list, f'{manager}/{LIST}')
+        elif self._config.recovery.stop_service:
+            self._clients.meet_service(Trigger, self._config.recovery.stop_service)
 
     def meet_all(self) -> None:
         """Make those of a recovery too: a server that meets a client too late answers nobody."""
@@ -136,6 +138,12 @@ class RobotActions:
             self._clients.meet_service(self._set_hardware, name)
         if self._clear is not None:
             self._clients.meet_action(self._clear, self._config.recovery.error_recovery)
+        elif self._config.recovery.recover_service:
+            self._clients.meet_service(Trigger, self._config.recovery.recover_service)
+        if self._set_collision is not None:
+            self._clients.meet_service(self._set_collision, self._config.collision.service)
+        if self._set_load is not None:
+            self._clients.meet_service(self._set_load, self._config.load.service)
 
     def close(self) -> None:
         """Destroy the clients."""

@@ -27,9 +27,6 @@ from roboadapt_ros.policy.decode import (
 from roboadapt_ros.policy.ensemble import TemporalEnsembler
 from roboadapt_ros.policy.head import NumpyHead
 
-"""Columns of an absolute joint chunk before the bridge names the rig's joints."""
-
-
 VERSIONS = 2
 """Of a task, whose heads are held at once."""
 

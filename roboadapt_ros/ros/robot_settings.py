@@ -13,6 +13,7 @@ import math
 
 from roboadapt_ros.control.contact import ContactConfig
 from roboadapt_ros.control.limits import JOINTS
+from roboadapt_ros.control.recovery import MOST_ATTEMPTS
 from roboadapt_ros.control.robot_status import RobotWatchConfig
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.field import check_fields, param
@@ -51,7 +52,10 @@ class RecoverySettings:
         '', help='std_srvs/Trigger that ends motion, where there is no controller manager'
     )
     attempts: int = param(
-        3, help='times the sequence is tried for one confirmation', minimum=1, maximum=10
+        3,
+        help='times the sequence is tried for one confirmation, up to the activation',
+        minimum=1,
+        maximum=MOST_ATTEMPTS,
     )
 
     def __post_init__(self) -> None:

@@ -125,7 +125,8 @@ class Bridge:
 
         Raises:
             RefusedError: 'space', 'names', 'shape', 'nan', 'period', 'rotation', 'ik' (row 0 is
-                out of reach) or 'not_ready' (a measured state that is not finite).
+                out of reach), 'gripper_width' (a number of another unit) or 'not_ready' (a
+                measured state that is not finite).
         """
         check_values(chunk, (self.config.min_period_s, self.config.max_period_s))
         if state.q.shape != (JOINTS,) or not np.isfinite(state.q).all():

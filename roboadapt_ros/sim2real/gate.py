@@ -229,5 +229,5 @@ def _late(name: str, last_ns: int | None, now_ns: int, timeout_s: float) -> str 
     """Return that something is missing, or None while it comes in time."""
     if last_ns is None:
         return f'no {name} yet'
-    quiet_s = abs(now_ns - last_ns) / 1e9  # a clock that was set back: the next one tells
+    quiet_s = abs(now_ns - last_ns) / 1e9  # a clock that is set closes an armed gate
     return f'no {name} for {quiet_s:.2f} s' if quiet_s > timeout_s else None

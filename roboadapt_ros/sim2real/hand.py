@@ -69,6 +69,8 @@ class Hand:
         self._stop: _Flight | None = None
         self._must_stop, self._is_halting, self._is_homing = True, False, False
         self._tries, self._number = 0, 0
+        self._silent_stops = 0
+        """Stops in succession without an answer."""
         self._stops: set[int] = set()
         self._dwell_until_ns, self._retry_at_ns = -math.inf, -math.inf
 
@@ -80,11 +82,10 @@ class Hand:
     @property
     def has_given_up(self) -> bool:
         """Whether what is wanted was tried as often as may be, and the hand did not do it."""
-        return (
-            self._goal is not None
-            and self._goal == self._done
-            and self._tries >= self._config.attempts
-        )
+        if self._goal is None:
+            return False
+        is_tried = self._goal == self._done and self._tries >= self._config.attempts
+        return is_tried or self._silent_stops >= self._config.attempts
 
     def halt(self) -> None:
         """Stop whatever the hand does; the next wanted width starts anew."""
@@ -150,7 +151,7 @@ class Hand:
         if wanted_m is None:
             if self._tries >= self._config.attempts:
                 self._done = None  # what was given up is tried again when motion begins anew
-            self._goal, self._tries = None, 0
+            self._goal, self._tries, self._silent_stops = None, 0, 0
             return
         if not math.isfinite(wanted_m) or self._is_halting:
             return
@@ -195,6 +196,7 @@ class Hand:
         if now_ns - stop.sent_ns <= self._config.timeout_s * 1e9:
             return None
         self.counts['stop_timeouts'] += 1
+        self._silent_stops += 1
         self.problem = f'the hand does not answer to stop within {self._config.timeout_s:g} s'
         return self._send_stop(now_ns)
 
@@ -219,7 +221,7 @@ class Hand:
     # ---- what came back ----
 
     def _on_stop(self, outcome: Outcome, detail: str, now_ns: int) -> None:
-        self._stop = None
+        self._stop, self._silent_stops = None, 0
         self._stops.clear()
         if outcome is Outcome.UNAVAILABLE:
             self._unavailable('stop', detail, now_ns)

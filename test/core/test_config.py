@@ -114,3 +114,20 @@ def test_a_folder_that_can_not_be_replaced_stays(tmp_path) -> None:
         replace_folder(tmp_path / 'missing', target)
     assert (target / 'file').read_text() == 'old'
     assert [path.name for path in tmp_path.iterdir()] == ['target']
+
+
+def test_what_an_earlier_replacement_left_aside_is_not_lost(tmp_path) -> None:
+    _folder(tmp_path / '.target.old', 'only')
+    with pytest.raises(FileNotFoundError):
+        replace_folder(tmp_path / 'missing', tmp_path / 'target')
+    assert (tmp_path / 'target' / 'file').read_text() == 'only'
+
+
+def test_a_link_to_a_folder_is_replaced_again_and_again(tmp_path) -> None:
+    real = _folder(tmp_path / 'real', 'kept')
+    target = tmp_path / 'target'
+    target.symlink_to(real)
+    for text in ('first', 'second'):
+        replace_folder(_folder(tmp_path / '.part', text), target)
+        assert (target / 'file').read_text() == text
+    assert (real / 'file').read_text() == 'kept'

@@ -97,10 +97,14 @@ def test_arming_a_robot_in_error_is_refused_by_the_errors_name(bench):
         bench.gate.arm(bench.now_ns)
 
 
-def test_a_clock_that_is_set_back_hides_no_dead_governor(armed):
+def test_a_clock_that_is_set_back_closes_the_gate_and_hides_no_dead_governor(armed):
     armed.governor = False
     armed.now_ns -= 3600 * 1000 * MS
-    assert armed.run(0.1) is GateState.FAULT
+    assert armed.run(0.6) is GateState.FAULT
+    with pytest.raises(RefusedError, match='no governor status for 35'):
+        armed.gate.arm(armed.now_ns)
+    armed.governor = True
+    armed.arm()
 
 
 @pytest.mark.parametrize(

@@ -199,8 +199,10 @@ def test_a_stop_without_an_answer_is_asked_again_and_nothing_else_leaves():
     driven = Driven(timeout_s=2.0).brought_to(CLOSED_M)
     assert driven.want(OPEN_M, 7.0) == [Act.STOP] * 4
     assert 'does not answer to stop' in driven.hand.problem
+    assert driven.hand.has_given_up, 'twice is enough'
     driven.answer(order=driven.orders[-3])  # a hand that is slower than the timeout
     assert driven.want(OPEN_M, 0.1) == [Act.MOVE]
+    assert not driven.hand.has_given_up
 
 
 def test_a_stop_that_had_nothing_to_stop_has_answered_all_the_same():

@@ -142,7 +142,6 @@ def test_the_next_engine_serves_where_the_winner_fails(vit) -> None:
 
 
 def test_the_gpus_are_those_the_driver_lists(tmp_path, monkeypatch) -> None:
-    assert choice.gpu_names() == '' or choice.GPU_LIST.exists()
     for number, model in enumerate(('NVIDIA H200', 'NVIDIA L4')):
         folder = tmp_path / f'0000:0{number}:00.0'
         folder.mkdir()

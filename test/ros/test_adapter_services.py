@@ -3,10 +3,11 @@
 from types import SimpleNamespace
 
 import pytest
-from roboadapt_interfaces.srv import StageAdapter, SwitchAdapter
+from roboadapt_interfaces.srv import ShadowAdapters, StageAdapter, SwitchAdapter
 from roboadapt_ros.encoder.select import load_encoder
 from roboadapt_ros.nodes.adapter_services import AdapterServices
 from roboadapt_ros.nodes.encoder_node import EncoderNode
+from roboadapt_ros.ros.encoding import Boundary
 from roboadapt_ros.ros.frames import Frame, FrameSet
 from roboadapt_ros.ros.node_parameters import EncoderParameters
 from tiny import CAMERAS, frames, make_backbone, make_task
@@ -40,9 +41,12 @@ def services(encoder, broken):
     parameters = EncoderParameters(
         models_dir='', backbone_id='tiny', cameras=CAMERAS, verify_every_switches=2
     )
-    return AdapterServices(
+    made = AdapterServices(
         encoder, parameters, now_ns=lambda: 0, changed=lambda: None, broken=broken.append
     )
+    boundary = Boundary(1, 2, 3, 0)
+    made.worker = SimpleNamespace(await_generation=lambda *_: boundary)
+    return made
 
 
 def _switch(services, task):
@@ -52,8 +56,8 @@ def _switch(services, task):
 def test_a_switch_over_a_changed_backbone_activates_nothing(services, encoder, broken):
     with torch.no_grad():
         next(encoder.engine.backbone.model.parameters()).add_(1.0)
-    _switch(services, 'place')
-    assert (encoder.active, broken) == ('place', []), 'looked at every second time'
+    assert _switch(services, 'place').success, 'looked at every second time'
+    assert (encoder.active, broken) == ('place', [])
     answer = _switch(services, 'pick')
     assert not answer.success
     assert encoder.active is None
@@ -63,7 +67,7 @@ def test_a_switch_over_a_changed_backbone_activates_nothing(services, encoder, b
 
 def test_an_intact_backbone_is_checked_and_served(services, encoder):
     for task in ('place', 'pick', 'place', 'pick'):
-        _switch(services, task)
+        assert _switch(services, task).success
         assert encoder.active == task
 
 
@@ -76,6 +80,17 @@ def test_what_a_runtime_raises_while_staging_is_answered(services, encoder, monk
     assert not answer.success
     assert 'out of memory' in answer.message
     assert encoder.active == 'pick'
+
+
+def test_what_a_runtime_raises_for_a_candidate_is_answered(services, encoder, monkeypatch):
+    def no_memory(*_):
+        raise RuntimeError('out of memory')
+
+    monkeypatch.setattr(encoder.engine, 'run_shared', no_memory)
+    answer = services.shadow(ShadowAdapters.Request(tasks=['place']), ShadowAdapters.Response())
+    assert not answer.success
+    assert 'out of memory' in answer.message
+    assert (encoder.shadows, encoder.active) == ((), 'pick')
 
 
 def test_candidates_that_fail_no_longer_ride_along(encoder, monkeypatch):

@@ -272,7 +272,7 @@ def test_an_arm_that_is_guided_by_hand_during_a_recovery_is_not_recovered(connec
     answers = []
     asking = threading.Thread(target=lambda: answers.append(_recover(connection)))
     asking.start()
-    wait_for(lambda: 'recovering, align' in arm.reason, 'the measured positions to be sent')
+    wait_for(lambda: 'recovering, settle' in arm.reason, 'the last step')
     arm.mode = GUIDING
     asking.join(30.0)
     assert 'robot mode 3 (guiding), after the robot was well' in answers[0].message

@@ -119,7 +119,7 @@ class ArmSender:
         """Send a point, where it is one that is due."""
         if self._servo is not None:
             if self._ticks == 0:
-                self._servo.renew()
+                self._servo.renew(now_ns)
             self._servo.poll(now_ns)
         if self._ticks % self.driver.ticks_per_message == 0:
             self._out.publish(self.driver.message(point, now_ns))

@@ -149,9 +149,10 @@ class Servo:
         self.problem, self.state = f'service {self._service} is not there', ''
         self._ask()
 
-    def renew(self) -> None:
+    def renew(self, now_ns: int) -> None:
         """Ask again, where it listened when last heard: it may have been started anew since."""
         if self._call is None and not self.problem:
+            self._asked_ns = now_ns
             self._ask()
 
     def _ask(self) -> None:
@@ -165,6 +166,8 @@ class Servo:
             if not self._clients.service(self._kind, self._service).service_is_ready():
                 self.problem = f'service {self._service} is not there'
         is_late = self._call is not None and abs(now_ns - self._asked_ns) > _DEADLINE_NS
+        if is_late and not self.problem:
+            self.problem = f'service {self._service} does not answer'
         is_due = self._call is None and abs(now_ns - self._asked_ns) > _RETRY_NS
         if self.problem and (is_late or is_due):
             self._asked_ns = now_ns
