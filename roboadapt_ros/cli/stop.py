@@ -37,7 +37,7 @@ def _stop(options: argparse.Namespace, console: Console) -> int:
         closing = both.submit(client.disarm)
         try:
             told = stopping.result()
-            what = 'has no controller' if options.hard else 'brakes and stays'
+            what = 'is no longer driven' if options.hard else 'brakes and stays'
             say(console, f'The arm {what}: {told}.')
         except RoboAdaptError as error:
             problems.append(f'The governor did not stop the arm as asked: {error}')
