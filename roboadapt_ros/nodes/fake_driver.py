@@ -3,8 +3,10 @@
 Publishes, relative to the rig's namespace:
     joint_states (sensor_msgs/JointState): arm and fingers, 30 Hz, reliable.
     franka_robot_state_broadcaster/{measured_joint_states, desired_joint_states,
-        external_joint_torques} (sensor_msgs/JointState), external_wrench_in_base_frame
-        (geometry_msgs/WrenchStamped): best effort, depth 1, at `robot_state_rate_hz`.
+        external_joint_torques} (sensor_msgs/JointState), external_wrench_in_base_frame and
+        external_wrench_in_stiffness_frame (geometry_msgs/WrenchStamped), last_desired_pose
+        (geometry_msgs/PoseStamped), desired_end_effector_twist (geometry_msgs/TwistStamped; zero,
+        as under a controller of joints): best effort, depth 1, at `robot_state_rate_hz`.
     The robot's state, pose, joints and fingers: see `rig_output`.
 Serves, where the packages are installed:
     franka_msgs: service_server/{set_full_collision_behavior, set_force_torque_collision_behavior,
@@ -21,22 +23,24 @@ from collections.abc import Callable, Iterator
 import threading
 from typing import Any
 
-from geometry_msgs.msg import WrenchStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped, WrenchStamped
 import numpy as np
 from rclpy.action import ActionServer
+from roboadapt_ros.control.kinematics import PandaKinematics
 from roboadapt_ros.errors import ConfigError, RoboAdaptError
 from roboadapt_ros.nodes.fake_controllers import FakeControllerManager
 from roboadapt_ros.nodes.fake_hand import FakeHand
 from roboadapt_ros.ros.calls import interface_class
 from roboadapt_ros.ros.convert import to_time
-from roboadapt_ros.ros.franka_state import ArmReport, wrench
+from roboadapt_ros.ros.franka_state import ArmReport, in_hand, wrench
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import SimRigParameters
 from roboadapt_ros.ros.qos import STATE, STATE_OUT
-from roboadapt_ros.ros.rig_messages import joint_state
+from roboadapt_ros.ros.rig_messages import joint_state, pose
 from roboadapt_ros.sim.driver_state import DriverState, ROBOT_BROADCASTER
 from roboadapt_ros.sim.rig import SimRig
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
 
 _SERVER = 'service_server'
 _TAKEN = (
@@ -80,8 +84,17 @@ class FakeDriver:
             leaf: node.publisher(JointState, f'{ROBOT_BROADCASTER}/{leaf}', STATE)
             for leaf in ('measured_joint_states', 'desired_joint_states', 'external_joint_torques')
         }
-        name = f'{ROBOT_BROADCASTER}/external_wrench_in_base_frame'
-        self._wrench = node.publisher(WrenchStamped, name, STATE)
+        self._wrench, self._hand_wrench, self._desired, self._twist = (
+            node.publisher(kind, f'{ROBOT_BROADCASTER}/{leaf}', STATE)
+            for kind, leaf in (
+                (WrenchStamped, 'external_wrench_in_base_frame'),
+                (WrenchStamped, 'external_wrench_in_stiffness_frame'),
+                (PoseStamped, 'last_desired_pose'),
+                (TwistStamped, 'desired_end_effector_twist'),
+            )
+        )
+        self._kinematics = PandaKinematics()
+        self._hand_frame = config.joint_names[0].removesuffix('joint1') + 'hand_tcp'
 
     def serve(self) -> None:
         """Offer what the installed packages allow; say what is left out."""
@@ -114,7 +127,11 @@ class FakeDriver:
             ('external_joint_torques', zeros, zeros, state.tau_external),
         ):
             yield self._joints[leaf], joint_state(stamp, names, q, dq, tau)
-        yield self._wrench, wrench(stamp, self._config.base_frame, state.force)
+        base = self._config.base_frame
+        yield self._wrench, wrench(stamp, base, state.force)
+        yield self._hand_wrench, wrench(stamp, self._hand_frame, in_hand(state))
+        yield self._desired, pose(stamp, base, *self._kinematics.forward(state.q_desired))
+        yield self._twist, TwistStamped(header=Header(stamp=stamp, frame_id=base))
 
     def _serve_robot(self) -> None:
         """Offer settings and error recovery; raises `ConfigError` without franka_msgs."""

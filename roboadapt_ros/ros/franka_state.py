@@ -82,6 +82,19 @@ class StateWriter:
         return message
 
 
+def in_hand(report: ArmReport) -> FloatArray:
+    """Return the external force and torque (6,) [N], [Nm] in the axes of the hand."""
+    x, y, z, w = report.quat_xyzw
+    turn = np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+    return np.concatenate([report.force[:3] @ turn, report.force[3:] @ turn])
+
+
 def wrench(stamp: Time, frame_id: str, values: FloatArray) -> WrenchStamped:
     """Return force and torque (6,) [N], [Nm] in `frame_id`."""
     made = Wrench()

@@ -4,6 +4,7 @@ import array
 from dataclasses import replace
 import math
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from roboadapt_ros.contract import ActionSpace, Envelope
 from roboadapt_ros.dataflow import ActionChunk, Features, Identity, LatencyLedger
 from roboadapt_ros.errors import SpecError
 from roboadapt_ros.ros import convert
+from roboadapt_ros.ros.franka_state import in_hand
 
 T0_NS = 1_700_000_000_123_456_789
 IDENTITY = Identity(
@@ -146,3 +148,12 @@ def test_features_are_converted_without_a_look_at_each_element():
         convert.from_features(convert.to_features(features))
     # 0.1 ms each; rclpy's check of each element takes 20 ms.
     assert (time.thread_time() - start_s) / 10 < 0.01
+
+
+def test_a_wrench_in_the_hands_axes_is_the_same_wrench():
+    quarter = math.sqrt(0.5)
+    report = SimpleNamespace(
+        quat_xyzw=np.array([0.0, 0.0, quarter, quarter]),  # the hand is turned left by 90 degrees
+        force=np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+    )
+    np.testing.assert_allclose(in_hand(report), [2.0, -1.0, 3.0, 5.0, -4.0, 6.0], atol=1e-12)

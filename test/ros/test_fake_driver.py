@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 
+from geometry_msgs.msg import PoseStamped, TwistStamped, WrenchStamped
 from graph_watch import GraphWatch, wait_for
 import numpy as np
 import pytest
@@ -34,6 +35,12 @@ manager = pytest.importorskip(
 CONTROLLER = 'joint_impedance_controller'
 BROADCASTERS = ['joint_state_broadcaster', 'franka_robot_state_broadcaster']
 MOVE, IDLE, REFLEX = 2, 1, 4
+EXTRAS = {
+    'external_wrench_in_base_frame': WrenchStamped,
+    'external_wrench_in_stiffness_frame': WrenchStamped,
+    'last_desired_pose': PoseStamped,
+    'desired_end_effector_twist': TwistStamped,
+}
 
 
 class Driver(RigInProcess):
@@ -57,6 +64,13 @@ class Driver(RigInProcess):
         subscribe(JointState, 'merged_joint_states', self.merged.append, STATE)
         topic = 'franka_robot_state_broadcaster/external_joint_torques'
         subscribe(JointState, topic, self.torques.append, STATE)
+        self.extras = {}
+        for leaf, kind in EXTRAS.items():
+            topic, kept = (
+                f'franka_robot_state_broadcaster/{leaf}',
+                self.extras.setdefault(leaf, []),
+            )
+            subscribe(kind, topic, kept.append, STATE)
         self.spin()
         wait_for(lambda: self.states and self.merged and self.torques, 'the broadcaster')
 
@@ -128,6 +142,19 @@ def test_the_merged_joint_states_hold_arm_and_fingers(driver):
     assert len(names) == 9
     assert names[-1] == 'fr3_finger_joint2'
     assert len(driver.torques[-1].effort) == 7
+
+
+def test_wrenches_desired_pose_and_twist_come_in_frankas_frames(driver):
+    wait_for(lambda: all(driver.extras.values()), 'the other topics')
+    newest = {leaf: kept[-1] for leaf, kept in driver.extras.items()}
+    frames = {leaf: message.header.frame_id for leaf, message in newest.items()}
+    assert frames.pop('external_wrench_in_stiffness_frame') == 'fr3_hand_tcp'
+    assert set(frames.values()) == {'base'}
+    desired, measured = newest['last_desired_pose'].pose, driver.states[-1].o_t_ee.pose
+    for axis in 'xyz':
+        place = getattr(measured.position, axis)
+        assert getattr(desired.position, axis) == pytest.approx(place, abs=0.02)
+    assert newest['desired_end_effector_twist'].twist.linear.x == 0.0
 
 
 def test_a_reflex_takes_the_whole_way_back(driver):
