@@ -19,6 +19,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
+from roboadapt_ros.bringup.endpoints import node_names
 from roboadapt_ros.bringup.environment import process_environment, without_images
 from roboadapt_ros.bringup.transitions import PendingTransition, Transition
 from roboadapt_ros.errors import BringupError
@@ -144,6 +145,10 @@ class Connection:
 
         return stop
 
+    def nodes(self) -> frozenset[str]:
+        """Return the full names of all nodes that are known by now."""
+        return node_names(self._node)
+
     # ---- lifecycles ----
 
     def is_ready(self, node: str) -> bool:
@@ -213,7 +218,7 @@ class Connection:
             resolved = self._node.resolve_service_name(name)
             raise BringupError(
                 f"Service '{resolved}' is not there (waited {timeout_s:g} s); is the graph up, in "
-                f"ROS domain {self._domain()}? Start it with 'roboadapt up'."
+                f"ROS domain {self.domain()}? Start it with 'roboadapt up'."
             )
         if is_new and not repeat:
             time.sleep(SETTLE_S)
@@ -232,7 +237,8 @@ class Connection:
                     client.remove_pending_request(future)
         raise BringupError(f"Service '{name}' did not answer within {timeout_s:g} s")
 
-    def _domain(self) -> int | str:
+    def domain(self) -> int | str:
+        """Return the ROS domain."""
         if self._domain_id is not None:
             return self._domain_id
         return os.environ.get('ROS_DOMAIN_ID', '0')

@@ -10,6 +10,7 @@ from dataclasses import replace
 import os
 from pathlib import Path
 import signal
+import time
 from types import TracebackType
 
 from roboadapt_interfaces.msg import AdapterStatus, GateStatus
@@ -19,12 +20,14 @@ from roboadapt_ros.bringup.process import NodeProcess, stop_all
 from roboadapt_ros.bringup.processes import process_list, ProcessDescription
 from roboadapt_ros.bringup.restarts import Restarts
 from roboadapt_ros.bringup.rig import RigConfig
-from roboadapt_ros.bringup.startup import GraphTimeouts, Startup
+from roboadapt_ros.bringup.startup import GraphTimeouts, POLL_S, Startup
 from roboadapt_ros.control.command import GovernorState
 from roboadapt_ros.errors import BringupError, UnknownNameError
 from roboadapt_ros.ros.qos import LATCHED, STATUS
 
 ENCODER, GOVERNOR = 'encoder', 'governor'
+DISCOVERY_S = 2.0
+"""Time in which some node of another graph on this host is found [s]."""
 
 
 class Graph:
@@ -112,6 +115,25 @@ class Graph:
     ) -> None:
         """Stop every process."""
         self.stop()
+
+    def require_alone(self) -> None:
+        """Look for another graph in the ROS domain, before `start`; it would hear this one.
+
+        Raises:
+            BringupError: One of the nodes is there.
+        """
+        self.client.open()
+        names, deadline_s = self.descriptions, time.monotonic() + DISCOVERY_S
+        while not (there := self.client.nodes() & {each.full_name for each in names}):
+            if time.monotonic() > deadline_s:
+                return
+            time.sleep(POLL_S)
+        self.client.close()
+        raise BringupError(
+            f'Another graph is up in ROS domain {self.client.domain()} '
+            f'({", ".join(sorted(there))}). End it, or choose another ROS_DOMAIN_ID; a process '
+            'that was killed is seen for some 20 s.'
+        )
 
     def start(self) -> None:
         """Start, configure and activate every node.

@@ -66,6 +66,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         record_to=options.record,
         progress=lambda step: say(console, step),
     )
+    graph.require_alone()
     with graph:
         say(console, f'{rig.description}: up. The gate is closed; nothing moves.')
         say(console, f'Logs: {log_dir.resolve()}')

@@ -102,6 +102,9 @@ def test_a_graph_that_is_up_is_switched_armed_stopped_and_ended(models, tmp_path
         wrong = _run('switch', 'push_bleu', ROS_DOMAIN_ID=domain)
         assert wrong.returncode == 2
         assert "Did you mean 'push_blue'?" in wrong.stderr
+        second = _run('up', '--rig', 'sim', '--models', models, ROS_DOMAIN_ID=domain)
+        assert second.returncode == 2
+        assert f'Another graph is up in ROS domain {domain}' in ' '.join(second.stderr.split())
         stopped = _run('stop', ROS_DOMAIN_ID=domain)
         assert stopped.returncode == 0, stopped.stdout
         assert "'roboadapt arm' goes on" in ' '.join(stopped.stdout.split())

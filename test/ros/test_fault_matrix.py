@@ -375,13 +375,13 @@ def _rig_fault(bench: Bench, names: str) -> None:
     request = SetParameters.Request(
         parameters=[Parameter('faults', value=names).to_parameter_msg()]
     )
-    answer = bench.graph.client.call(SetParameters, 'sim_rig/set_parameters', request)
+    answer = bench.graph.client.call(SetParameters, 'sim_rig/set_parameters', request, repeat=True)
     assert answer.results[0].successful, answer.results[0].reason
 
 
 def _user_stop(bench: Bench, *, pressed: bool) -> None:
     request = SetBool.Request(data=pressed)
-    assert bench.graph.client.call(SetBool, 'sim_rig/user_stop', request).success
+    assert bench.graph.client.call(SetBool, 'sim_rig/user_stop', request, repeat=True).success
 
 
 def test_a_reflex_of_the_robot_ends_in_a_stop_until_it_is_recovered(bench):
