@@ -14,6 +14,7 @@ from roboadapt_ros.bringup.process import NodeProcess
 from roboadapt_ros.bringup.transitions import Transition
 
 POLL_S = 0.02
+"""From one look at what is waited for to the next [s]."""
 
 
 @dataclass(frozen=True, kw_only=True)
