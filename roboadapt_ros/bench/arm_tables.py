@@ -46,6 +46,7 @@ class Table:
     acceleration: FloatArray
     jerk: FloatArray
     hand_speed_m_s: float
+    hand_turn_rad_s: float
     laws: tuple[SpeedLaw, ...] = ()
 
 
@@ -61,6 +62,7 @@ _PANDA = Table(
     acceleration=_row(15, 7.5, 10, 12.5, 15, 20, 20),
     jerk=_row(7500, 3750, 5000, 6250, 7500, 10000, 10000),
     hand_speed_m_s=1.7,
+    hand_turn_rad_s=2.5,
 )
 # libfranka rate_limiting.h, computeUpper/LowerLimitsJointVelocity: system images before 5.9.0.
 _FR3_FIRST_LAW = SpeedLaw(
@@ -84,6 +86,7 @@ _FR3 = Table(
     acceleration=np.full(7, 10.0),
     jerk=np.full(7, 5000.0),
     hand_speed_m_s=3.0,
+    hand_turn_rad_s=2.5,
     laws=(_FR3_FIRST_LAW, _FR3_SECOND_LAW),
 )
 TABLES: Mapping[str, Table] = {'panda': _PANDA, 'fr3': _FR3}
@@ -99,6 +102,24 @@ _FINGERTIP_M = 0.009
 
 def hand_points(q: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return TCP and fingertip (n, 3) [m], base frame, at joints (n, 7) [rad]."""
+    pose = _flange(q)
+    origin, tool = pose[:, :3, 3], pose[:, :3, 2]
+    return origin + _TCP_M * tool, origin + (_TCP_M + _FINGERTIP_M) * tool
+
+
+def hand_turns(q: FloatArray) -> FloatArray:
+    """Return angles (n - 1,) [rad] by which the hand turns between successive joints (n, 7)."""
+    rotation = _flange(q)[:, :3, :3]
+    between = np.swapaxes(rotation[:-1], 1, 2) @ rotation[1:]
+    skew = between - np.swapaxes(between, 1, 2)
+    sine = np.linalg.norm([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], axis=0) / 2.0
+    cosine = (np.trace(between, axis1=1, axis2=2) - 1.0) / 2.0
+    angle: FloatArray = np.arctan2(sine, cosine)
+    return angle
+
+
+def _flange(q: FloatArray) -> FloatArray:
+    """Return poses (n, 4, 4) of the last joint's frame at joints (n, 7) [rad]."""
     pose = np.broadcast_to(np.eye(4), (len(q), 4, 4))
     for (a, d, sine, cosine), angle in zip(_LINKS, q.T, strict=True):
         link = np.zeros((len(q), 4, 4))
@@ -110,5 +131,4 @@ def hand_points(q: FloatArray) -> tuple[FloatArray, FloatArray]:
         link[:, 2, 2], link[:, 2, 3] = cosine, d * cosine
         link[:, 3, 3] = 1.0
         pose = pose @ link
-    origin, tool = pose[:, :3, 3], pose[:, :3, 2]
-    return origin + _TCP_M * tool, origin + (_TCP_M + _FINGERTIP_M) * tool
+    return pose

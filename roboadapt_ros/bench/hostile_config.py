@@ -20,6 +20,7 @@ def draw_config(rng: np.random.Generator) -> GovernorConfig:
     """Return a governor's settings: the arm's full limits, the defaults, or a careful rig's."""
     scales = ((1.0, 1.0, 1.0), (0.8, 0.9, 0.2), (0.8, 0.9, 0.2), (0.25, 0.25, 0.05))
     velocity, acceleration, jerk = scales[rng.integers(len(scales))]
+    turning = rng.spawn(1)[0]  # a stream of its own, so that the others stay as they were
     return GovernorConfig(
         lookahead_s=float(rng.choice([0.0, 0.0, 0.1, 0.3])),
         motion=FollowerConfig(
@@ -28,6 +29,7 @@ def draw_config(rng: np.random.Generator) -> GovernorConfig:
             jerk_scale=jerk,
             position_margin_rad=float(rng.choice([1e-6, 0.05, 0.05])),
             hand_speed_max_m_s=float(rng.choice([0.25, 0.7, 3.0])),
+            hand_turn_max_rad_s=float(turning.choice([0.3, 2.0, 2.0, 2.5])),
         ),
         admission=AdmissionConfig(max_jump_rad=float(rng.choice([0.4, 0.4, 3.0]))),
         workspace=WorkspaceConfig() if rng.random() < 0.7 else _open_space(),
@@ -46,6 +48,7 @@ def promise_of(config: GovernorConfig, robot: str) -> Promise:
         acceleration_scale=motion.acceleration_scale,
         jerk_scale=motion.jerk_scale,
         margin_rad=motion.position_margin_rad,
+        hand_turn_rad_s=motion.hand_turn_max_rad_s,
     )
     if None in (*low, *high):
         return promise

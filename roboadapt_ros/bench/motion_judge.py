@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.bench.arm_tables import hand_points, TABLES
+from roboadapt_ros.bench.arm_tables import hand_points, hand_turns, TABLES
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -25,8 +25,8 @@ DELAY_TICKS = 3
 FAR = 10.0
 """Stands for no bound [m] or [rad]."""
 HAND_SPEED_SLACK = 0.05
-"""Part by which the hand may be faster than demanded: while stopping, the governor looks at it
-a few times only, and between these it can be a little faster."""
+"""Part by which the hand may be faster than demanded or promised: while stopping, the governor
+looks at it a few times only, and between these it can be a little faster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,7 @@ class Promise:
     acceleration_scale: float = 1.0
     jerk_scale: float = 1.0
     margin_rad: float = 0.0
+    hand_turn_rad_s: float = np.inf
     box_low_m: tuple[float, float, float] = (-np.inf, -np.inf, -np.inf)
     box_high_m: tuple[float, float, float] = (np.inf, np.inf, np.inf)
 
@@ -166,7 +167,7 @@ class MotionJudge:
                 self.counts['velocity_at_position'] += int(beyond.sum())
 
     def _hand(self, q: FloatArray) -> None:
-        """In the box, or no further outside than at the start; never faster than the arm may."""
+        """In the box, or no further outside than at the start; never faster than it may."""
         tcp, tip = hand_points(q)
         low, high = np.array(self._promise.box_low_m), np.array(self._promise.box_high_m)
         beyond = np.hstack([low - np.minimum(tcp, tip), np.maximum(tcp, tip) - high])
@@ -174,6 +175,9 @@ class MotionJudge:
         self.counts['workspace'] += int((beyond > most).any(axis=1).sum())
         speed = np.linalg.norm(np.diff(tcp, axis=0), axis=1) / self._period_s
         self._note('hand_speed', speed[:, None] / self._table.hand_speed_m_s)
+        promised = self._promise.hand_turn_rad_s * (1.0 + HAND_SPEED_SLACK)
+        most = min(self._table.hand_turn_rad_s, promised)
+        self._note('hand_turn', hand_turns(q) / self._period_s / most)
 
     def _demanded(
         self, q: FloatArray, dq: FloatArray, demand: Demand, start: int, end: int

@@ -29,6 +29,8 @@ class Bounds:
     """What is commanded: the arm's limits scaled, with margins."""
     hand_speed_max_m_s: float
     """Largest speed of the hand [m/s]."""
+    hand_turn_max_rad_s: float
+    """Largest rotational speed of the hand [rad/s]; a task has no tighter one."""
     box: WorkspaceConfig
     workspace: Workspace
     """Judges poses by the box."""

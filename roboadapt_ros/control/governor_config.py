@@ -43,6 +43,8 @@ class FollowerConfig:
     """Distance kept from the joint limits [rad]; 1e-6 or more, so that rounding passes none."""
     hand_speed_max_m_s: float = 0.7
     """Largest speed of the hand [m/s]; never above 0.95 of the arm's own."""
+    hand_turn_max_rad_s: float = 2.0
+    """Largest rotational speed of the hand [rad/s]; never above 0.95 of the arm's own."""
     blend_s: float = 0.15
     """Time over which one chunk passes over into the next [s]; near the policy's period."""
     start_ramp_s: float = 0.5
@@ -59,6 +61,7 @@ class FollowerConfig:
         """Check what must be positive."""
         for name in (
             'hand_speed_max_m_s',
+            'hand_turn_max_rad_s',
             'blend_s',
             'start_ramp_s',
             'ramp_down_s',
@@ -94,6 +97,7 @@ class FollowerConfig:
                 jerk=self.jerk_scale,
             ).with_margin(self.position_margin_rad),
             hand_speed_max_m_s=min(self.hand_speed_max_m_s, _HAND_SHARE * arm.ee_speed_max),
+            hand_turn_max_rad_s=min(self.hand_turn_max_rad_s, _HAND_SHARE * arm.ee_turn_max),
             box=box,
             workspace=Workspace(box),
         )

@@ -70,7 +70,7 @@ class MotionGuard:
             dt_s: Time of one tick [s].
         """
         self._kinematics, self._dt_s = kinematics, dt_s
-        self._hand_speed_m_s = 0.0
+        self._hand_share = 0.0
         self._box_anchor = Anchor()
         self.keep(bounds)
         self._self_distance, self._self_distance_min_m = self_distance, self_distance_min_m
@@ -78,6 +78,8 @@ class MotionGuard:
     def keep(self, bounds: Bounds) -> None:
         """Judge by other bounds from now on."""
         self.bounds = bounds
+        moving, turning = bounds.hand_speed_max_m_s, bounds.hand_turn_max_rad_s
+        self._hand_most = np.repeat([moving, turning], 3)[:, None]
         self._box_anchor.forget()
 
     def objection(self, now: MotionState, step: Step) -> str | None:
@@ -113,8 +115,8 @@ class MotionGuard:
                 return 'joint_speed'
             if (fastest > upward + _SPEED_SLACK_RAD_S).any():
                 return 'joint_speed'
-        self._hand_speed_m_s = self._hand_speed(now, step)
-        if self._hand_speed_m_s > self.bounds.hand_speed_max_m_s:
+        self._hand_share = self._hand_speed(now, step)
+        if self._hand_share > 1.0:
             return 'hand_speed'
         if self._leaves_workspace(now, step):
             return 'workspace'
@@ -126,29 +128,29 @@ class MotionGuard:
         Args:
             step: The step that was judged last, whose hand is.
         """
-        share = _CALM * self.bounds.hand_speed_max_m_s / self._hand_speed_m_s
+        share = _CALM / self._hand_share
         peak = step.peak_velocity(self.bounds.limits.dddq_max)
         return np.minimum(
             np.maximum(share * np.abs(peak), _CRAWL_RAD_S), self.bounds.limits.dq_max
         )
 
     def _hand_speed(self, now: MotionState, step: Step) -> float:
-        """Return the speed of the hand where it is too fast now, else its largest until the stop.
+        """Return the hand's speed where it is too fast now, else its largest until the stop.
 
+        It is a part of what the hand may: of its speed or its turning, whichever is nearer.
         A hand that is too fast because the bound has become tighter has to brake until it is
         not: there is no exception for one that is.
         """
-        linear = self._kinematics.jacobian(step.state.q)[:3]
+        jacobian = self._kinematics.jacobian(step.state.q) / self._hand_most
         peak = step.peak_velocity(self.bounds.limits.dddq_max)
         mean = (step.state.q - now.q) / self._dt_s  # a short step speeds up and slows down again
-        fastest = max(_length(linear @ dq) for dq in (step.state.dq, mean, peak))
-        most = self.bounds.hand_speed_max_m_s
-        if fastest > most or _length(np.abs(linear) @ np.abs(peak)) <= most:
+        fastest = max(_longest(jacobian @ dq) for dq in (step.state.dq, mean, peak))
+        if fastest > 1.0 or _longest(np.abs(jacobian) @ np.abs(peak)) <= 1.0:
             return fastest
-        return max(fastest, self._hand_speed_stopping(step, linear))
+        return max(fastest, self._hand_speed_stopping(step, jacobian))
 
-    def _hand_speed_stopping(self, step: Step, linear: FloatArray) -> float:
-        """Return the largest speed of the hand at the ticks of a stop, and of its way between.
+    def _hand_speed_stopping(self, step: Step, jacobian: FloatArray) -> float:
+        """Return the hand's largest speed at the ticks of a stop, and of its way between.
 
         Joints that move the hand against each other do not come to rest together. Where one
         does, nothing takes off the others' motion any more, and for a tick the hand may be
@@ -156,16 +158,17 @@ class MotionGuard:
 
         Args:
             step: The step with its stop.
-            linear: Jacobian of the hand's position where the stop begins (3, 7) [m/rad].
+            jacobian: The hand's where the stop begins (6, 7), as parts of what it may.
         """
         ticks, looks, shares = _grid(math.ceil(step.stop.duration / self._dt_s))
         q, dq = step.way((self._dt_s * ticks).tolist())
-        known = np.array([linear, *(self._kinematics.jacobian(q[look])[:3] for look in looks)])
-        jacobians = (shares @ known.reshape(len(known), -1)).reshape(-1, *linear.shape)
+        later = (self._kinematics.jacobian(q[look]) / self._hand_most for look in looks)
+        known = np.array([jacobian, *later])
+        jacobians = (shares @ known.reshape(len(known), -1)).reshape(-1, *jacobian.shape)
         means = (q[1:] - q[:-1]) / (self._dt_s * (ticks[1:] - ticks[:-1]))[:, None]
         between = (jacobians[1:] + jacobians[:-1]) / 2.0
         speeds = np.concatenate([jacobians @ dq[..., None], between @ means[..., None]])
-        return math.sqrt(float((speeds**2).sum(axis=1).max()))
+        return _longest(speeds)
 
     def _leaves_workspace(self, now: MotionState, step: Step) -> bool:
         if self._box_anchor.least(step.q_low, step.q_high) > 0.0:
@@ -243,5 +246,6 @@ def _grid(count: int) -> tuple[FloatArray, list[int], FloatArray]:
     return ticks, looks[1:].tolist(), np.array(shares).T
 
 
-def _length(vector: FloatArray) -> float:
-    return math.sqrt(float(vector @ vector))
+def _longest(twists: FloatArray) -> float:
+    """Return the length of the longest half of twists (..., 6): linear, then angular."""
+    return math.sqrt(float((twists.reshape(-1, 2, 3) ** 2).sum(axis=2).max()))

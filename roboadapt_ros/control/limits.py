@@ -43,6 +43,8 @@ class RobotLimits:
     """(7,) largest joint jerks [rad/s^3]."""
     ee_speed_max: float
     """Largest translational speed of the hand [m/s]."""
+    ee_turn_max: float
+    """Largest rotational speed of the hand [rad/s]."""
     gripper_width_max_m: float = HAND_WIDTH_MAX_M
     """Distance between the fingers when open [m]."""
     velocity_offset: FloatArray | None = None
@@ -70,8 +72,9 @@ class RobotLimits:
                 raise ConfigError(
                     f'limits.{name}', getattr(self, name).tolist(), 'must be positive'
                 )
-        if not self.ee_speed_max > 0 or not self.gripper_width_max_m > 0:
-            raise ConfigError('limits.ee_speed_max', self.ee_speed_max, 'must be positive')
+        for name in ('ee_speed_max', 'ee_turn_max', 'gripper_width_max_m'):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f'limits.{name}', getattr(self, name), 'must be positive')
 
     def scaled(
         self, *, velocity: float = 1.0, acceleration: float = 1.0, jerk: float = 1.0
@@ -193,6 +196,7 @@ def _most_cautious(robot: str, one: RobotLimits, other: RobotLimits) -> RobotLim
         ddq_max=np.minimum(one.ddq_max, other.ddq_max),
         dddq_max=np.minimum(one.dddq_max, other.dddq_max),
         ee_speed_max=min(one.ee_speed_max, other.ee_speed_max),
+        ee_turn_max=min(one.ee_turn_max, other.ee_turn_max),
         velocity_offset=np.max(offsets, axis=0),
         deceleration=np.min(brakes, axis=0),
     )
@@ -209,6 +213,7 @@ PANDA = RobotLimits(
     ddq_max=np.array([15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0]),
     dddq_max=np.array([7500.0, 3750.0, 5000.0, 6250.0, 7500.0, 10000.0, 10000.0]),
     ee_speed_max=1.7,
+    ee_turn_max=2.5,
 )
 
 _FR3_JOINTS = tuple(f'fr3_joint{i}' for i in range(1, JOINTS + 1))
@@ -226,6 +231,7 @@ FR3_2025_08 = RobotLimits(
     ddq_max=np.full(JOINTS, 10.0),
     dddq_max=np.full(JOINTS, 5000.0),
     ee_speed_max=3.0,
+    ee_turn_max=2.5,
     velocity_offset=np.array([0.30, 0.20, 0.20, 0.30, 0.35, 0.35, 0.35]),
     deceleration=np.array([6.0, 2.585, 3.5, 4.0, 17.0, 5.5, 17.0]),
 )
@@ -240,6 +246,7 @@ FR3_2026_05 = RobotLimits(
     ddq_max=np.full(JOINTS, 10.0),
     dddq_max=np.full(JOINTS, 5000.0),
     ee_speed_max=3.0,
+    ee_turn_max=2.5,
     velocity_offset=np.array([0.6599, 0.2517, 0.2000, 0.3533, 0.5757, 0.4878, 0.4628]),
     deceleration=np.array([6.0, 2.585, 3.5, 4.0, 17.0, 5.5, 17.0]),
 )

@@ -91,6 +91,7 @@ def build_config(parameters: GovernorParameters) -> GovernorConfig:
             acceleration_scale=parameters.acceleration_scale,
             jerk_scale=parameters.jerk_scale,
             hand_speed_max_m_s=parameters.hand_speed_max_m_s,
+            hand_turn_max_rad_s=parameters.hand_turn_max_rad_s,
             position_margin_rad=parameters.position_margin_rad,
         ),
         workspace=WorkspaceConfig(**bounds, max_tilt_rad=parameters.tilt_max_rad or None),

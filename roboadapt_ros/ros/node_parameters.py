@@ -275,6 +275,13 @@ class GovernorParameters:
         minimum=0.01,
         maximum=2.0,
     )
+    hand_turn_max_rad_s: float = param(
+        _FOLLOWER.hand_turn_max_rad_s,
+        help='largest rotational speed of the hand',
+        unit='rad/s',
+        minimum=0.05,
+        maximum=2.5,
+    )
     workspace_low_m: tuple[float, ...] = param(
         (0.1, -0.5, 0.0),
         help='lower corner of the box the hand stays in, base frame',

@@ -146,20 +146,21 @@ class ArmCheck:
     def look(
         self,
         q: FloatArray,
-        hand_speed_m_s: float = 0.0,
+        hand_speeds: tuple[float, float] = (0.0, 0.0),
         jacobian: Callable[[], FloatArray] | None = None,
     ) -> tuple[str, ...]:
         """Return the errors of the hand; called less often, and sets the speed limits for `q`.
 
         Args:
             q: Measured positions (7,) [rad].
-            hand_speed_m_s: Measured speed of the hand [m/s].
+            hand_speeds: Measured speed of the hand [m/s] and of its turning [rad/s].
             jacobian: Gives that of the hand (6, 7), base frame, linear rows first; asked for
                 where something is felt.
         """
         self._low[1], self._high[1] = self._limits.velocity_bounds(q)
         errors: tuple[str, ...] = ()
-        if hand_speed_m_s > self._limits.ee_speed_max:
+        moving, turning = hand_speeds
+        if moving > self._limits.ee_speed_max or turning > self._limits.ee_turn_max:
             errors += (HAND_VELOCITY,)
         external = self.external_nm
         is_felt = bool((np.abs(external) > _FELT_NM).any())

@@ -114,7 +114,7 @@ class ArmController:
     def look(
         self,
         q: FloatArray,
-        hand_speed_m_s: float,
+        hand_speeds: tuple[float, float],
         jacobian: Callable[[], FloatArray],
         now_s: float,
         quiet_s: float,
@@ -123,12 +123,12 @@ class ArmController:
 
         Args:
             q: Measured positions (7,) [rad].
-            hand_speed_m_s: Measured speed of the hand [m/s].
+            hand_speeds: Measured speed of the hand [m/s] and of its turning [rad/s].
             jacobian: Gives that of the hand (6, 7), base frame, linear rows first.
             now_s: Simulated time [s].
             quiet_s: Time without a target on the caller's clock [s].
         """
-        errors = self._arm.look(q, hand_speed_m_s, jacobian)
+        errors = self._arm.look(q, hand_speeds, jacobian)
         if self._stream.is_silent(min(now_s - self._target_s, quiet_s)):
             errors += (SILENCE,)
         if errors and self.mode in _MOVABLE:

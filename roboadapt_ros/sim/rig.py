@@ -266,9 +266,9 @@ class SimRig(Table):
         """Have judged what need not be judged every millisecond."""
         velocity, site = self._hand_velocity, mujoco.mjtObj.mjOBJ_SITE
         mujoco.mj_objectVelocity(self._model, self._data, site, self._tcp, velocity, 0)
-        speed_m_s = float(np.linalg.norm(velocity[3:]))
+        speeds = float(np.linalg.norm(velocity[3:])), float(np.linalg.norm(velocity[:3]))
         q = self._data.qpos[:7]
-        self._arm.look(q, speed_m_s, self.hand_jacobian, self.time_s, quiet_s)
+        self._arm.look(q, speeds, self.hand_jacobian, self.time_s, quiet_s)
 
     def _place_arm(self, position: FloatArray) -> None:
         result = self._kinematics.inverse(position, HAND_DOWN_XYZW, Q_HOME)

@@ -91,7 +91,7 @@ def test_a_force_at_the_hand_is_felt(check):
         felt += np.sign(felt) * FRICTION_NM
         for _ in range(100):
             assert check.step(Q_HOME, ZERO, ZERO, ZERO, felt) == ()
-        assert check.look(Q_HOME, 0.0, lambda: jacobian) == errors
+        assert check.look(Q_HOME, (0.0, 0.0), lambda: jacobian) == errors
 
 
 def test_the_force_at_the_hand_is_found_from_torques():
@@ -103,8 +103,9 @@ def test_the_force_at_the_hand_is_found_from_torques():
 
 
 def test_a_hand_that_is_too_fast(check):
-    assert check.look(Q_HOME, 1.69) == ()
-    assert check.look(Q_HOME, 1.71) == ('cartesian_velocity_violation',)
+    assert check.look(Q_HOME, (1.69, 2.49)) == ()
+    for speeds in ((1.71, 0.0), (0.0, 2.51)):
+        assert check.look(Q_HOME, speeds) == ('cartesian_velocity_violation',)
 
 
 @pytest.mark.parametrize(

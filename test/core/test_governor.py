@@ -15,6 +15,7 @@ from control_fakes import (
 )
 import numpy as np
 import pytest
+from roboadapt_ros.bench.arm_tables import hand_turns
 from roboadapt_ros.contract import ActionSpace
 from roboadapt_ros.control.governor import GovernorConfig, GovernorState
 from roboadapt_ros.control.governor_config import FollowerConfig
@@ -231,6 +232,19 @@ class TestLimitsHold:
         speeds = np.linalg.norm(np.diff(hands, axis=0), axis=1) / 0.01
         assert speeds.max() < 0.15 * 1.02
         np.testing.assert_allclose(driver.q[0], 0.6, atol=1e-3)
+
+    @pytest.mark.parametrize('joint', [4, 6])
+    def test_turning_of_the_hand_is_limited(self, joint):
+        config = GovernorConfig()
+        config = replace(config, motion=replace(config.motion, hand_turn_max_rad_s=0.3))
+        driver = Driver(config)
+        driver.tick()
+        goal = Q_HOME[joint] + 0.6
+        driver.follow_joint(joint, goal)
+        turns = hand_turns(np.array(driver.points)) / 0.01
+        assert 0.27 < turns.max() < 0.3 * 1.02
+        assert driver.governor.counts['slowed_hand_speed'] > 0
+        np.testing.assert_allclose(driver.q[joint], goal, atol=1e-3)
 
     def test_an_arm_that_starts_outside_its_box_may_come_in(self):
         config = GovernorConfig(workspace=WorkspaceConfig(z_max_m=0.4))

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from roboadapt_ros.bench.arm_tables import hand_points, TABLES
+from roboadapt_ros.bench.arm_tables import hand_points, hand_turns, TABLES
 from roboadapt_ros.bench.collision_judge import MeshJudge
 from roboadapt_ros.bench.governor import GovernorBenchConfig, run, torment
 from roboadapt_ros.bench.hostile import hostile_chunk, TROUBLES, View
@@ -111,6 +111,12 @@ class TestJudge:
         height = hand_points(points)[0][:, 2]
         floor = (-9.0, -9.0, float(height.min()) + 0.05)
         assert judged(points, dq=speeds, box_low_m=floor) == {'workspace'}
+
+    def test_a_hand_that_turns_faster_than_promised_is_seen(self):
+        points, speeds = glide(6, 0.8, 2.0)  # the last joint turns the hand by its own angle
+        np.testing.assert_allclose(hand_turns(points), np.diff(points[:, 6]), atol=1e-12)
+        assert judged(points, dq=speeds, hand_turn_rad_s=0.7) == {'hand_turn'}
+        assert judged(points, dq=speeds, hand_turn_rad_s=0.8) == set()
 
     def test_nan_is_seen(self):
         points = np.tile(Q_HOME, (5, 1))

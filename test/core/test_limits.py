@@ -76,7 +76,7 @@ def test_fr3_speed_towards_an_end_falls_to_zero_and_away_from_it_stays():
 def test_the_fr3_keeps_both_published_tables(table):
     limits = robot_limits('fr3')
     assert (limits.q_min >= table.q_min).all() and (limits.q_max <= table.q_max).all()
-    for name in ('dq_max', 'ddq_max', 'dddq_max', 'ee_speed_max'):
+    for name in ('dq_max', 'ddq_max', 'dddq_max', 'ee_speed_max', 'ee_turn_max'):
         assert np.all(getattr(limits, name) <= getattr(table, name))
     for q in np.random.default_rng(0).uniform(limits.q_min, limits.q_max, (200, 7)):
         (lower, upper), (low, high) = limits.velocity_bounds(q), table.velocity_bounds(q)
