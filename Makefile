@@ -39,7 +39,8 @@ test-ros: setup  ## Tests of nodes and whole graphs
 	$(BIN)/python -m pytest test/ros $(wildcard test/launch)
 
 faults: setup  ## Break each process and stream of a moving graph; print what came of it (minutes)
-	ROBOADAPT_FAULT_TABLE=.build/faults.md $(BIN)/python -m pytest -q test/ros/test_fault_matrix.py
+	rm -f .build/faults.md
+	ROBOADAPT_FAULT_TABLE=.build/faults.md $(BIN)/python -m pytest -q test/ros/test_fault_*.py
 	@cat .build/faults.md
 
 check: lint type  ## lint and type

@@ -223,7 +223,8 @@ static int set_buffers(Camera *c, int fd, struct v4l2_requestbuffers *r) {
     c->streaming = c->queued = c->finished = 0;
     memset(c->frames, 0, sizeof c->frames);
     c->buffers = r->count = r->count > BUFFERS ? BUFFERS : r->count;
-    c->length = c->mode.width * c->mode.height * 2;
+    uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);  /* buffers begin on pages of their own */
+    c->length = (c->mode.width * c->mode.height * 2 + page - 1) / page * page;
     size_t size = (size_t)c->length * c->buffers;
     if (!size)
         return flock(c->lock, LOCK_UN);

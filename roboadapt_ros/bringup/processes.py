@@ -137,7 +137,7 @@ class _Builder:
 
     def sim_rig(self) -> ProcessDescription:
         remaps = (*self._state, *self._motion, *self._error, *self._pose)
-        remaps += self._images('image_raw')
+        remaps += self._simulated_images()
         if self._rig.arm.joint_states != 'joint_states':
             remaps += (('merged_joint_states', 'joint_states'),)
         parameters: dict[str, Any] = {**self._joints, **self._hand, 'robot': self._rig.robot}
@@ -241,6 +241,14 @@ class _Builder:
             'target_type': TYPES[self._rig.arm.output.driver],
         }
         return self._describe('recorder', parameters, remaps)
+
+    def _simulated_images(self) -> tuple[tuple[str, str], ...]:
+        """Return the remappings of the simulated cameras, out of the way of those with a driver."""
+        driven = {f'cameras/{camera.name}/' for camera in self._rig.cameras if camera.driver}
+        return tuple(
+            (old, f'sim_rig/{old}' if old.startswith(tuple(driven)) else new)
+            for old, new in self._images('image_raw')
+        )
 
     def _images(self, leaf: str, suffix: str = '') -> tuple[tuple[str, str], ...]:
         remaps: list[tuple[str, str]] = []

@@ -1,6 +1,6 @@
 """Every rig file, and the processes that follow from it."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -80,6 +80,18 @@ def test_a_camera_with_a_driver_file_is_a_process(models):
     camera = _processes('fr3_crisp', models)['camera_scene']
     assert camera.executable == 'camera_node'
     assert ('image_raw', 'cameras/scene/image_raw') in camera.remappings
+
+
+def test_a_simulated_camera_makes_way_for_one_with_a_driver(models):
+    rig = load_rig('sim')
+    scene, wrist = rig.cameras
+    rig = replace(rig, cameras=(scene, replace(wrist, driver='usb.yaml')))
+    made = {process.name: process for process in process_list(rig, models_dir=models)}
+    image = ('image_raw', wrist.image)
+    assert image in made['camera_wrist'].remappings
+    sent = dict(made['sim_rig'].remappings)
+    assert sent['cameras/wrist/image_raw'] != wrist.image
+    assert sent.get('cameras/scene/image_raw', 'cameras/scene/image_raw') == scene.image
 
 
 def test_both_ends_of_a_stream_are_remapped_to_one_topic(models):
