@@ -243,7 +243,7 @@ class _Builder:
         return self._describe('recorder', parameters, remaps)
 
     def _simulated_images(self) -> tuple[tuple[str, str], ...]:
-        """Return the remappings of the simulated cameras, out of the way of those with a driver."""
+        """Return remappings of the simulated cameras, out of the way of those with a driver."""
         driven = {f'cameras/{camera.name}/' for camera in self._rig.cameras if camera.driver}
         return tuple(
             (old, f'sim_rig/{old}' if old.startswith(tuple(driven)) else new)
