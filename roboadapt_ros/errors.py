@@ -19,6 +19,8 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
 
 _MANY = 60
 """More choices than these are not spelt out."""
+_LONG = 300
+"""Characters of a value after which it is not spelt out: a whole file may be one."""
 
 
 def _choices_text(name: str, choices: Iterable[str]) -> str:
@@ -51,7 +53,10 @@ class ConfigError(RoboAdaptError):
     def __init__(self, field: str, value: object, rule: str):
         """Store the field's path, its value and the rule."""
         self.field, self.value, self.rule = field, value, rule
-        super().__init__(f'{field} = {value!r}: {rule}')
+        shown = repr(value)
+        if len(shown) > _LONG:
+            shown = f'{shown[:_LONG]}…'
+        super().__init__(f'{field} = {shown}: {rule}')
 
 
 class UnknownKeyError(RoboAdaptError):
