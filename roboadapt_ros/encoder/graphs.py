@@ -25,7 +25,7 @@ from roboadapt_ros.encoder.offshoot import run_module
 from roboadapt_ros.encoder.places import Places
 from roboadapt_ros.errors import EngineError, RoboAdaptError
 
-FORMAT = 2
+FORMAT = 3
 """Raised when graphs or their inputs change; older ones are then exported anew."""
 MAX_PARITY = 1e-4
 """Largest relative difference of a float32 graph from torch."""
