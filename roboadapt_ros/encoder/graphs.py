@@ -56,6 +56,9 @@ class GraphRecord:
     """Largest difference of this graph's features from torch's, relative to the largest."""
     feature_error: float
     """Relative L2 distance of the features from torch's; 8 bits make it worth knowing."""
+    tasks: dict[str, str]
+    """Tasks that an error in 8 bits was measured on, by name: the `arrays_digest` of their
+    adapters. Without any, random adapters stood in for them; the bare backbone has none."""
     versions: dict[str, str]
     """Of the libraries that made it, and of the runtime it was measured with."""
     machine: str

@@ -12,6 +12,7 @@ import weakref
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.adapters.layout import AdapterLayout
+from roboadapt_ros.backbones.digest import arrays_digest
 from roboadapt_ros.encoder.blocked import blocked_arrays, MIXED, mixed_inputs, plain_arrays
 from roboadapt_ros.encoder.engine import AdapterHandle, Images, Tensors
 from roboadapt_ros.encoder.graphs import Graph
@@ -35,7 +36,8 @@ class ServedGraph:
         plain = graph_arrays(layout, tensors, maps=self.record.is_maps)
         arrays = blocked_arrays(plain, self.record.block)
         nbytes = sum(array.nbytes for array in arrays.values())
-        return OnnxAdapters(layout, nbytes, self, arrays, self.session.hold(arrays))
+        note = self._note(tensors) if layout.sites else ''
+        return OnnxAdapters(layout, nbytes, self, arrays, self.session.hold(arrays), note=note)
 
     def run(self, images: Images, tasks: Sequence[OnnxAdapters | None]) -> npt.NDArray[np.float32]:
         """Encode images (B, S, S, 3) with a task for each row.
@@ -60,6 +62,18 @@ class ServedGraph:
         if self.record.block:
             ways.append({MIXED: np.array([True])})
         return np.concatenate([self.session.run(image, way) for way in ways])
+
+    def _note(self, tensors: Tensors) -> str:
+        """Return what to know of a task that a graph in 8 bits was not measured on."""
+        record = self.record
+        if not record.int8 or arrays_digest(tensors) in record.tasks.values():
+            return ''
+        return (
+            f'the error of its features in 8 bits was not measured: {record.feature_error:.1%} is '
+            f'that of {", ".join(sorted(record.tasks)) or "random adapters at the same places"}. '
+            f"Run 'roboadapt export --backbone {record.backbone_id} --int8', and judge it with "
+            "'roboadapt eval --in-process --engine onnx_int8'"
+        )
 
     def _values(self, tasks: Sequence[OnnxAdapters | None]) -> Values:
         """Return the inputs of a batch with a task for each row; the last batch is kept."""

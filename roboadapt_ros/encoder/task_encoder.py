@@ -131,6 +131,11 @@ class TaskEncoder:
         with self._lock:
             return self._tasks.get(task).package
 
+    def note(self, task: str) -> str:
+        """Return what to know of a resident task as it is served; '' for nothing."""
+        with self._lock:
+            return self._tasks.get(task).handle.note
+
     def stage(
         self, task: str, staying: Collection[str] = ()
     ) -> tuple[TaskPackage, tuple[str, ...]]:

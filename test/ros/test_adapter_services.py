@@ -1,5 +1,6 @@
 """What the encoder's services answer where something is wrong with what they serve."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -80,6 +81,16 @@ def test_what_a_runtime_raises_while_staging_is_answered(services, encoder, monk
     assert not answer.success
     assert 'out of memory' in answer.message
     assert encoder.active == 'pick'
+
+
+def test_what_to_know_of_a_staged_task_is_answered(services, encoder, monkeypatch):
+    add = encoder.engine.add
+    monkeypatch.setattr(
+        encoder.engine, 'add', lambda *task: replace(add(*task), note='8 bits were not measured')
+    )
+    answer = services.stage(StageAdapter.Request(task='place'), StageAdapter.Response())
+    assert answer.success
+    assert answer.message == "task 'place' is resident; 8 bits were not measured"
 
 
 def test_what_a_runtime_raises_for_a_candidate_is_answered(services, encoder, monkeypatch):
