@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-import weakref
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ from roboadapt_ros.backbones.digest import arrays_digest
 from roboadapt_ros.encoder.blocked import blocked_arrays, MIXED, mixed_inputs, plain_arrays
 from roboadapt_ros.encoder.engine import AdapterHandle, Images, Tensors
 from roboadapt_ros.encoder.graphs import Graph
+from roboadapt_ros.encoder.last_batch import LastBatch
 from roboadapt_ros.encoder.places import Arrays, graph_arrays, stack
 from roboadapt_ros.encoder.session import Session, Values
 
@@ -29,7 +29,7 @@ class ServedGraph:
         self.session = Session(graph.content, threads=threads)
         self.first_probe: npt.NDArray[np.float32] | None = None
         """What the probe gave at its first run here, adapters off."""
-        self._batch: tuple[tuple[object, ...], Values] = ((), {})
+        self._batch: LastBatch[Values] = LastBatch()
 
     def hold(self, layout: AdapterLayout, tensors: Tensors) -> OnnxAdapters:
         """Return one task's adapters, to run with."""
@@ -77,13 +77,12 @@ class ServedGraph:
 
     def _values(self, tasks: Sequence[OnnxAdapters | None]) -> Values:
         """Return the inputs of a batch with a task for each row; the last batch is kept."""
-        known, values = self._batch
-        key = tuple(None if task is None else weakref.ref(task) for task in tasks)
-        if known != key:
+
+        def make() -> Values:
             arrays = stack([None if task is None else task.plain() for task in tasks])
-            values = self.session.hold(mixed_inputs(arrays, self.record.block))
-            self._batch = (key, values)
-        return values
+            return self.session.hold(mixed_inputs(arrays, self.record.block))
+
+        return self._batch.of(tasks, make)
 
 
 @dataclass(eq=False)

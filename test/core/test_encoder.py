@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from roboadapt_ros.adapters.layout import AdapterLayout
 from roboadapt_ros.encoder.encoding import FrameSet
+from roboadapt_ros.encoder.engine import AdapterHandle
+from roboadapt_ros.encoder.last_batch import LastBatch
 from roboadapt_ros.encoder.preprocess import preprocess
 from roboadapt_ros.encoder.select import load_encoder
 from roboadapt_ros.encoder.task_encoder import TaskEncoder
@@ -197,6 +199,43 @@ def test_evicted_memory_is_given_back(encoder, tmp_path, monkeypatch) -> None:
         assert len(held) == 1
         encoder.evict(f'task{seed}')
         assert not held
+
+
+def test_a_batch_does_not_keep_its_tasks(encoder) -> None:
+    """Nor what was put together of them, nor what a layout needs."""
+    sets = [FrameSet(task, frames(), STAMPS) for task in ('pick', 'place')]
+    encoder.encode_batch(sets, 1_500, lambda: 2_000)
+    encoder.shadow(['pick', 'place'])
+    encoder.shadow([])
+    handles = [encoder._tasks.get(task).handle for task in ('pick', 'place')]
+    held = [weakref.ref(thing) for handle in handles for thing in (handle, handle.row)]
+    held.append(weakref.ref(handles[0].format))
+    del handles
+    for task in ('pick', 'place'):
+        encoder.evict(task)
+    assert [thing() for thing in held] == [None] * len(held)
+    encoder.stage('place')
+    encoder.activate('place')
+    encode(encoder)
+
+
+def test_what_is_made_of_tasks_is_kept_while_they_are_there() -> None:
+    class Made:
+        pass
+
+    layout = AdapterLayout(channels=(3, 3, 3), pooled_channels=1)
+    one, other = AdapterHandle(layout, 0), AdapterHandle(layout, 0)
+    last: LastBatch[Made] = LastBatch()
+    made = last.of([one, None, other], Made)
+    assert last.of([one, None, other], Made) is made
+    again = last.of([other, None, one], Made)
+    assert again is not made
+    kept = weakref.ref(again)
+    del again
+    assert kept() is not None
+    del one
+    assert kept() is None
+    assert last.of([other], Made) is not made
 
 
 def test_a_task_staged_anew_serves_its_new_version_only_after_a_switch(encoder, tmp_path) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import onnx
@@ -213,6 +214,18 @@ def test_a_to_b_to_a_is_bit_equal_while_tasks_come_and_go(pair) -> None:
     pair.onnx.run_mixed(images(), [*others[:2], a])
     del others
     np.testing.assert_array_equal(pair.onnx.run(images(), a), first)
+
+
+def test_a_batch_does_not_keep_its_tasks_nor_their_graph(pair) -> None:
+    layout = pair.torch.backbone.layout(middle=[3] * pair.torch.backbone.depth)
+    folder = GraphStore(pair.path, pair.torch.manifest).writable
+    export_graph(pair.path, pair.torch, Places.of(layout), folder)
+    handles = [pair.onnx.add(layout, trained(layout, seed)) for seed in range(2)]
+    pair.onnx.run_shared(images(), handles)
+    pair.onnx.run_mixed(images(), [*handles, None])
+    held = [weakref.ref(handle) for handle in handles] + [weakref.ref(handles[0].graph)]
+    del handles
+    assert [thing() for thing in held] == [None] * 3
 
 
 def test_the_probe_is_checked_again_and_again(pair) -> None:
