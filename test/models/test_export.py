@@ -29,6 +29,8 @@ from roboadapt_ros.encoder.session import write_adapters
 from roboadapt_ros.encoder.torch_engine import TorchEngine
 from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import EngineError
+from roboadapt_ros.evaluation.inprocess import LearnedPolicy
+from roboadapt_ros.policy.policy import TaskPolicies
 from tiny import CAMERAS, FAMILIES, make_backbone, make_task, SIZE
 import torch
 from torch import nn
@@ -86,6 +88,7 @@ def test_eight_bits_are_served_after_their_error_was_measured(path) -> None:
     for found, wanted in (
         (served.run(images(), handle), engine.run(images(), ours)),
         (served.run_mixed(images(), [handle, None]), engine.run_mixed(images(), [ours, None])),
+        (served.run_shared(images(), [handle, None]), engine.run_shared(images(), [ours, None])),
     ):
         assert 0 < np.linalg.norm(found - wanted) <= MAX_INT8_ERROR * np.linalg.norm(wanted)
 
@@ -114,17 +117,20 @@ def tensors_of(task: TaskTensors) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in task.tensors.items()}
 
 
-def test_the_encoder_tells_of_a_task_that_eight_bits_were_not_measured_on(tmp_path) -> None:
+def test_the_encoder_tells_of_a_task_that_eight_bits_were_not_measured_on(
+    tmp_path, caplog
+) -> None:
     """And of a newer version of one: other tensors, other errors."""
     manifest = make_backbone(tmp_path)
     package = make_task(tmp_path, 'lift', manifest)
     assert main(['export', '--models', str(tmp_path), '--int8']) == 0
     encoder = load_encoder(tmp_path, manifest.id, kind=EngineKind.ONNX_INT8)
-    encoder.add(package)
-    assert encoder.note('lift') == ''
-    make_task(tmp_path, 'lift', manifest, seed=2)
-    encoder.stage('lift')
+    policy = LearnedPolicy(encoder, TaskPolicies())
+    policy.add(package)
+    assert (encoder.note('lift'), caplog.messages) == ('', [])
+    policy.add(make_task(tmp_path, 'lift', manifest, seed=2))
     assert 'that of lift' in encoder.note('lift')
+    assert caplog.messages == [f"Task 'lift': {encoder.note('lift')}"]
 
 
 def test_an_older_record_is_exported_anew(vit) -> None:

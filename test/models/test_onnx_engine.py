@@ -159,6 +159,22 @@ def test_what_lies_below_the_first_adapter_is_not_repeated(tmp_path, family) -> 
         assert blocks_of_nodes(blocks, rest) == set(range(first, depth))
 
 
+def test_images_that_tasks_share_are_encoded_once_for_each_graph(pair, monkeypatch) -> None:
+    first, second = pair.layouts[2], pair.layouts[0]
+    handles = [pair.onnx.add(first, trained(first, seed)) for seed in range(3)]
+    handles.append(pair.onnx.add(second, trained(second, 3)))
+    given = []
+    for graph in (handles[0].graph, handles[-1].graph):
+
+        def noted(images, values, repeats=1, *, run=graph.session.run):
+            given.append((len(images), repeats))
+            return run(images, values, repeats)
+
+        monkeypatch.setattr(graph.session, 'run', noted)
+    pair.onnx.run_shared(images(), [*handles, None])
+    assert sorted(given) == [(BATCH, 1), (BATCH, 4)], 'no adapters: with those that share the most'
+
+
 def before_repeating(graph: onnx.GraphProto) -> set[str]:
     """Return the nodes that the repeated stream is made by."""
     makers = {output: node for node in graph.node for output in node.output}

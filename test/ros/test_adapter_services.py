@@ -93,6 +93,21 @@ def test_what_to_know_of_a_staged_task_is_answered(services, encoder, monkeypatc
     assert answer.message == "task 'place' is resident; 8 bits were not measured"
 
 
+def test_what_to_know_of_a_task_is_logged_at_the_start(services, encoder, monkeypatch):
+    add = encoder.engine.add
+    monkeypatch.setattr(
+        encoder.engine, 'add', lambda *task: replace(add(*task), note='8 bits were not measured')
+    )
+    warned = []
+    node = SimpleNamespace(
+        _config=EncoderParameters(models_dir='', backbone_id='tiny', cameras=CAMERAS),
+        _engine=encoder,
+        get_logger=lambda: SimpleNamespace(warning=warned.append),
+    )
+    EncoderNode._stage_all(node)
+    assert warned == [f"Task '{task}': 8 bits were not measured" for task in ('pick', 'place')]
+
+
 def test_what_a_runtime_raises_for_a_candidate_is_answered(services, encoder, monkeypatch):
     def no_memory(*_):
         raise RuntimeError('out of memory')
