@@ -115,12 +115,17 @@ def make_task(
     fresh: bool = False,
     layout: AdapterLayout = LAYOUT,
     version: str | None = None,
+    cameras: tuple[CameraContract, ...] = (),
 ) -> TaskPackage:
-    """Write a task package of random tensors (`fresh`: untrained adapters)."""
+    """Write a task package of random tensors (`fresh`: untrained adapters).
+
+    `cameras` are its view of the frames; () for both cameras, as `camera` describes them.
+    """
     torch.manual_seed(seed)
-    tokens, cameras = (SIZE // 16) ** 2, len(CAMERAS)
+    cameras = cameras or tuple(camera(name) for name in CAMERAS)
+    tokens = (SIZE // 16) ** 2
     head = HeadLayout(
-        feature_size=tokens * 8 * cameras,
+        feature_size=tokens * 8 * len(cameras),
         proprio_size=4,
         hidden=(16,),
         chunk_length=4,
@@ -141,7 +146,7 @@ def make_task(
         backbone_digest=backbone.digest,
         adapters=layout,
         head=head,
-        contract=contract(),
+        contract=contract(cameras=cameras),
         normaliser=Normaliser(
             proprio_mean=(0.0,) * 4,
             proprio_std=(1.0,) * 4,

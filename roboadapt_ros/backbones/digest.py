@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 from roboadapt_ros.errors import PackageError
 import safetensors
 
@@ -44,6 +46,16 @@ def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(_heading(name, str(tensor.dtype), tuple(tensor.shape)))
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def arrays_digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Return what `tensors_digest` gives for the same tensors as arrays, without torch."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(_heading(name, f'torch.{array.dtype.name}', array.shape))
+        digest.update(array.data)
     return digest.hexdigest()
 
 

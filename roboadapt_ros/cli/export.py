@@ -68,16 +68,19 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     backbones = [options.backbone] if options.backbone else list(known)
     if options.task and not options.backbone:
         backbones = sorted({package.manifest.backbone_id for package in packages})
-    rows = []
+    exported: list[tuple[GraphRecord, tuple[str, ...]]] = []
     with progress_line(console) as progress:
         for number, name in enumerate(backbones):
             progress(number, len(backbones), f'exporting {name}')
             over = [p for p in packages if p.manifest.backbone_id == name]
-            rows += _export(models, name, over, options)
-    if not rows:
+            exported += _export(models, name, over, options)
+    if not exported:
         say(console, f'No backbones in {models}.')
         return 1
-    print_table(console, COLUMNS, rows, numbers=5)
+    print_table(console, COLUMNS, [row for _, row in exported], numbers=5)
+    for record, _ in exported:
+        if record.int8:
+            say(console, f'{record.backbone_id}, {record.name}: {_measured_on(record)}.')
     say(
         console,
         f"Errors are relative to torch's features; times are of one image on "
@@ -104,8 +107,8 @@ def _packages(models: Path, tasks: list[str], backbone: str | None) -> list[Task
 
 def _export(
     models: Path, name: str, packages: list[TaskPackage], options: argparse.Namespace
-) -> list[tuple[str, ...]]:
-    """Export one backbone for its tasks; return the table's rows."""
+) -> list[tuple[GraphRecord, tuple[str, ...]]]:
+    """Export one backbone for its tasks; return the graphs' records and rows of the table."""
     from roboadapt_ros.backbones.manifest import backbone_path
     from roboadapt_ros.encoder.examples import TaskTensors
     from roboadapt_ros.encoder.export import (
@@ -124,13 +127,13 @@ def _export(
     store = GraphStore(path, engine.manifest)
     wanted = dict.fromkeys(usual_places(engine.backbone))
     wanted |= dict.fromkeys(Places.of(package.manifest.adapters) for package in packages)
-    tasks = [TaskTensors(p.manifest.adapters, p.part('adapters')) for p in packages]
-    rows = []
+    tasks = {p.task: TaskTensors(p.manifest.adapters, p.part('adapters')) for p in packages}
+    exported = []
     with store.exporting() as folder:
         if options.out is not None:
             folder = _folder(options.out / name)
         for places in wanted:
-            over = [t for t in tasks if Places.of(t.layout) == places]
+            over = {n: t for n, t in tasks.items() if Places.of(t.layout) == places}
             blocked = export_blocked(path, engine, places, folder)
             records = [export_graph(path, engine, places, folder)]
             records += [blocked] if blocked else []
@@ -141,11 +144,11 @@ def _export(
                 file, block = folder / f'{record.name}.onnx', record.block
                 content = file.read_bytes()
                 times = compare(engine, places, content, options.threads, block=block)
-                rows.append(_row(record, file, times))
+                exported.append((record, _row(record, file, times)))
         if options.out is not None:
             for package in packages:
                 _write_adapters(package, record, folder)
-    return rows
+    return exported
 
 
 def _pictures(packages: list[TaskPackage], places: Places, size: int) -> Images | None:
@@ -185,6 +188,14 @@ def _row(record: GraphRecord, file: Path, times: tuple[float, float]) -> tuple[s
         f'{record.feature_error:.1e}',
         *(f'{value:.1f}' for value in times),
     )
+
+
+def _measured_on(record: GraphRecord) -> str:
+    """Return what the error of a graph in 8 bits was measured on."""
+    if not record.places.positions:
+        return 'its error is that of the bare backbone'
+    tasks = ', '.join(sorted(record.tasks))
+    return f'its error is that of {tasks or "random adapters, for no task has these places"}'
 
 
 def _write_adapters(package: TaskPackage, record: GraphRecord, folder: Path) -> None:

@@ -20,7 +20,7 @@ from onnx import helper, numpy_helper, TensorProto
 import onnxruntime as ort
 from roboadapt_ros.encoder.blocked import EACH, is_top, MIXED
 from roboadapt_ros.encoder.map_adapters import RUNTIME
-from roboadapt_ros.encoder.places import Places
+from roboadapt_ros.encoder.places import Places, REPEATS
 from roboadapt_ros.encoder.session import CPU, ERRORS_ONLY
 
 BLOCKS = 'com.microsoft.nchwc'
@@ -66,7 +66,7 @@ def blocked_graph(branched: bytes, mixed: bytes, places: Places, block: int) -> 
     if not _put_among_blocks(model.graph, places, block):
         return None
     weights = _Weights()
-    inputs = [value for value in model.graph.input if value.name == 'images' or is_top(value.name)]
+    inputs = [value for value in model.graph.input if _is_common(value.name)]
     own = [value for value in model.graph.input if value not in inputs]
     theirs = [value for value in each.graph.input if value.name not in {v.name for v in inputs}]
     renamed = {value.name: EACH + value.name for value in theirs}
@@ -93,6 +93,11 @@ def blocked_graph(branched: bytes, mixed: bytes, places: Places, block: int) -> 
     )
     content: bytes = whole.SerializeToString()
     return content
+
+
+def _is_common(name: str) -> bool:
+    """Return whether both graphs take an input in the same form."""
+    return name in ('images', REPEATS) or is_top(name)
 
 
 def _optimised(content: bytes) -> onnx.ModelProto:

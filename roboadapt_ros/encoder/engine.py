@@ -8,7 +8,7 @@ torch and no onnxruntime.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +30,8 @@ class AdapterHandle:
     layout: AdapterLayout
     nbytes: int
     """Bytes of their tensors."""
+    note: str = field(default='', kw_only=True)
+    """What whoever serves them should know; '' for nothing."""
 
 
 class Engine(Protocol):

@@ -12,7 +12,8 @@ that `graphs.GraphStore` starts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 import hashlib
 from importlib.metadata import version
 import json
@@ -21,6 +22,7 @@ from pathlib import Path
 import sys
 
 from roboadapt_ros.adapters.placement import Placement
+from roboadapt_ros.backbones.digest import arrays_digest
 from roboadapt_ros.backbones.frozen import FrozenBackbone
 from roboadapt_ros.backbones.manifest import PROBE_NAME
 from roboadapt_ros.config import from_mapping
@@ -113,7 +115,7 @@ def export_int8(
     engine: TorchEngine,
     places: Places,
     folder: Path,
-    tasks: Sequence[TaskTensors] = (),
+    tasks: Mapping[str, TaskTensors] | None = None,
     pictures: Images | None = None,
 ) -> GraphRecord:
     """Export one graph with the backbone in 8 bits, and measure how far off it is.
@@ -123,8 +125,8 @@ def export_int8(
         engine: Torch engine over it.
         places: Where the graph has adapters.
         folder: Where graph and record are written.
-        tasks: Tasks with adapters at those places that it is to serve; without any, random
-            ones that change the features more than a trained task does.
+        tasks: Tasks by name with adapters at those places that it is to serve; without any,
+            random ones that change the features more than a trained task does.
         pictures: (n, S, S, 3) that those tasks were learned on; None: the backbone's probe,
             which is noise for one that was added pretrained.
 
@@ -132,14 +134,15 @@ def export_int8(
         EngineError: Its features are too far from torch's.
     """
     content, exact = _exact(path, engine, places, branches=False)
-    tasks = tasks or example_tasks(engine.backbone, places)
+    named = dict(tasks or {})
+    measured = list(named.values()) or example_tasks(engine.backbone, places)
     ranges, others = scene_images(_probe(path) if pictures is None else pictures)
     maps = engine.backbone.chain.is_convolutional
-    adapters = [{}, *(task.arrays(maps=maps) for task in tasks)]
+    adapters = [{}, *(task.arrays(maps=maps) for task in measured)]
     content = quantise(
         content, [{'images': image[None], **arrays} for image in ranges for arrays in adapters]
     )
-    error = measure(engine, content, tasks, others)
+    error = measure(engine, content, measured, others)
     if not error.distance <= MAX_INT8_ERROR:
         raise EngineError(
             'onnx_int8',
@@ -147,7 +150,10 @@ def export_int8(
             f'torch; at most {MAX_INT8_ERROR:.0%} is offered',
             "Choose an exact engine: 'auto', 'onnx' or 'torch'.",
         )
-    record = _record(engine, places, content, error, parity=exact.largest, int8=True)
+    record = replace(
+        _record(engine, places, content, error, parity=exact.largest, int8=True),
+        tasks={name: arrays_digest(task.tensors) for name, task in named.items()},
+    )
     GraphStore(path, engine.manifest).put(record, content, folder)
     return record
 
@@ -198,6 +204,7 @@ def _record(
         parity=parity,
         largest_error=error.largest,
         feature_error=error.distance,
+        tasks={},
         versions={
             **{name: version(name) for name in ('torch', 'timm', 'onnx')},
             'onnxruntime': runtime_version(),

@@ -25,7 +25,7 @@ from roboadapt_ros.encoder.offshoot import run_module
 from roboadapt_ros.encoder.places import Places
 from roboadapt_ros.errors import EngineError, RoboAdaptError
 
-FORMAT = 2
+FORMAT = 3
 """Raised when graphs or their inputs change; older ones are then exported anew."""
 MAX_PARITY = 1e-4
 """Largest relative difference of a float32 graph from torch."""
@@ -56,6 +56,9 @@ class GraphRecord:
     """Largest difference of this graph's features from torch's, relative to the largest."""
     feature_error: float
     """Relative L2 distance of the features from torch's; 8 bits make it worth knowing."""
+    tasks: dict[str, str]
+    """Tasks that an error in 8 bits was measured on, by name: the `arrays_digest` of their
+    adapters. Without any, random adapters stood in for them; the bare backbone has none."""
     versions: dict[str, str]
     """Of the libraries that made it, and of the runtime it was measured with."""
     machine: str

@@ -14,14 +14,18 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper, TensorProto
+from roboadapt_ros.encoder.places import REPEATS
 
 DOMAIN = 'roboadapt'
 MARKER = 'Bottleneck'
 """What stands in the traced graph for an adapter: inputs map, down weight, down bias, perhaps
-mix weight, up weight, up bias; attribute sizes: channels, height, width."""
+mix weight, up weight, up bias, at the first one `REPEATS`; attribute sizes: channels, height,
+width."""
 RUNTIME = 'com.microsoft'
 """ONNX Runtime's own operators: every version has these two, `Gelu` and `FusedConv`."""
 _SINGLE = 'is_one_task'
+_ROWS = 'rows'
+"""The leading axis after the first adapter: the batch, or repetitions of it."""
 
 
 def write_out(model: onnx.ModelProto, *, branches: bool) -> None:
@@ -38,17 +42,20 @@ def write_out(model: onnx.ModelProto, *, branches: bool) -> None:
     if not markers:
         return
     nodes: list[onnx.NodeProto] = []
-    batch = graph.input[0].type.tensor_type.shape.dim[0].dim_param
     for node in graph.node:
         if node not in markers:
             nodes.append(node)
         elif branches:
             nodes += _decision(node.input[1]) if node == markers[0] else []
-            nodes.append(_choice(node, batch))
+            nodes.append(_choice(node))
         else:
-            nodes += _Branch(node, batch, 'each').inline()
+            nodes += _Branch(node, 'each').inline()
+    made = {marker.output[0] for marker in markers}
+    others = [value for value in graph.value_info if value.name not in made]
+    del graph.value_info[:]
+    graph.value_info.extend(others)
     for marker in markers:
-        shape: list[str | int | None] = [batch, *_sizes(marker)]
+        shape: list[str | int | None] = [_ROWS, *_sizes(marker)]
         graph.value_info.append(
             helper.make_tensor_value_info(marker.output[0], TensorProto.FLOAT, shape)
         )
@@ -74,11 +81,11 @@ def _decision(weight: str) -> list[onnx.NodeProto]:
     ]
 
 
-def _choice(marker: onnx.NodeProto, batch: str) -> onnx.NodeProto:
+def _choice(marker: onnx.NodeProto) -> onnx.NodeProto:
     """Return the node that runs one form or the other."""
     branches = {
-        'then_branch': _Branch(marker, batch, 'one').single(),
-        'else_branch': _Branch(marker, batch, 'each').mixed(),
+        'then_branch': _Branch(marker, 'one').single(),
+        'else_branch': _Branch(marker, 'each').mixed(),
     }
     return helper.make_node('If', [_SINGLE], list(marker.output), marker.name, **branches)
 
@@ -86,10 +93,12 @@ def _choice(marker: onnx.NodeProto, batch: str) -> onnx.NodeProto:
 class _Branch:
     """A graph inside the graph, built node by node; it sees the names around it."""
 
-    def __init__(self, marker: onnx.NodeProto, batch: str, name: str):
-        self.prefix, self.batch = f'{marker.name}/{name}', batch
+    def __init__(self, marker: onnx.NodeProto, name: str):
+        self.prefix = f'{marker.name}/{name}'
         self.sizes, self.result = _sizes(marker), marker.output[0]
-        self.x, self.down, self.down_bias, *mix, self.up, self.up_bias = marker.input
+        self.is_first = REPEATS in marker.input
+        weights = [name for name in marker.input if name != REPEATS]
+        self.x, self.down, self.down_bias, *mix, self.up, self.up_bias = weights
         self.mix = mix[0] if mix else None
         self.nodes: list[onnx.NodeProto] = []
 
@@ -108,9 +117,12 @@ class _Branch:
         return self.graph(self.op('FusedConv', hidden, up, bias, self.x, domain=RUNTIME))
 
     def mixed(self) -> onnx.GraphProto:
-        """A task for each image: products of matrices."""
+        """A task for each image, perhaps several for the same one: products of matrices."""
         channels, height, width = self.sizes
         flat = self.reshape(self.x, [0, channels, height * width])
+        if self.is_first:
+            times = self.op('Concat', REPEATS, self.ints([1, 1]), axis=0)
+            flat = self.op('Tile', flat, times)
         hidden = self.op('Add', self.op('MatMul', self.down, flat), self.down_bias)
         if self.mix is not None:
             hidden = self.op('MatMul', self.mix, self.neighbours(hidden))
@@ -160,6 +172,6 @@ class _Branch:
 
     def graph(self, result: str) -> onnx.GraphProto:
         """Return what was built, with `result` as its output."""
-        shape: list[str | int | None] = [self.batch, *self.sizes]
+        shape: list[str | int | None] = [_ROWS, *self.sizes]
         output = helper.make_tensor_value_info(result, TensorProto.FLOAT, shape)
         return helper.make_graph(self.nodes, self.prefix, [], [output])

@@ -1,14 +1,14 @@
 """The engine on ONNX Runtime: the backbone exported once, adapters supplied at run time.
 
-One graph serves every task with adapters in the same places, one task at a time or a task per
-image. A convolutional net is served by a graph in blocks where there is one, see `blocked`.
+One graph serves every task with adapters in the same places: one task at a time, a task per
+image, or several tasks on the same images, which then share what lies below the first adapter.
+A convolutional net is served by a graph in blocks where there is one, see `blocked`.
 Loads no torch: a graph that is not on disk yet is exported by a process of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 import hashlib
 from pathlib import Path
 import threading
@@ -28,42 +28,17 @@ from roboadapt_ros.backbones.manifest import (
     WEIGHTS_NAME,
 )
 from roboadapt_ros.config import package_file
-from roboadapt_ros.encoder.blocked import blocked_arrays, mixed_inputs, plain_arrays
 from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_fit, Tensors
-from roboadapt_ros.encoder.graphs import Graph, GraphStore
-from roboadapt_ros.encoder.places import Arrays, BARE, graph_arrays, Places, stack
-from roboadapt_ros.encoder.session import has_cuda, Session, Values
+from roboadapt_ros.encoder.graphs import GraphStore
+from roboadapt_ros.encoder.places import BARE, Places
+from roboadapt_ros.encoder.served_graph import by_graph, OnnxAdapters, ServedGraph
+from roboadapt_ros.encoder.session import has_cuda
 from roboadapt_ros.errors import BaseChangedError, PackageError
 import safetensors
 import safetensors.numpy
 
 INT8_PROBE_FACTOR = 2.0
 """How much farther off than measured at export a probe in 8 bits may be."""
-
-
-class _Loaded:
-    """A graph in memory; gone when no adapters refer to it."""
-
-    def __init__(self, graph: Graph, threads: int):
-        self.record, self.path = graph.record, graph.path
-        self.session = Session(graph.content, threads=threads)
-        self.first_probe: npt.NDArray[np.float32] | None = None
-        """What the probe gave at its first run here, adapters off."""
-
-    def batch(self, own: Sequence[OnnxAdapters | None]) -> dict[str, npt.NDArray[Any]]:
-        """Return the inputs of a batch with a task for each image."""
-        return mixed_inputs(stack([_arrays(adapters) for adapters in own]), self.record.block)
-
-
-@dataclass(eq=False)
-class OnnxAdapters(AdapterHandle):
-    """One task's adapters, as inputs of a graph."""
-
-    graph: _Loaded
-    arrays: Arrays
-    """Kept in this form alone: a batch of tasks is put together from it."""
-    values: Values
-    """The same, held where the graph runs."""
 
 
 class OnnxEngine:
@@ -85,9 +60,10 @@ class OnnxEngine:
         self._manifest = load_backbone_manifest(path)
         self._require_intact_weights()
         self._store = GraphStore(path, self._manifest)
-        self._graphs: weakref.WeakValueDictionary[Places, _Loaded] = weakref.WeakValueDictionary()
+        self._graphs: weakref.WeakValueDictionary[Places, ServedGraph] = (
+            weakref.WeakValueDictionary()
+        )
         self._adding = threading.Lock()
-        self._stacked: tuple[tuple[object, ...], Values] = ((), {})
         self._bare = self._load(BARE)
 
     @property
@@ -123,10 +99,7 @@ class OnnxEngine:
         with self._adding:
             known = self._graphs.get(places)
             graph = known or self._load(places)
-        plain = graph_arrays(layout, tensors, maps=graph.record.is_maps)
-        arrays = blocked_arrays(plain, graph.record.block)
-        nbytes = sum(array.nbytes for array in arrays.values())
-        handle = OnnxAdapters(layout, nbytes, graph, arrays, graph.session.hold(arrays))
+        handle = graph.hold(layout, tensors)
         if known is None:
             size = self.manifest.image_size
             self.run(np.zeros((1, size, size, 3), np.uint8), handle)
@@ -145,35 +118,38 @@ class OnnxEngine:
         """Encode each image under its own adapters.
 
         One pass for each set of places that has adapters, so one pass in all where the tasks
-        were trained alike; images without adapters join the first of them.
+        were trained alike; images without adapters join one of them.
         """
-        own = [None if handle is None else _own(handle) for handle in handles]
-        graphs = list(dict.fromkeys(adapters.graph for adapters in own if adapters is not None))
-        if not graphs:
+        tasks = [_adapted(handle) for handle in handles]
+        groups = by_graph(tasks)
+        if not groups:
             return self.run(images, None)
-        numbers = [0 if a is None else graphs.index(a.graph) for a in own]
-        if len(graphs) == 1:
-            return graphs[0].session.run(images, self._stack(graphs[0], own))
-        features: npt.NDArray[np.float32] | None = None
-        for number, graph in enumerate(graphs):
-            rows = [row for row, of in enumerate(numbers) if of == number]
-            part = graph.session.run(images[rows], graph.batch([own[row] for row in rows]))
-            if features is None:
-                features = np.empty((len(images), part.shape[1]), np.float32)
-            features[rows] = part
-        assert features is not None  # mypy: there is at least one graph
-        return features
+        features: dict[int, npt.NDArray[np.float32]] = {}
+        for graph, numbers in groups.items():
+            found = graph.run(images[numbers], [tasks[number] for number in numbers])
+            features |= zip(numbers, found, strict=True)
+        return np.stack([features[number] for number in range(len(tasks))])
 
     def run_shared(
         self, images: Images, handles: Sequence[AdapterHandle | None]
     ) -> npt.NDArray[np.float32]:
-        """Encode the same images under several tasks, as a mixed batch of repeated images.
+        """Encode the same images under several tasks.
 
-        A graph has no branches, so the blocks below the adapters run once for every task.
+        One pass for each set of places that has adapters, in which the blocks below the first
+        adapter run once.
         """
-        repeated = np.concatenate([images] * len(handles))
-        each = [handle for handle in handles for _ in images]
-        return self.run_mixed(repeated, each).reshape(len(handles), len(images), -1)
+        tasks = [_adapted(handle) for handle in handles]
+        groups = by_graph(tasks)
+        if not groups:
+            return np.stack([self.run(images, None)] * len(tasks))
+        features: dict[int, npt.NDArray[np.float32]] = {}
+        for graph, numbers in groups.items():
+            if len(numbers) == 1:
+                features[numbers[0]] = self.run(images, handles[numbers[0]])
+                continue
+            found = graph.run(images, [tasks[number] for number in numbers for _ in images])
+            features |= zip(numbers, np.split(found, len(numbers)), strict=True)
+        return np.stack([features[number] for number in range(len(tasks))])
 
     def check(self) -> BaseCheck:
         """Hash the bare graph's file and run the stored probe through every graph in memory.
@@ -209,9 +185,9 @@ class OnnxEngine:
         # Adding a graph meanwhile is none of this check's business: a list of what is there.
         return all(self._is_as_before(graph, stored) for graph in list(self._graphs.values()))
 
-    def _is_as_before(self, graph: _Loaded, stored: Mapping[str, Any]) -> bool:
+    def _is_as_before(self, graph: ServedGraph, stored: Mapping[str, Any]) -> bool:
         """Return whether a graph gives the stored features, and bit for bit its first ones."""
-        features = graph.session.run(stored['image'], {})
+        features = graph.run_probe(stored['image'])
         if graph.first_probe is None:
             if not self._is_near(graph, features, stored['features']):
                 return False
@@ -220,7 +196,7 @@ class OnnxEngine:
 
     def _is_near(
         self,
-        graph: _Loaded,
+        graph: ServedGraph,
         features: npt.NDArray[np.float32],
         stored: npt.NDArray[np.float32],
     ) -> bool:
@@ -231,26 +207,17 @@ class OnnxEngine:
             return bool(np.linalg.norm(difference) <= allowed * np.linalg.norm(stored))
         return bool(np.abs(difference).max() <= PROBE_TOLERANCE * np.abs(stored).max())
 
-    def _load(self, places: Places) -> _Loaded:
+    def _load(self, places: Places) -> ServedGraph:
         found = self._store.get(places, int8=self._int8, blocked=not has_cuda())
-        graph = _Loaded(found, self._threads)
+        graph = ServedGraph(found, self._threads)
         self._graphs[places] = graph
         return graph
 
-    def _stack(self, graph: _Loaded, own: Sequence[OnnxAdapters | None]) -> Values:
-        """Return the batch of the given tasks' inputs; the last batch is kept."""
-        known, values = self._stacked
-        key = tuple(None if adapters is None else weakref.ref(adapters) for adapters in own)
-        if known != key:
-            values = graph.session.hold(graph.batch(own))
-            self._stacked = (key, values)
-        return values
 
-
-def _arrays(adapters: OnnxAdapters | None) -> Arrays | None:
-    if adapters is None:
-        return None
-    return plain_arrays(adapters.layout, adapters.arrays, adapters.graph.record.block)
+def _adapted(handle: AdapterHandle | None) -> OnnxAdapters | None:
+    """Return the handle as this engine's own, None where it has no adapters."""
+    own = None if handle is None else _own(handle)
+    return own if own is not None and own.layout.sites else None
 
 
 def _own(handle: AdapterHandle) -> OnnxAdapters:

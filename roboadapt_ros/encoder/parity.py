@@ -42,7 +42,9 @@ def measure(
     *,
     block: int = 0,
 ) -> Error:
-    """Compare a graph with torch without adapters, under each task, and in a mixed batch.
+    """Compare a graph with torch without adapters, under each task, and under several at once.
+
+    Several tasks are given an image each, and all images each.
 
     Args:
         engine: Torch engine over the backbone.
@@ -62,4 +64,7 @@ def measure(
         batch = stack([arrays[index] for index in order])
         found.append(session.run(images, mixed_inputs(batch, block)))
         wanted.append(engine.run_mixed(images, [handles[index] for index in order]))
+        each = stack([values for values in arrays for _ in images])
+        found.append(session.run(images, mixed_inputs(each, block), len(arrays)))
+        wanted.extend(engine.run_shared(images, handles))
     return Error.of(np.concatenate(found), np.concatenate(wanted))

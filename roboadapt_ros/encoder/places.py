@@ -16,6 +16,9 @@ from roboadapt_ros.errors import ConfigError
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 """Adapter inputs of a graph by name, each with a leading axis of tasks."""
+REPEATS = 'repeats'
+"""Input (1,) int64 of a graph with adapters: how often what the blocks below the first one put out
+is repeated there, for as many tasks on the same images; once when left out."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ class Places:
         return f'at{".".join(spans)}_{self.top_kind.value}_k{self.kernel}'
 
     @property
+    def first(self) -> int:
+        """Position of the first adapter, past the end of the chain for none."""
+        return min(self.positions, default=self.depth + 2)
+
+    @property
     def is_linear_top(self) -> bool:
         """True when the final map has a linear adapter."""
         return self.depth + 1 in self.positions and self.top_kind is TopKind.LINEAR
@@ -90,8 +98,9 @@ class Places:
         return f'middle.{position - 1}'
 
     def inputs(self) -> tuple[str, ...]:
-        """Return the names of the adapter inputs, in order."""
-        return tuple(name for position in self.positions for name in self.names(position))
+        """Return the names of a graph's inputs beside the images, in order."""
+        adapters = tuple(name for position in self.positions for name in self.names(position))
+        return (REPEATS, *adapters) if adapters else ()
 
     def names(self, position: int) -> tuple[str, ...]:
         """Return the names of one position's inputs, in order."""

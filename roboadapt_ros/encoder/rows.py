@@ -49,6 +49,8 @@ class RowAdapters(AdapterHandle):
     row: torch.Tensor
     sites: Sites
     """Views of the row."""
+    format: RowFormat
+    """Of the row; held by a layout's rows alone."""
 
 
 class RowFormat:
@@ -70,7 +72,7 @@ class RowFormat:
         """Copy one task's tensors into a row of its own."""
         flat = np.concatenate([_part(tensors, name) for name in self._shapes] or [_EMPTY])
         row = torch.from_numpy(flat).to(self._zeros)
-        return RowAdapters(self.layout, row.nbytes, row, self._split(row))
+        return RowAdapters(self.layout, row.nbytes, row, self._split(row), self)
 
     def blank(self, tasks: int) -> tuple[torch.Tensor, Sites]:
         """Return rows of zeros that others can be copied into, and their views by site.

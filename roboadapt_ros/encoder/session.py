@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as errors
 from roboadapt_ros.encoder.engine import Images
+from roboadapt_ros.encoder.places import REPEATS
 
 CUDA = 'CUDAExecutionProvider'
 CPU = 'CPUExecutionProvider'
@@ -63,9 +64,21 @@ class Session:
             for name, array in arrays.items()
         }
 
-    def run(self, images: Images, values: Values) -> npt.NDArray[np.float32]:
-        """Return features of images (B, S, S, 3) under adapters."""
+    def run(self, images: Images, values: Values, repeats: int = 1) -> npt.NDArray[np.float32]:
+        """Return features of images under adapters.
+
+        Args:
+            images: (B, S, S, 3).
+            values: Adapter inputs, of one task or of one for each row.
+            repeats: How often the images' streams are repeated at the first adapter, for as many
+                tasks; more than once only where there are adapters.
+
+        Returns:
+            (repeats * B, features_per_camera), the rows of one repetition together.
+        """
         feeds = {'images': np.ascontiguousarray(images), **values}
+        if repeats > 1:
+            feeds[REPEATS] = np.array([repeats])
         features: npt.NDArray[np.float32] = self._session.run(['features'], feeds)[0]
         return features
 

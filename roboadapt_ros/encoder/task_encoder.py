@@ -12,15 +12,14 @@ from dataclasses import dataclass, replace
 import threading
 import time
 
-import numpy as np
-import numpy.typing as npt
 from roboadapt_ros.adapters.library import TaskLibrary
 from roboadapt_ros.adapters.package import TaskPackage
 from roboadapt_ros.backbones.check import BaseCheck
 from roboadapt_ros.contract import Contract
-from roboadapt_ros.dataflow import Features, Identity, LatencyLedger
+from roboadapt_ros.dataflow import Features
+from roboadapt_ros.encoder.encoding import Encoding, FrameSet, warm_up
 from roboadapt_ros.encoder.engine import AdapterHandle, Engine
-from roboadapt_ros.encoder.preprocess import Frames, preprocess_set
+from roboadapt_ros.encoder.preprocess import Frames
 from roboadapt_ros.encoder.residency import DEFAULT_MAX_BYTES, Residency, ResidentTask
 from roboadapt_ros.errors import ConfigError, RefusedError
 
@@ -34,16 +33,6 @@ class Activation:
     generation: int
     switch_us: float
     """Time to make the task active in the running engine [us]."""
-
-
-@dataclass(frozen=True)
-class FrameSet:
-    """One synchronised set of frames and the task it is encoded for."""
-
-    task: str
-    frames: Frames
-    stamps_ns: Mapping[str, int]
-    """Exposure stamp by camera name [ns]."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +131,11 @@ class TaskEncoder:
         with self._lock:
             return self._tasks.get(task).package
 
+    def note(self, task: str) -> str:
+        """Return what to know of a resident task as it is served; '' for nothing."""
+        with self._lock:
+            return self._tasks.get(task).handle.note
+
     def stage(
         self, task: str, staying: Collection[str] = ()
     ) -> tuple[TaskPackage, tuple[str, ...]]:
@@ -234,16 +228,14 @@ class TaskEncoder:
 
         Raises:
             UnknownNameError: One is not resident; nothing changes.
+            ConfigError: The backbone is sealed.
         """
         with self._lock:
             shadows = tuple(self._tasks.get(task) for task in tasks)
-        size = self.engine.manifest.image_size
-        for together in _by_view(shadows):
-            # Once here, so that no live frame waits for what an engine makes at the first.
-            count = len(together[0].package.contract.cameras)
-            black = np.zeros((count, size, size, 3), np.uint8)
-            self.engine.run_shared(black, [task.handle for task in together])
+        warm_up(self.engine, shadows)
         with self._lock:
+            if tasks:
+                self._require_unsealed()
             self._shadows = tuple(self._tasks.get(task) for task in tasks)
 
     def encode(
@@ -274,12 +266,8 @@ class TaskEncoder:
                 'no_task',
                 f'no task is active; switch to one of: {", ".join(self.resident) or "none"}',
             )
-        package = active.resident.package
-        images = self._prepare(package.contract, frames)
-        preprocessed_ns = clock()
-        values = self.engine.run(images, active.handle)
-        times = LatencyLedger(received=received_ns, preprocessed=preprocessed_ns, encoded=clock())
-        return _features(package, active.generation, stamps_ns, times, values)
+        encoding = Encoding(self.engine, active.generation, received_ns, clock)
+        return encoding.under(active.resident.package, active.handle, frames, stamps_ns)
 
     def encode_shadows(
         self,
@@ -290,22 +278,12 @@ class TaskEncoder:
     ) -> tuple[Features, ...]:
         """Encode a set of frames under every candidate that rides along.
 
-        Candidates with the same view of the frames share what lies below their adapters, where
-        the engine can (torch).
+        Candidates with the same view of the frames share what lies below their adapters; those
+        with a view of their own are one forward pass.
         Arguments and errors as `encode`; the generation is the active task's.
         """
-        shadows, generation = self._shadows, self._generation
-        features = []
-        for tasks in _by_view(shadows):
-            images = self._prepare(tasks[0].package.contract, frames)
-            times = LatencyLedger(received=received_ns, preprocessed=clock())
-            values = self.engine.run_shared(images, [task.handle for task in tasks])
-            times = times.stamped('encoded', clock())
-            features += [
-                _features(task.package, generation, stamps_ns, times, value)
-                for task, value in zip(tasks, values, strict=True)
-            ]
-        return tuple(features)
+        encoding = Encoding(self.engine, self._generation, received_ns, clock)
+        return encoding.under_all(self._shadows, frames, stamps_ns)
 
     def encode_batch(
         self, sets: Sequence[FrameSet], received_ns: int, clock: Callable[[], int]
@@ -328,26 +306,11 @@ class TaskEncoder:
             for item in sets:
                 self._tasks.use(item.task)
             generation = self._generation
-        images = [
-            self._prepare(task.package.contract, item.frames)
-            for task, item in zip(tasks, sets, strict=True)
-        ]
-        times = LatencyLedger(received=received_ns, preprocessed=clock())
-        handles = [task.handle for task, views in zip(tasks, images, strict=True) for _ in views]
-        values = self.engine.run_mixed(np.concatenate(images), handles)
-        times = times.stamped('encoded', clock())
-        ends = np.cumsum([len(views) for views in images])[:-1]
-        return tuple(
-            _features(task.package, generation, item.stamps_ns, times, value)
-            for task, item, value in zip(tasks, sets, np.split(values, ends), strict=True)
-        )
+        return Encoding(self.engine, generation, received_ns, clock).each(tasks, sets)
 
     def verify_base(self) -> BaseCheck:
         """Check that the engine's backbone is the one released."""
         return self.engine.check()
-
-    def _prepare(self, contract: Contract, frames: Frames) -> npt.NDArray[np.uint8]:
-        return preprocess_set(frames, contract, self.engine.manifest.image_size)
 
     def _require_unsealed(self) -> None:
         if self._base_problem:
@@ -357,33 +320,3 @@ class TaskEncoder:
         """Return the tasks that must stay: the active one and the shadows."""
         active = () if self._active is None else (self._active.resident,)
         return {resident.package.task for resident in (*active, *self._shadows)}
-
-
-def _by_view(tasks: Sequence[ResidentTask]) -> list[list[ResidentTask]]:
-    """Return tasks together that see the same cameras in the same way."""
-    views: dict[tuple[object, ...], list[ResidentTask]] = {}
-    for task in tasks:
-        views.setdefault(task.package.contract.cameras, []).append(task)
-    return list(views.values())
-
-
-def _features(
-    package: TaskPackage,
-    generation: int,
-    stamps_ns: Mapping[str, int],
-    times: LatencyLedger,
-    values: npt.NDArray[np.float32],
-) -> Features:
-    """Return features with their identity; `values` is (n_cameras, features_per_camera)."""
-    stamps = tuple(stamps_ns[camera.name] for camera in package.contract.cameras)
-    return Features(
-        stamp_ns=min(stamps),
-        identity=Identity(
-            task=package.task,
-            package_digest=package.digest,
-            generation=generation,
-            frame_stamps_ns=stamps,
-        ),
-        ledger=times.stamped('exposure', min(stamps)),
-        values=values.reshape(-1),
-    )

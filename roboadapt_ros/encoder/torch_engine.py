@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+import threading
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,7 @@ from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.encoder.accumulate import accumulate
 from roboadapt_ros.encoder.allocator import keep_freed_memory
 from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_fit, Tensors
+from roboadapt_ros.encoder.last_batch import LastBatch
 from roboadapt_ros.encoder.rows import merge, RowAdapters, RowFormat, Sites, SiteWeights
 import torch
 
@@ -59,8 +62,10 @@ class TorchEngine:
         self._path = path
         self.backbone = FrozenBackbone.load(path)
         keep_freed_memory()
-        self._formats: dict[AdapterLayout, RowFormat] = {}
-        self._gathered: tuple[Sequence[RowAdapters | None], Sites] = ([], {})
+        # The rows of a layout hold its format: both are gone with the last of its tasks.
+        self._formats: WeakValueDictionary[AdapterLayout, RowFormat] = WeakValueDictionary()
+        self._adding = threading.Lock()
+        self._gathered: LastBatch[Sites] = LastBatch()
 
     @property
     def name(self) -> str:
@@ -85,16 +90,16 @@ class TorchEngine:
         """
         is_maps = self.backbone.chain.is_convolutional
         require_fit(self.manifest, self.channels, layout, is_maps=is_maps)
-        known = self._formats.get(layout)
-        if known is not None:
-            return known.pack(tensors)
         parameter = next(self.backbone.parameters())
-        format_ = RowFormat(layout, parameter.device, parameter.dtype)
+        with self._adding:
+            known = self._formats.get(layout)
+            format_ = known or RowFormat(layout, parameter.device, parameter.dtype)
+            self._formats[layout] = format_
         adapters = format_.pack(tensors)
-        size = self.manifest.image_size
-        self._formats[layout] = format_
-        # Another task of the layout will run the kernels that this chooses.
-        self.run(np.zeros((1, size, size, 3), np.uint8), adapters)
+        if known is None:
+            # Another task of the layout will run the kernels that this chooses.
+            size = self.manifest.image_size
+            self.run(np.zeros((1, size, size, 3), np.uint8), adapters)
         return adapters
 
     @torch.inference_mode()
@@ -147,20 +152,7 @@ class TorchEngine:
     def _gather(self, handles: Sequence[AdapterHandle | None]) -> Sites:
         """Return the handles' weights as one batch; the last batch is kept."""
         mine = [None if handle is None else own(handle) for handle in handles]
-        known, sites = self._gathered
-        if known == mine:
-            return sites
-        layouts = {adapters.layout for adapters in mine if adapters is not None}
-        if len(layouts) == 1:
-            sites = self._formats[layouts.pop()].gather(mine)
-        else:
-            batches = []
-            for layout in layouts:
-                places = [i for i, a in enumerate(mine) if a is not None and a.layout == layout]
-                batches.append((places, self._formats[layout].gather([mine[i] for i in places])))
-            sites = merge(batches, len(mine))
-        self._gathered = mine, sites
-        return sites
+        return self._gathered.of(mine, lambda: _batch(mine))
 
     def _rest(self, x: torch.Tensor, sites: Sites, tasks: int) -> torch.Tensor:
         """Run the chain after its stem to features, adapters included.
@@ -271,6 +263,18 @@ def own(handle: AdapterHandle) -> RowAdapters:
     if not isinstance(handle, RowAdapters):
         raise TypeError(f'{type(handle).__name__} was made by another engine')
     return handle
+
+
+def _batch(tasks: Sequence[RowAdapters | None]) -> Sites:
+    """Return the weights of tasks, at least one of which has adapters, as one batch."""
+    formats = {task.layout: task.format for task in tasks if task is not None}
+    if len(formats) == 1:
+        return next(iter(formats.values())).gather(tasks)
+    batches = []
+    for layout, format_ in formats.items():
+        places = [i for i, t in enumerate(tasks) if t is not None and t.layout == layout]
+        batches.append((places, format_.gather([tasks[i] for i in places])))
+    return merge(batches, len(tasks))
 
 
 def _array(features: torch.Tensor) -> npt.NDArray[np.float32]:

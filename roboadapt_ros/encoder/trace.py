@@ -1,7 +1,8 @@
 """A frozen backbone with adapters at given places, traced into a graph.
 
 Adapters are inputs of the graph, with free widths and a leading axis of 1 (one task for all
-images) or of the batch (a task for each); left out, they are zeros.
+images) or of the batch (a task for each); left out, they are zeros. So is how often the images'
+streams are repeated where the first adapter sits; left out, they are not.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from roboadapt_ros.backbones.frozen import FrozenBackbone
 from roboadapt_ros.encoder.examples import example_tasks
 from roboadapt_ros.encoder.graph_module import AdaptedGraph
 from roboadapt_ros.encoder.map_adapters import DOMAIN, write_out
-from roboadapt_ros.encoder.places import Places, stack
+from roboadapt_ros.encoder.places import Places, REPEATS, stack
 import torch
 
 OPSET = 17
@@ -38,7 +39,8 @@ def trace(backbone: FrozenBackbone, places: Places, *, branches: bool = True) ->
     maps = backbone.chain.is_convolutional
     arrays = stack([task.arrays(maps=maps) for task in example_tasks(backbone, places)] or [{}])
     is_marked = backbone.chain.is_convolutional and places.has_blocks
-    inputs = [torch.from_numpy(arrays[name]) for name in places.inputs()]
+    examples = {REPEATS: np.ones(1, np.int64), **arrays}
+    inputs = [torch.from_numpy(examples[name]) for name in places.inputs()]
     stream = io.BytesIO()
     with warnings.catch_warnings():
         # The tracer warns of sizes that become constants: a graph is for one image size.
@@ -51,7 +53,7 @@ def trace(backbone: FrozenBackbone, places: Places, *, branches: bool = True) ->
             output_names=['features'],
             dynamic_axes={
                 'images': {0: 'batch'},
-                'features': {0: 'batch'},
+                'features': {0: 'rows' if places.positions else 'batch'},
                 **_free_axes(places, is_maps=backbone.chain.is_convolutional),
             },
             opset_version=OPSET,
@@ -66,12 +68,16 @@ def trace(backbone: FrozenBackbone, places: Places, *, branches: bool = True) ->
 
 
 def _add_defaults(model: onnx.ModelProto) -> None:
-    """Make each adapter input one that may be left out: it is then zeros, no adapter.
+    """Make each input but the images one that may be left out.
 
-    Adapter files of ONNX Runtime apply to such inputs.
+    Adapters are then zeros, and images are not repeated. Adapter files of ONNX Runtime apply to
+    such inputs.
     """
     for value in model.graph.input:
-        if value.name != 'images':
+        if value.name == REPEATS:
+            once = np.ones(1, np.int64)
+            model.graph.initializer.append(onnx.numpy_helper.from_array(once, REPEATS))
+        elif value.name != 'images':
             shape = [axis.dim_value or 1 for axis in value.type.tensor_type.shape.dim]
             shape[-1] *= 9 if value.name.endswith('.mix.weight') else 1
             zeros = np.zeros(shape, np.float32)
@@ -83,6 +89,8 @@ def _free_axes(places: Places, *, is_maps: bool) -> dict[str, dict[int, str]]:
     axes: dict[str, dict[int, str]] = {}
     out, into = (1, 2) if is_maps else (2, 1)
     for name in places.inputs():
+        if name == REPEATS:
+            continue
         site = name.removesuffix('.weight').removesuffix('.bias').rpartition('.')[0]
         free = {0: 'tasks'}
         if '.down.' in name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import logging
 from pathlib import Path
 
 from roboadapt_ros.adapters.library import TaskLibrary
@@ -16,6 +17,8 @@ from roboadapt_ros.evaluation.loop import ClosedLoop, make_sim_rig, Observation
 from roboadapt_ros.evaluation.results import EpisodeRecord, EvaluationResult, Through
 from roboadapt_ros.policy.policy import TaskPolicies
 from roboadapt_ros.sim.tasks import make_task, Task
+
+logger = logging.getLogger(__name__)
 
 NO_ADAPTER = 'none'
 """Adapter name for the bare backbone with the judged task's own head."""
@@ -31,6 +34,9 @@ class LearnedPolicy:
     def add(self, package: TaskPackage) -> None:
         """Make a task resident in both."""
         self.encoder.add(package)
+        note = self.encoder.note(package.task)
+        if note:
+            logger.warning("Task '%s': %s", package.task, note)
         self.policies.add(package)
 
     def activate(self, task: str, adapter: str) -> str:

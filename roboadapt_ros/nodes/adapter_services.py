@@ -110,7 +110,9 @@ class AdapterServices:
                 package, evicted = self._engine.stage(request.task)
                 response.package_digest = package.digest
                 gave_way = f'; {", ".join(evicted)} gave way to it' if evicted else ''
-                response.message = f"task '{request.task}' is resident{gave_way}"
+                note = self._engine.note(request.task)
+                warning = f'; {note}' if note else ''
+                response.message = f"task '{request.task}' is resident{gave_way}{warning}"
             response.success = True
         except RoboAdaptError as error:
             response.success, response.message = False, str(error)

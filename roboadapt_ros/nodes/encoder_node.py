@@ -105,6 +105,10 @@ class EncoderNode(GraphNode[EncoderParameters]):
                 if task in named:
                     raise
                 self.get_logger().error(f"Task '{task}' is not resident: {error}")
+                continue
+            note = engine.note(task)
+            if note:
+                self.get_logger().warning(f"Task '{task}': {note}")
 
     def activate(self) -> None:
         """Check the backbone again, listen and serve."""

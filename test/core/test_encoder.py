@@ -12,9 +12,12 @@ import weakref
 import numpy as np
 import pytest
 from roboadapt_ros.adapters.layout import AdapterLayout
+from roboadapt_ros.encoder.encoding import FrameSet
+from roboadapt_ros.encoder.engine import AdapterHandle
+from roboadapt_ros.encoder.last_batch import LastBatch
 from roboadapt_ros.encoder.preprocess import preprocess
 from roboadapt_ros.encoder.select import load_encoder
-from roboadapt_ros.encoder.task_encoder import FrameSet, TaskEncoder
+from roboadapt_ros.encoder.task_encoder import TaskEncoder
 from roboadapt_ros.errors import (
     BackboneMismatchError,
     ConfigError,
@@ -198,6 +201,43 @@ def test_evicted_memory_is_given_back(encoder, tmp_path, monkeypatch) -> None:
         assert not held
 
 
+def test_a_batch_does_not_keep_its_tasks(encoder) -> None:
+    """Nor what was put together of them, nor what a layout needs."""
+    sets = [FrameSet(task, frames(), STAMPS) for task in ('pick', 'place')]
+    encoder.encode_batch(sets, 1_500, lambda: 2_000)
+    encoder.shadow(['pick', 'place'])
+    encoder.shadow([])
+    handles = [encoder._tasks.get(task).handle for task in ('pick', 'place')]
+    held = [weakref.ref(thing) for handle in handles for thing in (handle, handle.row)]
+    held.append(weakref.ref(handles[0].format))
+    del handles
+    for task in ('pick', 'place'):
+        encoder.evict(task)
+    assert [thing() for thing in held] == [None] * len(held)
+    encoder.stage('place')
+    encoder.activate('place')
+    encode(encoder)
+
+
+def test_what_is_made_of_tasks_is_kept_while_they_are_there() -> None:
+    class Made:
+        pass
+
+    layout = AdapterLayout(channels=(3, 3, 3), pooled_channels=1)
+    one, other = AdapterHandle(layout, 0), AdapterHandle(layout, 0)
+    last: LastBatch[Made] = LastBatch()
+    made = last.of([one, None, other], Made)
+    assert last.of([one, None, other], Made) is made
+    again = last.of([other, None, one], Made)
+    assert again is not made
+    kept = weakref.ref(again)
+    del again
+    assert kept() is not None
+    del one
+    assert kept() is None
+    assert last.of([other], Made) is not made
+
+
 def test_a_task_staged_anew_serves_its_new_version_only_after_a_switch(encoder, tmp_path) -> None:
     encoder.activate('pick')
     before = encode(encoder)
@@ -311,6 +351,77 @@ def test_shadows_ride_along_without_touching_the_active_task(encoder) -> None:
     np.testing.assert_allclose(shadows[0].values, place.values, rtol=1e-4, atol=1e-4)
     encoder.shadow([])
     assert encoder.encode_shadows(frames(0), STAMPS, 1_500, lambda: 1) == ()
+
+
+@pytest.fixture
+def views(encoder, tmp_path) -> TaskEncoder:
+    """Return the encoder with two more tasks: one sees another cut, one a single camera."""
+    cut = tuple(replace(camera(name), crop=(0, 0, 40, 40)) for name in CAMERAS)
+    make_task(tmp_path, 'stack', encoder.engine.manifest, seed=3, cameras=cut)
+    make_task(tmp_path, 'pour', encoder.engine.manifest, seed=4, cameras=(camera('wrist'),))
+    for task in ('stack', 'pour'):
+        encoder.stage(task)
+    return encoder
+
+
+def counted(encoder, monkeypatch) -> list[tuple[str, int, int]]:
+    """Return a list that grows by (name, images, tasks) at each pass of several tasks."""
+    calls = []
+    for name in ('run_shared', 'run_mixed'):
+        run = getattr(encoder.engine, name)
+
+        def noted(images, handles, *, name=name, run=run):
+            calls.append((name, len(images), len(handles)))
+            return run(images, handles)
+
+        monkeypatch.setattr(encoder.engine, name, noted)
+    return calls
+
+
+def test_candidates_share_what_they_see_alike_and_else_are_one_batch(views, monkeypatch) -> None:
+    tasks = ('pick', 'stack', 'place', 'pour')
+    expected = {}
+    for task in tasks:
+        views.activate(task)
+        expected[task] = encode(views)
+    calls = counted(views, monkeypatch)
+    views.shadow(tasks)
+    passes = [('run_shared', 2, 2), ('run_mixed', 3, 3)]
+    assert calls == passes, 'else the first live frame would wait'
+    ticks = itertools.count(2_000)
+    found = views.encode_shadows(frames(0), STAMPS, 1_500, lambda: next(ticks))
+    assert calls == 2 * passes
+    assert tuple(features.identity.task for features in found) == tasks
+    for features, task in zip(found, tasks, strict=True):
+        wanted = expected[task]
+        assert features.identity.frame_stamps_ns == wanted.identity.frame_stamps_ns
+        assert features.identity.package_digest == wanted.identity.package_digest
+        assert features.ledger.received <= features.ledger.preprocessed <= features.ledger.encoded
+        np.testing.assert_allclose(features.values, wanted.values, rtol=1e-4, atol=1e-4)
+
+
+def test_a_candidate_that_sees_something_else_is_alone(views, monkeypatch) -> None:
+    views.activate('pick')
+    views.shadow(['pour'])
+    calls = counted(views, monkeypatch)
+    views.encode_shadows(frames(0), STAMPS, 1_500, lambda: 2_000)
+    assert calls == [('run_shared', 1, 1)]
+
+
+def test_a_frame_that_a_candidate_can_not_see_is_named(views) -> None:
+    views.activate('pick')
+    views.shadow(['stack', 'pour'])
+    small = {**frames(), 'wrist': np.zeros((10, 10, 3), np.uint8)}
+    with pytest.raises(ImageError, match=r"'wrist'.*\(10, 10, 3\).*\(48, 64, 3\)"):
+        views.encode_shadows(small, STAMPS, 1_500, lambda: 2_000)
+
+
+def test_nothing_rides_along_over_a_changed_base(encoder) -> None:
+    encoder.seal('its digest is another')
+    with pytest.raises(ConfigError, match='its digest is another'):
+        encoder.shadow(['place'])
+    encoder.shadow([])
+    assert encoder.shadows == ()
 
 
 def test_an_unknown_shadow_changes_nothing(encoder) -> None:

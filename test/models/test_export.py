@@ -12,6 +12,7 @@ import onnxruntime as ort
 import pytest
 from roboadapt_ros.adapters.bottleneck import TaskAdapters
 from roboadapt_ros.adapters.pictures import read_pictures, write_picture
+from roboadapt_ros.backbones.digest import tensors_digest
 from roboadapt_ros.backbones.manifest import load_backbone_manifest
 from roboadapt_ros.cli.main import main
 from roboadapt_ros.encoder import choice, export
@@ -23,11 +24,13 @@ from roboadapt_ros.encoder.int8 import MAX_INT8_ERROR
 from roboadapt_ros.encoder.onnx_engine import OnnxEngine
 from roboadapt_ros.encoder.places import BARE, Places
 from roboadapt_ros.encoder.race import race
-from roboadapt_ros.encoder.select import load_engine
+from roboadapt_ros.encoder.select import load_encoder, load_engine
 from roboadapt_ros.encoder.session import write_adapters
 from roboadapt_ros.encoder.torch_engine import TorchEngine
 from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import EngineError
+from roboadapt_ros.evaluation.inprocess import LearnedPolicy
+from roboadapt_ros.policy.policy import TaskPolicies
 from tiny import CAMERAS, FAMILIES, make_backbone, make_task, SIZE
 import torch
 from torch import nn
@@ -37,8 +40,8 @@ def images(count: int = 2) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
 
 
-def trained(engine: TorchEngine) -> TaskTensors:
-    torch.manual_seed(0)
+def trained(engine: TorchEngine, seed: int = 0) -> TaskTensors:
+    torch.manual_seed(seed)
     layout = engine.backbone.layout(bottom=4, middle=4, top=8)
     adapters = TaskAdapters(layout)
     for parameter in adapters.parameters():
@@ -79,13 +82,67 @@ def test_eight_bits_are_served_after_their_error_was_measured(path) -> None:
     assert 'off' in served.name
     with pytest.raises(EngineError, match='not measured'):
         served.add(*task)
-    record = export_int8(path, engine, Places.of(task.layout), folder, [task])
+    record = export_int8(path, engine, Places.of(task.layout), folder, {'lift': task})
     handle, ours = served.add(*task), engine.add(*task)
+    assert handle.note == ''
     for found, wanted in (
         (served.run(images(), handle), engine.run(images(), ours)),
         (served.run_mixed(images(), [handle, None]), engine.run_mixed(images(), [ours, None])),
+        (served.run_shared(images(), [handle, None]), engine.run_shared(images(), [ours, None])),
     ):
         assert 0 < np.linalg.norm(found - wanted) <= MAX_INT8_ERROR * np.linalg.norm(wanted)
+
+
+def test_a_task_that_eight_bits_were_not_measured_on_is_served_with_a_note(vit) -> None:
+    engine, folder = TorchEngine(vit), store(vit).writable
+    task, other = trained(engine), trained(engine, seed=1)
+    places = Places.of(task.layout)
+    for graph in (BARE, places):
+        export_graph(vit, engine, graph, folder)
+        assert export_int8(vit, engine, graph, folder).tasks == {}
+    handle = OnnxEngine(vit, int8=True).add(*task)
+    assert 'not measured' in handle.note and 'random adapters' in handle.note
+    record = export_int8(vit, engine, places, folder, {'lift': task})
+    assert record.tasks == {'lift': tensors_digest(tensors_of(task))}
+    served = OnnxEngine(vit, int8=True)
+    assert served.add(*task).note == ''
+    assert served.add(engine.backbone.layout(), {}).note == ''
+    note = served.add(*other).note
+    assert 'not measured' in note and 'that of lift' in note
+    assert "'roboadapt export --backbone tiny --int8'" in note
+    assert OnnxEngine(vit).add(*other).note == ''
+
+
+def tensors_of(task: TaskTensors) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array) for name, array in task.tensors.items()}
+
+
+def test_the_encoder_tells_of_a_task_that_eight_bits_were_not_measured_on(
+    tmp_path, caplog
+) -> None:
+    """And of a newer version of one: other tensors, other errors."""
+    manifest = make_backbone(tmp_path)
+    package = make_task(tmp_path, 'lift', manifest)
+    assert main(['export', '--models', str(tmp_path), '--int8']) == 0
+    encoder = load_encoder(tmp_path, manifest.id, kind=EngineKind.ONNX_INT8)
+    policy = LearnedPolicy(encoder, TaskPolicies())
+    policy.add(package)
+    assert (encoder.note('lift'), caplog.messages) == ('', [])
+    policy.add(make_task(tmp_path, 'lift', manifest, seed=2))
+    assert 'that of lift' in encoder.note('lift')
+    assert caplog.messages == [f"Task 'lift': {encoder.note('lift')}"]
+
+
+def test_an_older_record_is_exported_anew(vit) -> None:
+    """Records without what the tasks were, as of format 2."""
+    OnnxEngine(vit)
+    record = store(vit).writable / 'bare.json'
+    older = {**json.loads(record.read_text()), 'format': 2}
+    del older['tasks']
+    record.write_text(json.dumps(older))
+    assert store(vit).find(BARE) is None
+    OnnxEngine(vit).check().require()
+    assert store(vit).find(BARE) is not None
 
 
 def test_an_error_measured_on_another_machine_does_not_count(vit) -> None:
@@ -190,7 +247,8 @@ def test_the_command_exports_for_a_task(tmp_path, capsys) -> None:
     words = ['export', '--models', str(models), '--task', 'lift', '--int8', '--out', str(out)]
     assert main(words) == 0
     table = capsys.readouterr().out
-    for text in ('tiny', 'bare', 'bare_int8', 'at0-1.3_mlp_k1', 'torch ms'):
+    measured = ('its error is that of lift.', 'that of the bare backbone.')
+    for text in ('tiny', 'bare', 'bare_int8', 'at0-1.3_mlp_k1', 'torch ms', *measured):
         assert text in table
     names = {file.name for file in (out / 'tiny').iterdir()}
     assert {'bare.onnx', 'bare.json', 'at0-1.3_mlp_k1_int8.onnx', 'lift.onnx_adapter'} <= names

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 import subprocess
 import sys
+import weakref
 
 import numpy as np
+import onnx
 import pytest
 from roboadapt_ros.adapters.bottleneck import TaskAdapters
 from roboadapt_ros.adapters.layout import AdapterLayout, TopKind
@@ -22,7 +24,9 @@ from roboadapt_ros.encoder.onnx_engine import OnnxEngine
 from roboadapt_ros.encoder.places import BARE, graph_arrays, Places
 from roboadapt_ros.encoder.session import REFUSALS
 from roboadapt_ros.encoder.torch_engine import TorchEngine
+from roboadapt_ros.encoder.trace import trace
 from roboadapt_ros.errors import BaseChangedError, ConfigError, PackageError
+import safetensors.numpy
 from tiny import FAMILIES, make_backbone, SIZE
 import torch
 from torch import nn
@@ -49,6 +53,7 @@ class Pair:
             backbone.layout(
                 bottom=2, top=backbone.manifest.pooled_channels, top_kind=TopKind.LINEAR
             ),
+            backbone.layout(top=5),
         ]
         folder = GraphStore(self.path, backbone.manifest).writable
         for places in dict.fromkeys([BARE, *map(Places.of, self.layouts)]):
@@ -125,9 +130,83 @@ def test_mixed_batches_equal_torch(pair) -> None:
 def test_tasks_on_shared_frames_equal_torch(pair) -> None:
     both = [pair.add(layout, trained(layout, seed)) for seed, layout in enumerate(pair.layouts)]
     both.append((None, None))
-    for chosen in (both, both[:2], both[-1:]):
-        wanted = pair.torch.run_shared(images(), [ours for ours, _ in chosen])
-        assert_equal(pair.onnx.run_shared(images(), [onnx for _, onnx in chosen]), wanted)
+    alike = [
+        [pair.add(layout, trained(layout, seed)) for seed in (8, 9)] for layout in pair.layouts
+    ]
+    for chosen in (both, both[::-1], both[:2], both[-2:], [both[-1]] * 2, *alike):
+        for pictures in (images(1), images()):
+            wanted = pair.torch.run_shared(pictures, [ours for ours, _ in chosen])
+            found = pair.onnx.run_shared(pictures, [onnx for _, onnx in chosen])
+            assert_equal(found, wanted)
+            for value, (_, alone) in zip(found, chosen, strict=True):
+                assert_equal(value, pair.onnx.run(pictures, alone))
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_what_lies_below_the_first_adapter_is_not_repeated(tmp_path, family) -> None:
+    make_backbone(tmp_path, family, **FAMILIES[family])
+    backbone = TorchEngine(tmp_path / 'backbones' / family).backbone
+    names = {id(module): name for name, module in backbone.model.named_modules()}
+    blocks = [f'/{names[id(block)]}/' for block in backbone.chain.blocks]
+    depth = backbone.depth
+    for first in range(depth + 2):
+        middle = [4 * (position >= first) for position in range(1, depth + 1)]
+        layout = backbone.layout(bottom=4 * (first == 0), middle=middle, top=3)
+        graph = onnx.load_from_string(trace(backbone, Places.of(layout), branches=False)).graph
+        once = before_repeating(graph)
+        rest = {node.name for node in graph.node} - once
+        assert blocks_of_nodes(blocks, once) == set(range(min(first, depth)))
+        assert blocks_of_nodes(blocks, rest) == set(range(first, depth))
+
+
+def test_images_that_tasks_share_are_encoded_once_for_each_graph(pair, monkeypatch) -> None:
+    first, second = pair.layouts[2], pair.layouts[0]
+    handles = [pair.onnx.add(first, trained(first, seed)) for seed in range(3)]
+    handles.append(pair.onnx.add(second, trained(second, 3)))
+    given = []
+    for graph in (handles[0].graph, handles[-1].graph):
+
+        def noted(images, values, repeats=1, *, run=graph.session.run):
+            given.append((len(images), repeats))
+            return run(images, values, repeats)
+
+        monkeypatch.setattr(graph.session, 'run', noted)
+    pair.onnx.run_shared(images(), [*handles, None])
+    assert sorted(given) == [(BATCH, 1), (BATCH, 4)], 'no adapters: with those that share the most'
+
+
+def before_repeating(graph: onnx.GraphProto) -> set[str]:
+    """Return the nodes that the repeated stream is made by."""
+    makers = {output: node for node in graph.node for output in node.output}
+    left = [name for node in graph.node if node.op_type == 'Tile' for name in node.input]
+    found: set[str] = set()
+    while left:
+        node = makers.get(left.pop())
+        if node is not None and node.name not in found:
+            found.add(node.name)
+            left += node.input
+    return found
+
+
+def blocks_of_nodes(blocks: list[str], nodes: set[str]) -> set[int]:
+    return {number for number, name in enumerate(blocks) if any(name in n for n in nodes)}
+
+
+def test_tasks_without_adapters_on_shared_frames_are_the_bare_backbone(pair) -> None:
+    bare = pair.onnx.run(images(), None)
+    none = pair.onnx.add(pair.torch.backbone.layout(), {})
+    for found in pair.onnx.run_shared(images(), [None, none, None]):
+        np.testing.assert_array_equal(found, bare)
+
+
+def test_the_check_sees_both_copies_of_the_nodes_of_a_graph_in_blocks(resnet) -> None:
+    handle = resnet.onnx.add(resnet.layouts[0], trained(resnet.layouts[0], 0))
+    probe = safetensors.numpy.load_file(resnet.path / 'probe.safetensors')
+    found = handle.graph.run_probe(probe['image'])
+    assert found.shape == (2, probe['features'].shape[1])
+    for features in found:
+        assert_equal(features[None], probe['features'])
+    resnet.onnx.check().require()
 
 
 def test_a_fresh_adapter_is_exactly_the_identity(pair) -> None:
@@ -151,6 +230,18 @@ def test_a_to_b_to_a_is_bit_equal_while_tasks_come_and_go(pair) -> None:
     pair.onnx.run_mixed(images(), [*others[:2], a])
     del others
     np.testing.assert_array_equal(pair.onnx.run(images(), a), first)
+
+
+def test_a_batch_does_not_keep_its_tasks_nor_their_graph(pair) -> None:
+    layout = pair.torch.backbone.layout(middle=[3] * pair.torch.backbone.depth)
+    folder = GraphStore(pair.path, pair.torch.manifest).writable
+    export_graph(pair.path, pair.torch, Places.of(layout), folder)
+    handles = [pair.onnx.add(layout, trained(layout, seed)) for seed in range(2)]
+    pair.onnx.run_shared(images(), handles)
+    pair.onnx.run_mixed(images(), [*handles, None])
+    held = [weakref.ref(handle) for handle in handles] + [weakref.ref(handles[0].graph)]
+    del handles
+    assert [thing() for thing in held] == [None] * 3
 
 
 def test_the_probe_is_checked_again_and_again(pair) -> None:
