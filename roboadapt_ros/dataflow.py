@@ -17,6 +17,8 @@ from roboadapt_ros.errors import SpecError
 
 EE_POSE_NAMES = ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw', 'gripper_width')
 """Columns of an absolute end-effector chunk: [m], unit quaternion, gripper width [m]."""
+NO_ADAPTERS = 'none:'
+"""Before the name of a task that is to be served: over the bare backbone, for evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True)

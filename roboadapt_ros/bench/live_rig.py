@@ -7,9 +7,10 @@ from dataclasses import replace
 import time
 from typing import TypeVar
 
-from roboadapt_ros.bench.observer import GraphObserver, NO_ADAPTERS
+from roboadapt_ros.bench.observer import GraphObserver
 from roboadapt_ros.bringup.client import SwitchAnswer
 from roboadapt_ros.bringup.supervisor import Graph
+from roboadapt_ros.dataflow import NO_ADAPTERS
 from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.evaluation.protocol import JudgeView
 from roboadapt_ros.evaluation.run_record import SwitchRecord

@@ -18,6 +18,7 @@ from roboadapt_interfaces.msg import ActionChunk, EpisodeStatus, Features, GateS
 from roboadapt_ros.bringup.client import GraphClient, SwitchAnswer
 from roboadapt_ros.bringup.rig import RigConfig
 from roboadapt_ros.control.limits import robot_limits
+from roboadapt_ros.dataflow import NO_ADAPTERS
 from roboadapt_ros.errors import BringupError
 from roboadapt_ros.evaluation.ledgers import LedgerBook
 from roboadapt_ros.evaluation.monitor import IdentityMonitor
@@ -33,7 +34,6 @@ COMMAND_PERIOD_S = 0.01
 PAUSE_S = 0.08
 """Silence between commands after which a new sequence starts [s]: the rig moves the arm elsewhere
 only after 0.1 s without a target, and a governor that was released starts from the measured."""
-NO_ADAPTERS = 'none:'
 
 FrameWatcher = Callable[[str, int, npt.NDArray[np.uint8]], None]
 

@@ -22,6 +22,7 @@ from roboadapt_ros.bringup.restarts import Restarts
 from roboadapt_ros.bringup.rig import RigConfig
 from roboadapt_ros.bringup.startup import GraphTimeouts, POLL_S, Startup
 from roboadapt_ros.control.command import GovernorState
+from roboadapt_ros.dataflow import NO_ADAPTERS
 from roboadapt_ros.errors import BringupError, UnknownNameError
 from roboadapt_ros.ros.qos import LATCHED, STATUS
 
@@ -267,7 +268,7 @@ class Graph:
         return replace(process, parameters={**process.parameters, **memory})
 
     def _on_encoder(self, status: AdapterStatus) -> None:
-        self._task = status.active_task
+        self._task = f'{NO_ADAPTERS if status.adapters_off else ""}{status.active_task}'
 
     def _on_governor(self, status: GateStatus) -> None:
         self._fault = status.reason if status.state == GovernorState.FAULT.value else ''

@@ -107,7 +107,7 @@ def _look(
 
 def _served(options: argparse.Namespace, graph: GraphFacts | None) -> TaskFacts | None:
     """Return the task that is being served, where its package is here."""
-    task = (graph.active_task or '' if graph is not None else '').removeprefix('none:')
+    task = graph.active_task or '' if graph is not None else ''
     try:
         return _task(options, task) if task else None
     except RoboAdaptError:

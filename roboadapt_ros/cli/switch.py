@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.options import domain, namespace, whole
 from roboadapt_ros.cli.output import say
+from roboadapt_ros.dataflow import NO_ADAPTERS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,7 +51,7 @@ def _switch(options: argparse.Namespace, console: Console) -> int:
     """Switch, and print what happened at the boundary."""
     with graph_client(options) as client:
         if options.stage:
-            client.stage(options.task.removeprefix('none:'))
+            client.stage(options.task.removeprefix(NO_ADAPTERS))
         answer = client.switch(options.task)
     say(
         console,

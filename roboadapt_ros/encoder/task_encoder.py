@@ -96,6 +96,12 @@ class TaskEncoder:
         return active.resident.package.digest if active else ''
 
     @property
+    def adapters_off(self) -> bool:
+        """Whether the active task is served over the bare backbone."""
+        active = self._active
+        return active is not None and active.handle is None
+
+    @property
     def base_problem(self) -> str:
         """Why the backbone is not intact, as `seal` was told; '' while it is."""
         return self._base_problem

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from roboadapt_ros.dataflow import NO_ADAPTERS
 from roboadapt_ros.errors import BringupError, ConfigError
 from roboadapt_ros.evaluation.results import EpisodeRecord
 from roboadapt_ros.evaluation.run_record import DemoEpisode, SwitchRecord
@@ -182,5 +183,5 @@ def repeat(task: str, adapter: str, *, episodes: int, seed: int) -> Iterable[Epi
     """
     if episodes < 1:
         raise ConfigError('episodes', episodes, 'must be at least 1')
-    served = f'none:{task}' if adapter == 'none' else adapter
+    served = f'{NO_ADAPTERS}{task}' if adapter == 'none' else adapter
     return [EpisodePlan(task=task, adapter=served, seed=seed + i) for i in range(episodes)]

@@ -13,14 +13,12 @@ from roboadapt_interfaces.srv import (
     VerifyBase,
 )
 from roboadapt_ros.backbones.check import BaseCheck
+from roboadapt_ros.dataflow import NO_ADAPTERS
 from roboadapt_ros.encoder.task_encoder import Activation, TaskEncoder
 from roboadapt_ros.errors import ConfigError, RoboAdaptError, UnknownNameError
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.encoding import EncodeWorker
 from roboadapt_ros.ros.node_parameters import EncoderParameters
-
-NO_ADAPTERS = 'none:'
-"""Before a task's name: its identity over the bare backbone, for evaluation."""
 
 
 class AdapterServices:

@@ -36,7 +36,7 @@ from roboadapt_interfaces.srv import (
     SwitchAdapter,
     VerifyBase,
 )
-from roboadapt_ros.dataflow import Features
+from roboadapt_ros.dataflow import Features, NO_ADAPTERS
 from roboadapt_ros.encoder.select import load_encoder
 from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import ImageError, RefusedError, RoboAdaptError
@@ -96,7 +96,8 @@ class EncoderNode(GraphNode[EncoderParameters]):
             RoboAdaptError: A named task can't be served, or does not fit beside the others.
         """
         config, engine = self._config, self._engine
-        named = dict.fromkeys((*filter(None, (config.initial_task,)), *config.tasks))
+        initial = config.initial_task.removeprefix(NO_ADAPTERS)
+        named = dict.fromkeys((*filter(None, (initial,)), *config.tasks))
         others = () if config.tasks else engine.library.names()
         for task in dict.fromkeys((*named, *others)):
             try:
@@ -252,7 +253,7 @@ class EncoderNode(GraphNode[EncoderParameters]):
         status = AdapterStatus(stamp=to_time(self.now_ns()))
         status.backbone_id, status.backbone_digest = engine.backbone_id, engine.backbone_digest
         status.active_task, status.generation = engine.active or '', engine.generation
-        status.active_digest = engine.active_digest
+        status.active_digest, status.adapters_off = engine.active_digest, engine.adapters_off
         status.resident_tasks = list(engine.resident)
         status.switches = services.switches
         status.frames_encoded = self._worker.frames_encoded if self._worker else 0

@@ -131,7 +131,9 @@ class EncoderParameters:
     cameras: tuple[str, ...] = param(help='cameras to listen to, by name')
     compressed: bool = param(False, help='listen to CompressedImage instead of Image')
     tasks: tuple[str, ...] = param((), help='tasks to make resident; empty: all that fit')
-    initial_task: str = param('', help="task to activate at start; '' = none")
+    initial_task: str = param(
+        '', help="task to activate at start, or 'none:TASK' for it without its adapters; '' = none"
+    )
     engine: str = param(
         'auto',
         help='what runs the backbone; auto: the fastest exact one here',

@@ -10,7 +10,7 @@ import fakes
 from graph_watch import GraphWatch, wait_for
 import numpy as np
 import pytest
-from roboadapt_interfaces.msg import ActionChunk, Features
+from roboadapt_interfaces.msg import ActionChunk, AdapterStatus, Features
 from roboadapt_ros.bringup.environment import find_free_domain
 from roboadapt_ros.bringup.restarts import MOST_RESTARTS, Restarts
 from roboadapt_ros.bringup.rig import load_rig
@@ -22,7 +22,7 @@ from roboadapt_ros.evaluation.monitor import IdentityMonitor
 from roboadapt_ros.evaluation.motion import LimitMonitor
 from roboadapt_ros.ros.convert import from_identity, from_time, to_time
 from roboadapt_ros.ros.images import from_rgb
-from roboadapt_ros.ros.qos import DATA, IMAGE
+from roboadapt_ros.ros.qos import DATA, IMAGE, LATCHED
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 LEFT, RIGHT = fakes.CIRCLE_LEFT, fakes.CIRCLE_RIGHT
@@ -358,6 +358,19 @@ def test_a_killed_process_holds_the_arm_and_a_restart_resumes_after_arming(graph
     assert watch.gate_state() in ('dry_run', 'fault')
     watch.arm_until_moving()
     watch.rest()
+
+
+def test_an_encoder_that_is_started_again_serves_no_adapters_where_it_served_none(graph, watch):
+    watch.serve(f'none:{LEFT}')
+    graph.kill('encoder', signal.SIGKILL)
+    statuses: list[AdapterStatus] = []
+    assert graph.revive() == ('encoder',)
+    stop = graph.client.watch(AdapterStatus, 'encoder/status', statuses.append, LATCHED)
+    wait_for(lambda: statuses, 'its status')
+    assert (statuses[-1].active_task, statuses[-1].adapters_off) == (LEFT, True)
+    watch.serve(LEFT)
+    wait_for(lambda: not statuses[-1].adapters_off, 'the status to say that it has adapters')
+    stop()
 
 
 def test_a_killed_governor_leaves_the_arm_in_a_hold_until_recovered(graph, watch):
