@@ -19,6 +19,8 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
 
 _MANY = 60
 """More choices than these are not spelt out."""
+_NAMED = 12
+"""Wrong tensors that are named."""
 _LONG = 300
 """Characters of a value after which it is not spelt out: a whole file may be one."""
 
@@ -32,6 +34,12 @@ def _choices_text(name: str, choices: Iterable[str]) -> str:
         near = difflib.get_close_matches(name, known, n=5, cutoff=0.0)
         return f'{hint}There are {len(known)}; the nearest are {", ".join(near)}.'
     return f'{hint}Available: {", ".join(known) if known else "none"}.'
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the names, but of many only the first: another model's file has all of them wrong."""
+    rest = f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''
+    return ', '.join(names[:_NAMED]) + rest
 
 
 class RoboAdaptError(Exception):
@@ -153,7 +161,7 @@ class TensorError(PackageError):
         self.missing, self.unexpected = tuple(missing), tuple(unexpected)
         self.mismatched = tuple(mismatched)
         parts = [
-            f'{title}: {", ".join(names)}'
+            f'{title}: {_some(names)}'
             for title, names in (
                 ('missing', self.missing),
                 ('unexpected', self.unexpected),

@@ -135,6 +135,15 @@ def test_missing_and_unexpected_backbone_tensors_are_named(folder) -> None:
         FrozenBackbone.load(folder)
 
 
+def test_of_many_wrong_tensors_the_first_are_named_and_all_are_known(folder) -> None:
+    path = folder / 'weights.safetensors'
+    tensors = safetensors.torch.load_file(path)
+    safetensors.torch.save_file({f'other.{name}': tensors[name] for name in tensors}, path)
+    with pytest.raises(TensorError, match=rf'and {len(tensors) - 12} more; unexpected') as caught:
+        FrozenBackbone.load(folder)
+    assert len(caught.value.missing) == len(caught.value.unexpected) == len(tensors)
+
+
 def test_a_truncated_backbone_is_refused(folder) -> None:
     path = folder / 'weights.safetensors'
     path.write_bytes(path.read_bytes()[:1000])
