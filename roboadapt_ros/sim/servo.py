@@ -3,8 +3,8 @@
 Modelled after moveit_servo of Jazzy and later with its AccelerationLimitedPlugin, on Humble too:
 the joints are those of the pseudo-inverse at the last target, slowed for the joints' speed limits
 and near singularities, halted before the end of a joint; speeds change by no more than the arm's
-accelerations, also when a command has become too old. It begins where the arm is held. Servo begins
-where it is measured, which sends an arm that lags or sags back by that within one period.
+accelerations, also when a command has become too old. It begins where the arm is held. Servo
+begins where it is measured, which sends an arm that lags or sags back by that within one period.
 https://moveit.picknik.ai/main/doc/examples/realtime_servo/realtime_servo_tutorial.html
 Left out: collisions, and the 0.1 s by which it sends points ahead (`max_expected_latency`).
 This module imports numpy and parts of the control only.
