@@ -104,7 +104,8 @@ class TrajectorySampler:
             period_s: Time between two samples [s].
             q: Where to begin.
         """
-        self._period_s, self._time_s = period_s, 0.0
+        self._period_s, self.time_s = period_s, 0.0
+        """Time of the last sample, from zero on [s]."""
         self.rest(q)
 
     def rest(self, q: FloatArray) -> None:
@@ -123,7 +124,7 @@ class TrajectorySampler:
     @property
     def is_under_way(self) -> bool:
         """Whether there is one whose last point is still to come."""
-        return self.has_trajectory and self._time_s < self._starts_s[-1]
+        return self.has_trajectory and self.time_s < self._starts_s[-1]
 
     def take(self, knots: Sequence[Knot], *, start_in_s: float = 0.0) -> None:
         """Replace the trajectory.
@@ -134,23 +135,23 @@ class TrajectorySampler:
         """
         # What is desired now stands before the points, wherever their start is.
         self._knots = [Knot(0.0, *self.desired), *knots]
-        self._starts_s = [self._time_s]
-        self._starts_s += [self._time_s + start_in_s + knot.time_s for knot in knots]
+        self._starts_s = [self.time_s]
+        self._starts_s += [self.time_s + start_in_s + knot.time_s for knot in knots]
 
     def step(self) -> Motion | None:
         """Let a period pass; return what is desired then, None without a trajectory."""
-        self._time_s += self._period_s
+        self.time_s += self._period_s
         if not self._knots:
             return None
         # Rounding must not make a sample of a knot fall short of it.
-        time_s = self._time_s + 1e-9
+        time_s = self.time_s + 1e-9
         after = self._next_knot(time_s)
         if after == len(self._knots):
             self.desired = _held(self._knots[-1])
         else:
             begin_s, end_s = self._starts_s[after - 1], self._starts_s[after]
             before, ahead = self._knots[after - 1], self._knots[after]
-            self.desired = _between(before, ahead, end_s - begin_s, self._time_s - begin_s)
+            self.desired = _between(before, ahead, end_s - begin_s, self.time_s - begin_s)
         return self.desired
 
     def _next_knot(self, time_s: float) -> int:

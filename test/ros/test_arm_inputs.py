@@ -130,7 +130,7 @@ def test_a_later_trajectory_replaces_the_running_one_without_a_step(jtc):
 
 def test_a_step_is_the_robots_error_and_ends_the_trajectory(jtc):
     rest = np.zeros(7)
-    jtc.publish('joint_trajectory', trajectory((0.06, jtc.target() + 0.1, rest)))
+    jtc.publish('joint_trajectory', trajectory((0.06, jtc.target() + 0.05, rest)))
     wait_for(jtc.errors, 'the robot to refuse')
     assert STEP_ERROR in jtc.errors()
     held = jtc.target()

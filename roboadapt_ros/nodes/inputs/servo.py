@@ -14,6 +14,7 @@ Nothing is taken before the command type was chosen, on Humble before servo was 
 
 from __future__ import annotations
 
+from collections import deque
 import math
 import threading
 from typing import Any
@@ -78,6 +79,8 @@ class ServoInput(ArmInput):
                 raise
             node.get_logger().warning(f'Without {TOPICS[SERVO_JOG]}: {error}')
         self._kinds = kinds
+        self._newest: deque[tuple[ServoCommand, bool]] = deque(maxlen=1)
+        """The newest command, and whether it is in axes of the hand; taken over in a tick."""
 
     def listen(self) -> None:
         """Subscribe and serve."""
@@ -91,6 +94,9 @@ class ServoInput(ArmInput):
 
     def advance(self) -> float:
         """Hand the arm servo's next target, where it has one."""
+        if self._newest:
+            command, in_hand = self._newest.pop()
+            self._follow(command, in_hand=in_hand)
         if not self._rig.takes_targets:
             self._servo.rest()
         q = self._servo.step(self._node.now_ns() / 1e9, self._rig.target)
@@ -101,6 +107,7 @@ class ServoInput(ArmInput):
 
     def forget(self) -> None:
         """Drop command and motion."""
+        self._newest.clear()
         self._servo.rest()
 
     def _on_jog(self, message: Any) -> None:
@@ -123,11 +130,8 @@ class ServoInput(ArmInput):
         values = np.array([*_xyz(linear), *_xyz(angular)])
         try:
             self._require_frame(message, self._config.base_frame, self._hand_frame)
-            if message.header.frame_id == self._hand_frame:
-                with self._lock:
-                    axes = hand_axes(self._rig.state().ee_quat_xyzw)
-                values = np.concatenate([axes @ values[:3], axes @ values[3:]])
-            self._take(CommandType.TWIST, values, message)
+            in_hand = message.header.frame_id == self._hand_frame
+            self._take(CommandType.TWIST, values, message, in_hand=in_hand)
         except SpecError as error:
             self.refuse(error)
 
@@ -144,14 +148,29 @@ class ServoInput(ArmInput):
         if frame not in frames:
             raise SpecError(f'frame_id of a {type(message).__name__}', repr(frame), repr(frames))
 
-    def _take(self, kind: CommandType, values: FloatArray, message: Any) -> None:
-        """Have servo follow a command; raises `SpecError` where it does not listen."""
+    def _take(
+        self, kind: CommandType, values: FloatArray, message: Any, *, in_hand: bool = False
+    ) -> None:
+        """Keep a command for the next tick; raises `SpecError` where servo does not listen.
+
+        Without the lock, for which a callback may wait through several ticks.
+        """
+        if self._port.closed:
+            raise SpecError(f'{kind.name} command', self._port.closed, 'a servo that listens')
         command = ServoCommand(kind, values, from_time(message.header.stamp) / 1e9)
-        with self._lock:
-            if self._port.closed:
-                raise SpecError(f'{kind.name} command', self._port.closed, 'a servo that listens')
-            self._servo.take(command)
+        self._newest.append((command, in_hand))
         self.count()
+
+    def _follow(self, command: ServoCommand, *, in_hand: bool) -> None:
+        """Have servo follow a command, or say why it does not."""
+        if in_hand:
+            axes, values = hand_axes(self._rig.state().ee_quat_xyzw), command.values
+            values = np.concatenate([axes @ values[:3], axes @ values[3:]])
+            command = command._replace(values=values)
+        try:
+            self._servo.take(command)
+        except SpecError as error:
+            self.refuse(error)
 
 
 def _xyz(vector: Any) -> tuple[float, float, float]:

@@ -50,7 +50,8 @@ class TrajectoryInput(ArmInput):
     A controller runs by the clock, and its sender counts on that. So the sampler does not lose the
     time that a simulation on a busy machine loses: it makes two points a tick until it has caught
     up. The arm judges points by the sampler's time, in which they are exactly a period apart.
-    An arm that was stopped, or whose controller is not active, has no trajectory any more.
+    An arm that was stopped, or whose controller is not active, has no trajectory any more, and
+    drops those that come without a word, as the controller does.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class TrajectoryInput(ArmInput):
         motion = self._sampler.step()
         self._sampled_ns += _TICK_NS
         if motion is not None:
-            self._rig.set_joint_target(motion.q, sent_s=self._sampled_ns / 1e9, is_exact=True)
+            self._rig.set_joint_target(motion.q, sent_s=self._sampler.time_s, is_exact=True)
 
     def _on_trajectory(self, message: JointTrajectory, came_ns: int) -> None:
         stamp_ns = from_time(message.header.stamp)
@@ -131,10 +132,8 @@ class TrajectoryInput(ArmInput):
         except SpecError as error:
             self.refuse(error)
             return
-        with self._lock:
-            if not self._rig.takes_targets:
-                return  # as a controller that is not active: without a word
-            self._waiting.append(_Waiting(came_ns, stamp_ns, knots))
+        # Without the lock, for which a callback may wait through several ticks.
+        self._waiting.append(_Waiting(came_ns, stamp_ns, knots))
         self.count()
 
 
