@@ -13,7 +13,7 @@ from roboadapt_ros.nodes.inputs.arm_input import ArmInput, TICK_S
 from roboadapt_ros.nodes.inputs.targets import ArrayReader, PILED_UP
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import SimRigParameters
-from roboadapt_ros.ros.qos import COMMAND
+from roboadapt_ros.ros.qos import STATUS
 from roboadapt_ros.sim.rig import SimRig
 from std_msgs.msg import Float64MultiArray
 
@@ -40,7 +40,7 @@ class SpeedArrayInput(ArmInput):
 
     def listen(self) -> None:
         """Subscribe."""
-        self._node.subscribe(Float64MultiArray, 'commands', self._on_array, COMMAND)
+        self._node.subscribe(Float64MultiArray, 'commands', self._on_array, STATUS)
 
     def advance(self) -> float:
         """Move the target on by the speeds of a tick."""

@@ -14,10 +14,11 @@ import numpy as np
 from roboadapt_ros.control.command import FloatArray
 from roboadapt_ros.errors import RoboAdaptError, SpecError
 from roboadapt_ros.nodes.inputs.arm_input import ArmInput
+from roboadapt_ros.ros.arrival import with_arrival
 from roboadapt_ros.ros.convert import from_time
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import SimRigParameters
-from roboadapt_ros.ros.qos import COMMAND, DATA
+from roboadapt_ros.ros.qos import COMMAND, DATA, STATUS
 from roboadapt_ros.ros.rig_messages import read_pose
 from roboadapt_ros.ros.robot import JointReader
 from roboadapt_ros.sim.rig import SimRig
@@ -106,20 +107,21 @@ class ImpedanceInput(TargetInput):
 
 
 class PositionArrayInput(TargetInput):
-    """Positions by their place in the message, which has no stamp."""
+    """Positions by their place in the message, which has no stamp: sent when it came."""
 
     def listen(self) -> None:
         """Subscribe."""
         self._read = ArrayReader(self._config)
-        self._node.subscribe(Float64MultiArray, 'commands', self._on_array, COMMAND)
+        timed = with_arrival(self._on_array, self._node.now_ns)
+        self._node.subscribe(Float64MultiArray, 'commands', timed, STATUS)
 
-    def _on_array(self, message: Float64MultiArray) -> None:
+    def _on_array(self, message: Float64MultiArray, came_ns: int) -> None:
         try:
             q = self._read(message)
         except SpecError as error:
             self.refuse(error)
         else:
-            self.take(q, 0)
+            self.take(q, came_ns)
 
 
 class ArrayReader:
