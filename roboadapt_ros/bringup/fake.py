@@ -1,8 +1,8 @@
 """A rig file without its robot: the simulated arm serves the rig's own topics and services.
 
-`roboadapt up --rig fr3_franka_ros2 --fake` runs the real rig's graph against it. What needs
-message packages that are not installed here is left out of the rig and named. This module must
-not import rclpy.
+`roboadapt up --rig fr3_franka_ros2 --fake` runs the real rig's graph against it, whatever its
+driver (`nodes.inputs`). What needs message packages that are not installed here is left out of the
+rig, or replaced by what needs none, and named. This module must not import rclpy.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 import importlib.util
 from typing import Any
 
-from roboadapt_ros.bringup.rig import ArmNames, GripperNames, load_rig, RigConfig
+from roboadapt_ros.bringup.rig import ArmNames, ArmOutput, GripperNames, load_rig, RigConfig
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.hands.settings import FRANKA_ACTIONS, GRIPPER_COMMAND
 from roboadapt_ros.ros.outputs.settings import (
@@ -71,7 +71,6 @@ def fake_rig(
     """
     _check(rig, installed)
     arm, lacks = rig.arm, []
-    output, gripper = arm.output, rig.gripper
     watch, collision, load = arm.watch, arm.collision, arm.load
     recovery = arm.recovery
     controllers, manager = arm.controllers, rig.controller_manager
@@ -90,14 +89,7 @@ def fake_rig(
         watch, collision, load = WatchSettings(), CollisionSettings(), LoadSettings()
         state_type = 'diagnostic_msgs/DiagnosticStatus' if state else ''
         recovery = replace(recovery, error_recovery='', recover_service='sim_rig/recover')
-    speaks_jazzy = output.driver in (SERVO_TWIST, SERVO_JOG) and not _is_humble(output)
-    if speaks_jazzy and not installed('moveit_msgs'):
-        lacks.append("moveit_msgs: moveit_servo is Humble's, whose services need none")
-        output = replace(output, servo_release='humble')
-    package = HANDS.get(gripper.driver, '')
-    if package and not installed(package):
-        lacks.append(f'{package}: the hand has a topic instead of actions')
-        gripper = _on_a_topic(gripper)
+    output, gripper = _speakable(arm.output, rig.gripper, installed, lacks)
     faked = replace(
         arm,
         joint_prefix='',
@@ -123,6 +115,24 @@ def fake_rig(
         ),
         tuple(lacks),
     )
+
+
+def _speakable(
+    output: ArmOutput,
+    gripper: GripperNames,
+    installed: Callable[[str], bool],
+    lacks: list[str],
+) -> tuple[ArmOutput, GripperNames]:
+    """Return arm and hand by what can be spoken to here; add to what is lacking."""
+    speaks_jazzy = output.driver in (SERVO_TWIST, SERVO_JOG) and not _is_humble(output)
+    if speaks_jazzy and not installed('moveit_msgs'):
+        lacks.append("moveit_msgs: moveit_servo is Humble's, whose services need none")
+        output = replace(output, servo_release='humble')
+    package = HANDS.get(gripper.driver, '')
+    if package and not installed(package):
+        lacks.append(f'{package}: the hand has a topic instead of actions')
+        gripper = _on_a_topic(gripper)
+    return output, gripper
 
 
 def _sim_rig(
