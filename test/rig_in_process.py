@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 import threading
 from typing import Any
 
@@ -16,9 +17,15 @@ from roboadapt_ros.nodes.sim_rig_node import SimRigNode
 class RigInProcess:
     """An active rig; `spin` before anything is expected of it, `close` at the end."""
 
-    def __init__(self, domain: int, parameters: dict[str, Any]):
-        """Make the rig active with these parameters."""
-        words = [word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')]
+    def __init__(
+        self,
+        domain: int,
+        parameters: dict[str, Any],
+        remappings: Sequence[tuple[str, str]] = (),
+    ):
+        """Make the rig active with these parameters, sections in them, under other names."""
+        words = [word for pair in _flat(parameters) for word in ('-p', f'{pair[0]}:={pair[1]}')]
+        words += [word for pair in remappings for word in ('-r', f'{pair[0]}:={pair[1]}')]
         rclpy.init(args=['--ros-args', *words], domain_id=domain)
         self.rig = SimRigNode()
         self.node = rclpy.create_node('asker', use_global_arguments=False)
@@ -56,3 +63,12 @@ class RigInProcess:
         request = SetParameters.Request()
         request.parameters = [Parameter('faults', value=text).to_parameter_msg()]
         return self.ask(SetParameters, 'sim_rig/set_parameters', request).results[0]
+
+
+def _flat(parameters: dict[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
+    """Yield names and values of parameters, those of sections as `section.name`."""
+    for name, value in parameters.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f'{prefix}{name}.')
+        else:
+            yield prefix + name, value

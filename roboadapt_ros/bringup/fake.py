@@ -1,8 +1,8 @@
 """A rig file without its robot: the simulated arm serves the rig's own topics and services.
 
-`roboadapt up --rig fr3_franka_ros2 --fake` runs the real rig's graph against it. What needs
-message packages that are not installed here is left out of the rig and named. This module must
-not import rclpy.
+`roboadapt up --rig fr3_franka_ros2 --fake` runs the real rig's graph against it, whatever its
+driver (`nodes.inputs`). What needs message packages that are not installed here is left out of the
+rig, or replaced by what needs none, and named. This module must not import rclpy.
 """
 
 from __future__ import annotations
@@ -12,19 +12,36 @@ from dataclasses import replace
 import importlib.util
 from typing import Any
 
-from roboadapt_ros.bringup.rig import load_rig, RigConfig
+from roboadapt_ros.bringup.rig import ArmNames, ArmOutput, GripperNames, load_rig, RigConfig
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.hands.settings import FRANKA_ACTIONS, GRIPPER_COMMAND
-from roboadapt_ros.ros.outputs.settings import CARTESIAN_POSE, JOINT_IMPEDANCE
+from roboadapt_ros.ros.outputs.settings import (
+    CARTESIAN_POSE,
+    FLOAT64_ARRAY,
+    JOINT_IMPEDANCE,
+    JOINT_TRAJECTORY,
+    OutputConfig,
+    SERVO_JOG,
+    SERVO_POSE,
+    servo_release,
+    SERVO_TWIST,
+)
 from roboadapt_ros.ros.robot_settings import (
     CollisionSettings,
+    ContactSettings,
     LoadSettings,
     RecoverySettings,
     WatchSettings,
 )
 
-DRIVERS = (JOINT_IMPEDANCE, CARTESIAN_POSE)
-"""Outputs whose messages the simulated arm takes."""
+HANDS = {FRANKA_ACTIONS: 'franka_msgs', GRIPPER_COMMAND: 'control_msgs'}
+"""Driver of a hand -> package with its actions."""
+ACTION = 'gripper_action'
+"""What franka_gripper calls its GripperCommand."""
+POINTS = (JOINT_IMPEDANCE, JOINT_TRAJECTORY, CARTESIAN_POSE, FLOAT64_ARRAY)
+"""Drivers of the arm by which the governor's points are what is held."""
+NEEDED = {SERVO_JOG: 'control_msgs', SERVO_POSE: 'moveit_msgs'}
+"""Driver of the arm -> package without which nothing takes its place."""
 RATES = {
     'joint_state_rate_hz': 1000.0,
     'finger_rate_hz': 15.0,
@@ -72,14 +89,16 @@ def fake_rig(
         watch, collision, load = WatchSettings(), CollisionSettings(), LoadSettings()
         state_type = 'diagnostic_msgs/DiagnosticStatus' if state else ''
         recovery = replace(recovery, error_recovery='', recover_service='sim_rig/recover')
+    output, gripper = _speakable(arm.output, rig.gripper, installed, lacks)
     faked = replace(
         arm,
         joint_prefix='',
+        output=output,
         controllers=controllers,
         robot_state_type=state_type,
         recovery=recovery,
         watch=watch,
-        contact=load_rig('sim').arm.contact,  # the gains are the simulated controller's
+        contact=_contact(arm),
         collision=collision,
         load=load,
     )
@@ -89,12 +108,31 @@ def fake_rig(
             description=f'{rig.description} (simulated)',
             simulated=True,
             arm=faked,
+            gripper=gripper,
             controller_manager=manager,
             cameras=tuple(replace(camera, driver='') for camera in rig.cameras),
             nodes={**rig.nodes, 'sim_rig': _sim_rig(rig, faked.controllers, state_type, recovery)},
         ),
         tuple(lacks),
     )
+
+
+def _speakable(
+    output: ArmOutput,
+    gripper: GripperNames,
+    installed: Callable[[str], bool],
+    lacks: list[str],
+) -> tuple[ArmOutput, GripperNames]:
+    """Return arm and hand by what can be spoken to here; add to what is lacking."""
+    speaks_jazzy = output.driver in (SERVO_TWIST, SERVO_JOG) and not _is_humble(output)
+    if speaks_jazzy and not installed('moveit_msgs'):
+        lacks.append("moveit_msgs: moveit_servo is Humble's, whose services need none")
+        output = replace(output, servo_release='humble')
+    package = HANDS.get(gripper.driver, '')
+    if package and not installed(package):
+        lacks.append(f'{package}: the hand has a topic instead of actions')
+        gripper = _on_a_topic(gripper)
+    return output, gripper
 
 
 def _sim_rig(
@@ -105,7 +143,7 @@ def _sim_rig(
         **load_rig('sim').nodes['sim_rig'],
         **RATES,
         'fake_driver': True,
-        'gripper_node': rig.gripper.node,
+        'gripper_node': _hand_node(rig.gripper),
         'base_frame': rig.arm.base_frame,
     }
     if state_type:
@@ -117,13 +155,50 @@ def _sim_rig(
     return {**parameters, **rig.nodes.get('sim_rig', {})}
 
 
+def _contact(arm: ArmNames) -> ContactSettings:
+    """Return how hard the arm may press: by the simulated controller's gains.
+
+    Not behind servo or under speeds, where the points are not what that controller holds.
+    """
+    follows_points = arm.output.driver in POINTS and arm.output.quantity == 'position'
+    return load_rig('sim').arm.contact if follows_points else ContactSettings()
+
+
+def _is_humble(output: OutputConfig) -> bool:
+    """Return whether a rig's moveit_servo is Humble's."""
+    return servo_release(output) == 'humble'
+
+
+def _on_a_topic(gripper: GripperNames) -> GripperNames:
+    """Return a hand that takes widths from a topic, as that of the simulated rig does."""
+    simulated = load_rig('sim').gripper
+    return replace(
+        simulated,
+        joint_names=gripper.joint_names,
+        joint_states=gripper.joint_states,
+        joint_states_hz=gripper.joint_states_hz,
+    )
+
+
+def _hand_node(gripper: GripperNames) -> str:
+    """Return what the node of the hand is called: its action is below it."""
+    if gripper.driver != GRIPPER_COMMAND:
+        return gripper.node
+    return gripper.action.rpartition('/')[0]
+
+
 def _check(rig: RigConfig, installed: Callable[[str], bool]) -> None:
     """Raise where the simulated arm can't stand in."""
     driver = rig.arm.output.driver
-    if driver not in DRIVERS:
+    package = NEEDED.get(driver, '')
+    if package and not installed(package):
+        apt = f'sudo apt install ros-$ROS_DISTRO-{package.replace("_", "-")}'
         raise ConfigError(
-            'arm.output.driver', driver, f'a fake takes {" and ".join(DRIVERS)} only'
+            'arm.output.driver', driver, f'needs {package}, which is not installed: {apt}'
         )
+    action = rig.gripper.action
+    if rig.gripper.driver == GRIPPER_COMMAND and not action.endswith(f'/{ACTION}'):
+        raise ConfigError('gripper.action', action, f'a fake serves NODE/{ACTION} only')
     if rig.compressed:
         raise ConfigError('compressed', True, 'a fake sends images that are not compressed')
     known = {camera.name for camera in load_rig('sim').cameras}
@@ -132,6 +207,3 @@ def _check(rig: RigConfig, installed: Callable[[str], bool]) -> None:
             raise ConfigError(
                 'cameras', camera.name, f'a fake has cameras {", ".join(sorted(known))} only'
             )
-    for hand, package in ((FRANKA_ACTIONS, 'franka_msgs'), (GRIPPER_COMMAND, 'control_msgs')):
-        if rig.gripper.driver == hand and not installed(package):
-            raise ConfigError('gripper.driver', hand, f'needs {package}, which is not installed')

@@ -136,11 +136,12 @@ class _Builder:
         self._described = (('robot_description', arm.robot_description),)
 
     def sim_rig(self) -> ProcessDescription:
-        remaps = (*self._state, *self._motion, *self._error, *self._pose)
+        remaps = (*self._state, *self._motion, *self._error, *self._pose, *self._described)
         remaps += self._simulated_images()
         if self._rig.arm.joint_states != 'joint_states':
             remaps += (('merged_joint_states', 'joint_states'),)
         parameters: dict[str, Any] = {**self._joints, **self._hand, 'robot': self._rig.robot}
+        parameters['output'] = settings(OutputConfig, self._rig.arm.output)
         rate_hz = self._rig.arm.output.rate_hz or self._own('governor').get('rate_hz')
         if rate_hz:
             parameters['target_rate_hz'] = rate_hz

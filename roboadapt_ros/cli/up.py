@@ -27,8 +27,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--fake',
         action='store_true',
-        help='simulate the robot, its driver and its cameras under the names of the rig file '
-        '(outputs joint_impedance and cartesian_pose)',
+        help='simulate the robot, its driver, its controller and its cameras under the names of '
+        'the rig file',
     )
     parser.add_argument('--task', default='', help='task to serve from the start (default: none)')
     add_models(parser)

@@ -123,6 +123,19 @@ class PandaKinematics:
             self._model, self._data, _vector('q', q, 7), self._frame, pin.LOCAL_WORLD_ALIGNED
         )
 
+    def way_to(self, position: FloatArray, quat_xyzw: FloatArray, q: FloatArray) -> FloatArray:
+        """Return the straight way (6,) of the TCP from `q` to a pose, base-frame axes.
+
+        Args:
+            position: TCP position (3,) [m], base frame.
+            quat_xyzw: TCP orientation (4,), base frame.
+            q: Joint angles (7,) [rad].
+
+        Returns:
+            Translation [m], and rotation as axis times angle [rad].
+        """
+        return self._error(_goal(position, quat_xyzw), _vector('q', q, 7))
+
     def inverse(
         self,
         position: FloatArray,
@@ -144,13 +157,7 @@ class PandaKinematics:
         Returns:
             The best angles found; `converged` is False when the pose is out of reach.
         """
-        quaternion = _vector('quat_xyzw', quat_xyzw, 4)
-        norm = float(np.linalg.norm(quaternion))
-        if norm < 1e-6:
-            raise SpecError('quat_xyzw', f'norm {norm:.1e}', 'a unit quaternion')
-        goal = pin.SE3(
-            pin.Quaternion(quaternion / norm).toRotationMatrix(), _vector('position', position, 3)
-        )
+        goal = _goal(position, quat_xyzw)
         posture = Q_HOME if q_nullspace is None else _vector('q_nullspace', q_nullspace, 7)
         q = np.clip(_vector('q_seed', q_seed, 7), self._lower, self._upper)
         return self._iterate(goal, q, posture)
@@ -189,6 +196,16 @@ class PandaKinematics:
     def _pose(self, q: FloatArray) -> pin.SE3:
         pin.framesForwardKinematics(self._model, self._data, q)
         return self._data.oMf[self._frame]
+
+
+def _goal(position: FloatArray, quat_xyzw: FloatArray) -> pin.SE3:
+    """Return a pose, or name what is wrong with it."""
+    quaternion = _vector('quat_xyzw', quat_xyzw, 4)
+    norm = float(np.linalg.norm(quaternion))
+    if norm < 1e-6:
+        raise SpecError('quat_xyzw', f'norm {norm:.1e}', 'a unit quaternion')
+    turn = pin.Quaternion(quaternion / norm).toRotationMatrix()
+    return pin.SE3(turn, _vector('position', position, 3))
 
 
 def _vector(name: str, value: FloatArray, length: int) -> FloatArray:

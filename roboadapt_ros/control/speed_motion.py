@@ -1,4 +1,4 @@
-"""Jerk-limited joint speeds, one message at a time. This module imports numpy and ruckig only.
+"""Joint speeds within limits, one message at a time. This module imports numpy and ruckig only.
 
 For what follows the governor's points and does not pass its planner: see `ros.outputs.velocity`.
 """
@@ -14,6 +14,25 @@ FloatArray = npt.NDArray[np.float64]
 
 _TARGET_SHARE = 0.9
 """Part of the acceleration limit a target may have, so that it can still be caught up with."""
+
+
+def within(values: FloatArray, most: FloatArray) -> FloatArray:
+    """Return values (n,), all scaled alike so that none is beyond `most` (n,) in size.
+
+    Example: ``within([1.0, 4.0], [2.0, 2.0])`` is ``[0.5, 2.0]``.
+    """
+    ratio = float((np.abs(values) / most).max())
+    return values / max(ratio, 1.0)
+
+
+def toward(dq: FloatArray, wanted: FloatArray, ddq_max: FloatArray, period_s: float) -> FloatArray:
+    """Return speeds (7,) [rad/s] on the straight way from `dq` to `wanted`, after a period.
+
+    What both ends keep, a limit of the joints' or of the hand's speed, is kept on the way.
+
+    Example: from rest to 0.6 rad/s with 2.5 rad/s² in 20 ms is 0.05 rad/s.
+    """
+    return dq + within(wanted - dq, ddq_max * period_s)
 
 
 class SpeedMotion:

@@ -7,6 +7,8 @@ Publishes, relative to the rig's namespace:
         external_wrench_in_stiffness_frame (geometry_msgs/WrenchStamped), last_desired_pose
         (geometry_msgs/PoseStamped), desired_end_effector_twist (geometry_msgs/TwistStamped; zero,
         as under a controller of joints): best effort, depth 1, at `robot_state_rate_hz`.
+    robot_description (std_msgs/String): URDF, latched, as robot_state_publisher does; with the
+        published limits of the rig's robot.
     The robot's state, pose, joints and fingers: see `rig_output`.
 Serves, where the packages are installed:
     franka_msgs: service_server/{set_full_collision_behavior, set_force_torque_collision_behavior,
@@ -27,6 +29,7 @@ from geometry_msgs.msg import PoseStamped, TwistStamped, WrenchStamped
 import numpy as np
 from rclpy.action import ActionServer
 from roboadapt_ros.control.kinematics import PandaKinematics
+from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.errors import ConfigError, RoboAdaptError
 from roboadapt_ros.nodes.fake_controllers import FakeControllerManager
 from roboadapt_ros.nodes.fake_hand import FakeHand
@@ -35,12 +38,13 @@ from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.franka_state import ArmReport, in_hand, wrench
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import SimRigParameters
-from roboadapt_ros.ros.qos import STATE, STATE_OUT
+from roboadapt_ros.ros.qos import LATCHED, STATE, STATE_OUT
 from roboadapt_ros.ros.rig_messages import joint_state, pose
+from roboadapt_ros.sim.description import hand_frame, robot_description
 from roboadapt_ros.sim.driver_state import DriverState, ROBOT_BROADCASTER
 from roboadapt_ros.sim.rig import SimRig
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
 
 _SERVER = 'service_server'
 _TAKEN = (
@@ -94,10 +98,15 @@ class FakeDriver:
             )
         )
         self._kinematics = PandaKinematics()
-        self._hand_frame = config.joint_names[0].removesuffix('joint1') + 'hand_tcp'
+        self._hand_frame = hand_frame(config.joint_names)
+        self._description = node.publisher(String, 'robot_description', LATCHED)
 
     def serve(self) -> None:
-        """Offer what the installed packages allow; say what is left out."""
+        """Describe the arm; offer what the installed packages allow, say what is left out."""
+        config, limits = self._config, robot_limits(self._config.robot)
+        names, fingers = config.joint_names, config.gripper_joint_names
+        urdf = robot_description(limits, names, fingers, config.base_frame)
+        self._description.publish(String(data=urdf))
         for what, offer in (
             ('services and error recovery', self._serve_robot),
             ('franka_gripper', self._hand.serve),

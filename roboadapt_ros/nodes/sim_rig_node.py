@@ -1,9 +1,13 @@
 """The simulated rig as a node: it speaks and obeys as a Franka rig does, in real time.
 
 Subscribes:
-    target_joint (sensor_msgs/JointState): joint targets by name [rad].
-    target_pose (geometry_msgs/PoseStamped): hand TCP targets in the base frame, solved to joints.
     gripper/command (type and convention by parameter): wanted width.
+    By `output.driver`, as the rig file has it for the governor: see `inputs`.
+    joint_impedance, cartesian_pose: target_joint (sensor_msgs/JointState), joints by name [rad];
+        target_pose (geometry_msgs/PoseStamped), hand TCP in the base frame, solved to joints.
+    joint_trajectory: joint_trajectory (trajectory_msgs/JointTrajectory).
+    servo_twist, servo_jog, servo_pose: the topics of a moveit_servo node, and its services.
+    float64_array: commands (std_msgs/Float64MultiArray), positions or speeds.
 Publishes:
     joint_states (sensor_msgs/JointState): arm, at `joint_state_rate_hz`.
     gripper/joint_states (sensor_msgs/JointState): fingers, at `finger_rate_hz`.
@@ -28,40 +32,35 @@ is refused and counted. It warns when it falls behind real time, and never runs 
 
 from __future__ import annotations
 
-from collections import deque
 import threading
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import PoseStamped
-import numpy as np
 from roboadapt_interfaces.msg import EpisodeStatus
 from roboadapt_interfaces.srv import ResetEpisode
 from roboadapt_ros.contract import GripperConvention
 from roboadapt_ros.errors import RoboAdaptError, SpecError
 from roboadapt_ros.nodes.episode import Episode
 from roboadapt_ros.nodes.fake_driver import FakeDriver
+from roboadapt_ros.nodes.inputs.arm_input import TICK_S
+from roboadapt_ros.nodes.inputs.make import input_class, make_input
 from roboadapt_ros.nodes.rig_faults import RigFaults
 from roboadapt_ros.nodes.rig_output import RigOutput
 from roboadapt_ros.nodes.rig_services import RigServices
-from roboadapt_ros.ros.convert import from_time, to_time
+from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.diagnostics import Health, Level, to_status
 from roboadapt_ros.ros.gripper import GripperReader
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import SimRigParameters
 from roboadapt_ros.ros.pacer import Pacer
-from roboadapt_ros.ros.qos import COMMAND, DATA, STATUS
-from roboadapt_ros.ros.rig_messages import read_pose
-from roboadapt_ros.ros.robot import JointReader
+from roboadapt_ros.ros.qos import COMMAND, STATUS
 from roboadapt_ros.ros.run import run
 from roboadapt_ros.sim.impedance import ImpedanceConfig
 from roboadapt_ros.sim.rig import SimRig
 from roboadapt_ros.sim.rig_state import RigConfig, RigState
 from roboadapt_ros.sim.stream_check import StreamConfig
 from roboadapt_ros.sim.tasks import make_task
-from sensor_msgs.msg import JointState
 
-TICK_S = 0.01
 JUDGE_TICKS, STATUS_TICKS = 5, 100
 QUIET_S = 0.05
 """Time without a target after which the arm may be put elsewhere [s]."""
@@ -70,7 +69,8 @@ SLOW_FACTOR = 0.98
 
 def build_config(parameters: SimRigParameters) -> RigConfig:
     """Return the core's configuration."""
-    period_s = 1.0 / parameters.target_rate_hz
+    makes_points = input_class(parameters.output).makes_points
+    period_s = TICK_S if makes_points else 1.0 / parameters.target_rate_hz
     return RigConfig(
         width=parameters.width,
         height=parameters.height,
@@ -93,30 +93,29 @@ class SimRigNode(GraphNode[SimRigParameters]):
         self._config = config
         self._lock = threading.Lock()
         self._rig = SimRig(build_config(config), seed=config.seed)
-        self._reader = JointReader(config.joint_names)
         self._gripper = GripperReader(
             config.gripper_message,
             GripperConvention(config.gripper_convention),
             self._rig.config.gripper.max_width_m,
         )
-        self._targets: deque[tuple[np.ndarray[Any, Any], int]] = deque(maxlen=10)
+        self._input = make_input(self, config, self._rig, self._lock)
         self._width_m: float | None = None
-        self._targets_received, self._last_target_ns = 0, 0
         self._episode, faults = Episode(self._rig), RigFaults(self._rig)
         faults.set(config.faults)
         self._driver = (
             FakeDriver(self, config, self._rig, self._lock) if config.fake_driver else None
         )
+        if self._driver is not None:
+            self._input.heard = self._driver.state.hear
         self._output = RigOutput(self, config, self._rig, faults, self._driver, TICK_S)
-        self._requests = RigServices(self, self._rig, faults, self._lock, self._targets.clear)
+        self._requests = RigServices(self, self._rig, faults, self._lock, self._input.forget)
         self._ticks, self._camera_ticks = 0, max(1, round(1.0 / config.camera_rate_hz / TICK_S))
         self._episode_out = self.publisher(EpisodeStatus, 'sim_rig/episode_status', STATUS)
         self._status_out = self.publisher(DiagnosticStatus, 'sim_rig/status', STATUS)
 
     def activate(self) -> None:
         """Listen, serve and let time run."""
-        self.subscribe(JointState, 'target_joint', self._on_target, DATA)
-        self.subscribe(PoseStamped, 'target_pose', self._on_pose, COMMAND)
+        self._input.listen()
         self.subscribe(self._gripper.message_type, 'gripper/command', self._on_gripper, COMMAND)
         self.serve(ResetEpisode, 'sim_rig/reset_episode', self._on_reset)
         self._requests.serve()
@@ -139,7 +138,7 @@ class SimRigNode(GraphNode[SimRigParameters]):
         values = {
             'real_time_factor': round(factor, 4),
             'lost_s': round(self._pacer.lost_s, 3),
-            'targets_received': self._targets_received,
+            'targets_received': self._input.received,
             'robot_errors': self._output.robot_errors,
             **self.refused,
         }
@@ -148,33 +147,6 @@ class SimRigNode(GraphNode[SimRigParameters]):
         return Health(Level.OK, 'runs in real time', values)
 
     # ---- commands, from the executor ----
-
-    def _on_target(self, message: JointState) -> None:
-        now_ns = self.now_ns()
-        try:
-            q = self._reader.read_target(message)
-        except SpecError as error:
-            self.refuse('target', str(error))
-            return
-        self._take(q, from_time(message.header.stamp) or now_ns)
-
-    def _on_pose(self, message: PoseStamped) -> None:
-        try:
-            with self._lock:
-                q = self._rig.solve_pose(*read_pose(message))
-        except RoboAdaptError as error:
-            self.refuse('target', str(error))
-        else:
-            self._take(q, from_time(message.header.stamp) or self.now_ns())
-
-    def _take(self, q: np.ndarray[Any, Any], sent_ns: int) -> None:
-        """Queue a joint target (7,) [rad] for the next tick."""
-        self._targets_received += 1
-        if self._driver is not None:
-            with self._lock:
-                self._driver.state.hear(q)
-        self._last_target_ns = self.now_ns()
-        self._targets.append((q, sent_ns))
 
     def _on_gripper(self, message: Any) -> None:
         try:
@@ -185,7 +157,7 @@ class SimRigNode(GraphNode[SimRigParameters]):
     def _on_reset(
         self, request: ResetEpisode.Request, response: ResetEpisode.Response
     ) -> ResetEpisode.Response:
-        quiet_s = (self.now_ns() - self._last_target_ns) / 1e9
+        quiet_s = self._input.quiet_s()
         try:
             task = make_task(request.task)
             if quiet_s < QUIET_S:
@@ -195,9 +167,9 @@ class SimRigNode(GraphNode[SimRigParameters]):
                     'no targets: disarm, and wait until the governor is idle',
                 )
             with self._lock:
-                self._targets.clear()
                 self._width_m = None
                 self._episode.start(task, int(request.seed))
+                self._input.forget()
             response.success, response.message = True, f'{request.task}, seed {request.seed}'
         except RoboAdaptError as error:
             response.success, response.message = False, str(error)
@@ -208,14 +180,10 @@ class SimRigNode(GraphNode[SimRigParameters]):
 
     def _tick(self) -> None:
         with self._lock:
-            # One target a tick, as they were sent; two where they have piled up behind a stall.
-            for _ in range(min(len(self._targets), 1 if len(self._targets) < 4 else 2)):
-                q, sent_ns = self._targets.popleft()
-                self._rig.set_joint_target(q, sent_s=sent_ns / 1e9)
+            quiet_s = self._input.advance()
             width_m, self._width_m = self._width_m, None
             if width_m is not None:
                 self._rig.set_gripper_target(width_m)
-            quiet_s = 0.0 if self._targets else (self.now_ns() - self._last_target_ns) / 1e9
             samples = self._advance(quiet_s)
             stamp_ns, ticks = self.now_ns(), self._ticks
             self._output.joints(samples, stamp_ns)

@@ -82,16 +82,21 @@ class StateWriter:
         return message
 
 
-def in_hand(report: ArmReport) -> FloatArray:
-    """Return the external force and torque (6,) [N], [Nm] in the axes of the hand."""
-    x, y, z, w = report.quat_xyzw
-    turn = np.array(
+def hand_axes(quat_xyzw: FloatArray) -> FloatArray:
+    """Return the axes of the hand (3, 3), as columns in the base frame."""
+    x, y, z, w = quat_xyzw
+    return np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
             [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
             [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
         ]
     )
+
+
+def in_hand(report: ArmReport) -> FloatArray:
+    """Return the external force and torque (6,) [N], [Nm] in the axes of the hand."""
+    turn = hand_axes(report.quat_xyzw)
     return np.concatenate([report.force[:3] @ turn, report.force[3:] @ turn])
 
 

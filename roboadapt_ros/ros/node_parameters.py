@@ -50,8 +50,14 @@ class SimRigParameters:
     seed: int = param(0, help='seed of the first scene', minimum=0)
     base_frame: str = param('base', help='frame of current_pose')
     robot: str = param('panda', help='arm whose limits are enforced', choices=ROBOTS)
+    output: OutputConfig = field(default_factory=OutputConfig)
+    """What its controller takes: as the governor's, by which it is sent."""
     target_rate_hz: float = param(
-        100.0, help='rate of targets, by which their motion is judged', unit='Hz', minimum=20.0
+        100.0,
+        help='rate of targets, by which their motion is judged where they are passed on as they '
+        'were sent',
+        unit='Hz',
+        minimum=20.0,
     )
     target_timeout_s: float = param(
         0.2,

@@ -66,25 +66,37 @@ class ArmController:
         """What the joints feel of contacts (7,) [Nm], as the arm estimates it."""
         return self._arm.external_nm
 
+    @property
+    def takes_targets(self) -> bool:
+        """Whether it follows targets: not in REFLEX, in USER_STOPPED or without a controller."""
+        return self.mode in _MOVABLE and self._is_active
+
     def set_target(
-        self, q: FloatArray, now_s: float, sent_s: float | None, at: FloatArray
+        self,
+        q: FloatArray,
+        now_s: float,
+        sent_s: float | None,
+        at: FloatArray,
+        *,
+        is_exact: bool = False,
     ) -> None:
         """Take a joint target, or the errors it raises.
 
-        It is ignored in REFLEX, in USER_STOPPED and without a controller.
+        It is ignored while none are taken.
 
         Args:
             q: Joint angles (7,) [rad].
             now_s: Simulated time [s].
             sent_s: When it was sent on its sender's clock [s]; None: now.
             at: Measured positions (7,) [rad].
+            is_exact: Whether `sent_s` has no jitter.
         """
-        if self.mode not in _MOVABLE or not self._is_active:
+        if not self.takes_targets:
             return
         errors = self._stream.judge(
             q,
             now_s if sent_s is None else sent_s,
-            is_exact=sent_s is None,
+            is_exact=is_exact or sent_s is None,
             held=self.target,
             measured=at,
         )

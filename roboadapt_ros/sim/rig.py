@@ -99,13 +99,17 @@ class SimRig(Table):
             if self._steps % _LOOK_STEPS == 0:
                 self._look(quiet_s)
 
-    def set_joint_target(self, q: FloatArray, *, sent_s: float | None = None) -> None:
+    def set_joint_target(
+        self, q: FloatArray, *, sent_s: float | None = None, is_exact: bool = False
+    ) -> None:
         """Give the impedance controller a new target.
 
         Args:
             q: Joint angles (7,) [rad].
             sent_s: When it was sent on its sender's clock [s]; None: now, in simulated time,
                 without the jitter that a clock has.
+            is_exact: Whether `sent_s` is without it too: of a controller that samples by its own
+                time.
 
         Raises:
             SimError: Not seven finite numbers. (A target a real arm refuses raises nothing: it
@@ -116,7 +120,7 @@ class SimRig(Table):
         if target.shape != (7,) or not is_number or not np.isfinite(target).all():
             raise SimError(f'Joint target must be 7 finite angles [rad], got {q!r}')
         at = self._data.qpos[:7]
-        self._arm.set_target(target.astype(np.float64), self.time_s, sent_s, at)
+        self._arm.set_target(target.astype(np.float64), self.time_s, sent_s, at, is_exact=is_exact)
 
     def solve_pose(self, position: FloatArray, quat_xyzw: FloatArray) -> FloatArray:
         """Return the joint target nearest to the present one that puts the TCP at a pose.
@@ -197,6 +201,11 @@ class SimRig(Table):
     def target(self) -> FloatArray:
         """Where the arm is held, or moved to (7,) [rad]."""
         return self._arm.target.copy()
+
+    @property
+    def takes_targets(self) -> bool:
+        """Whether the arm follows targets."""
+        return self._arm.takes_targets
 
     def set_user_stop(self, *, pressed: bool) -> None:
         """Press or release the user stop; a released arm with errors is in REFLEX."""

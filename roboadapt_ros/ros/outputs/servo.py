@@ -7,22 +7,26 @@ https://moveit.picknik.ai/main/doc/examples/realtime_servo/realtime_servo_tutori
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.control.recovery import Outcome
-from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.control.speed_motion import within
 from roboadapt_ros.ros.calls import Clients, interface_class, ServiceCall, trigger_outcome
 from roboadapt_ros.ros.convert import to_float64s, to_time
-from roboadapt_ros.ros.outputs.settings import OutputConfig, SERVO_JOG, SERVO_POSE, SERVO_TWIST
-from roboadapt_ros.ros.outputs.velocity import SpeedOutput, within
+from roboadapt_ros.ros.outputs.settings import (
+    OutputConfig,
+    SERVO_JOG,
+    SERVO_POSE,
+    servo_release,
+    SERVO_TWIST,
+)
+from roboadapt_ros.ros.outputs.velocity import SpeedOutput
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 FloatArray = npt.NDArray[np.float64]
-RELEASES = ('humble', 'jazzy')
 _COMMAND_TYPES = {SERVO_JOG: 0, SERVO_TWIST: 1, SERVO_POSE: 2}
 """moveit_msgs/srv/ServoCommandType."""
 _RETRY_NS = 1_000_000_000
@@ -47,22 +51,6 @@ _STATES = {
     },
 }
 """Meaning of a status by release: the numbers differ."""
-
-
-def servo_release(config: OutputConfig) -> str:
-    """Return whose moveit_servo a rig has: 'humble' or 'jazzy' (and later).
-
-    Raises:
-        ConfigError: Poses for Humble's, which takes none.
-    """
-    release = config.servo_release
-    if not release:
-        release = 'humble' if os.environ.get('ROS_DISTRO') == 'humble' else 'jazzy'
-    if release == 'humble' and config.driver == SERVO_POSE:
-        raise ConfigError(
-            'output.driver', SERVO_POSE, f"humble's servo takes {SERVO_TWIST} or {SERVO_JOG} only"
-        )
-    return release
 
 
 class ServoTwistOutput(SpeedOutput):

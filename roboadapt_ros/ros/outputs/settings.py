@@ -6,7 +6,9 @@ This module must not import rclpy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+import os
 
+from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.field import check_fields, check_options, param
 
 JOINT_IMPEDANCE = 'joint_impedance'
@@ -128,3 +130,19 @@ class OutputConfig:
         """
         check_fields(self, 'arm.output')
         check_options(self, 'arm.output', OPTIONS)
+
+
+def servo_release(config: OutputConfig) -> str:
+    """Return whose moveit_servo a rig has: 'humble' or 'jazzy' (and later).
+
+    Raises:
+        ConfigError: Poses for Humble's, which takes none.
+    """
+    release = config.servo_release
+    if not release:
+        release = 'humble' if os.environ.get('ROS_DISTRO') == 'humble' else 'jazzy'
+    if release == 'humble' and config.driver == SERVO_POSE:
+        raise ConfigError(
+            'output.driver', SERVO_POSE, f"humble's servo takes {SERVO_TWIST} or {SERVO_JOG} only"
+        )
+    return release

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.control.limits import JOINTS, RobotLimits
-from roboadapt_ros.control.speed_motion import SpeedMotion
+from roboadapt_ros.control.speed_motion import SpeedMotion, toward, within
 from roboadapt_ros.ros.outputs.output import ArmModel, Output, Point
 from roboadapt_ros.ros.outputs.settings import OutputConfig
 
@@ -43,25 +43,6 @@ def following_speed(point: Point, feedback_1_s: float, limits: RobotLimits) -> F
         low, high = limits.velocity_bounds(point.q)
         dq = np.clip(dq, np.minimum(low, point.dq), np.maximum(high, point.dq))
     return within(dq, limits.dq_max)
-
-
-def within(values: FloatArray, most: FloatArray) -> FloatArray:
-    """Return values (n,), all scaled alike so that none is beyond `most` (n,) in size.
-
-    Example: ``within([1.0, 4.0], [2.0, 2.0])`` is ``[0.5, 2.0]``.
-    """
-    ratio = float((np.abs(values) / most).max())
-    return values / max(ratio, 1.0)
-
-
-def toward(dq: FloatArray, wanted: FloatArray, ddq_max: FloatArray, period_s: float) -> FloatArray:
-    """Return speeds (7,) [rad/s] on the straight way from `dq` to `wanted`, after a period.
-
-    What both ends keep, a limit of the joints' or of the hand's speed, is kept on the way.
-
-    Example: from rest to 0.6 rad/s with 2.5 rad/s² in 20 ms is 0.05 rad/s.
-    """
-    return dq + within(wanted - dq, ddq_max * period_s)
 
 
 class SpeedOutput(Output):

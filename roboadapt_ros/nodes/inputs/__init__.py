@@ -1,0 +1,1 @@
+"""What the simulated rig's controllers take: the other end of `ros.outputs`."""
