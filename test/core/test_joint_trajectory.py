@@ -127,7 +127,7 @@ class TestRefusals:
         check_trajectory([knot(0.1, 0.0, 0.1)], NAMES, may_end_moving=True)
 
 
-HORIZON_S, EVERY = 0.06, 2
+HORIZON_S, EVERY = 0.1, 2
 """Of the rig files: a message for every second point."""
 
 
@@ -212,3 +212,31 @@ def test_a_step_is_an_error_of_the_arm():
         errors += check.judge(motion.q, tick * T_S, is_exact=True, held=held, measured=held)
         held = motion.q
     assert errors[0] == 'joint_motion_generator_velocity_discontinuity'
+
+
+def used_acceleration(late_s, *, stamped):
+    """Return the largest part of an FR3's acceleration in what a controller makes of late messages.
+
+    It samples at 1 kHz, as those of a real arm do.
+    """
+    rng, made, period_s = np.random.default_rng(1), None, 0.001
+    waiting = [(t + rng.uniform(0.0, late_s), t, k) for t, k in stream('fr3', (0.25, 0.25, 0.05))]
+    waiting.sort(key=lambda message: message[0])
+    points = []
+    for tick in range(4000):
+        now_s = tick * period_s
+        while waiting and waiting[0][0] <= now_s:
+            _, sent_s, knots = waiting.pop(0)
+            made = made or TrajectorySampler(period_s, Q_HOME)
+            made.take(knots, start_in_s=sent_s - now_s if stamped else 0.0)
+        if made is not None:
+            points.append(made.step().q)
+    acceleration = np.abs(np.diff(points, 2, axis=0)) / period_s**2
+    return (acceleration / robot_limits('fr3').ddq_max).max()
+
+
+@pytest.mark.parametrize('late_s', [0.0, 0.02, 0.05])
+def test_late_messages_bend_the_motion_only_where_they_have_no_stamp(late_s):
+    assert used_acceleration(late_s, stamped=True) < 0.45, 'a quarter of it was asked for'
+    if late_s:
+        assert used_acceleration(late_s, stamped=False) > 0.55

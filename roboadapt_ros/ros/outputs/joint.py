@@ -35,6 +35,8 @@ class JointTrajectoryOutput(Output):
     moves to the first along a cubic; when nothing follows it brakes along the second by itself,
     and so needs neither `cmd_timeout` nor a trajectory that may end in motion. Points always carry
     velocities: without, the controller draws straight lines, and the speed jumps at each point.
+    A trajectory is stamped with its tick, so that one that comes late does not begin late. The
+    controller takes a stamp that has passed for as long as the trajectory's end has not.
 
     Example, horizon 0.06 s, joint 1 at 0.10 rad moving at 0.5 rad/s, with deceleration up to
     2.5 rad/s²: 0.10 rad at 0.06 s with 0.5 rad/s, then 0.15 rad at 0.26 s with 0 rad/s.
@@ -55,12 +57,14 @@ class JointTrajectoryOutput(Output):
         self._point_type = _point_type()
 
     def message(self, point: Point, now_ns: int) -> Any:
-        """Return the trajectory; its stamp is zero, which means: begin now."""
+        """Return the trajectory; a stamp of zero means: begin when it comes."""
         limits = self.model.limits
         stop_s = max(float((np.abs(point.dq) / limits.ddq_max).max()), self.horizon_s)
         rest = np.clip(point.q + 0.5 * stop_s * point.dq, limits.q_min, limits.q_max)
         ends = ((point.q, point.dq, self.horizon_s), (rest, 0.0 * rest, self.horizon_s + stop_s))
         message = self.message_type(joint_names=list(self.names))
+        if self.config.stamped:
+            message.header.stamp = to_time(now_ns)
         message.points = [self._point(*end) for end in ends]
         return message
 

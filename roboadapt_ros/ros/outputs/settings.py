@@ -24,7 +24,7 @@ _SERVO = ('servo_node', 'servo_release')
 _UNITS = ('units', 'scale_linear_m_s', 'scale_rotational_rad_s', 'scale_joint_rad_s')
 OPTIONS: dict[str, tuple[str, ...]] = {
     JOINT_IMPEDANCE: (*_ALWAYS, 'joint_order', 'velocities', 'keep_alive'),
-    JOINT_TRAJECTORY: (*_ALWAYS, 'joint_order', 'horizon_s'),
+    JOINT_TRAJECTORY: (*_ALWAYS, 'joint_order', 'horizon_s', 'stamped'),
     CARTESIAN_POSE: (*_ALWAYS, 'keep_alive'),
     SERVO_TWIST: (*_ALWAYS, *_SERVO, *_UNITS, 'feedback_1_s'),
     SERVO_JOG: (*_ALWAYS, *_SERVO, *_UNITS, 'feedback_1_s', 'joint_order'),
@@ -88,6 +88,11 @@ class OutputConfig:
         unit='s',
         minimum=0.0,
         maximum=0.5,
+    )
+    stamped: bool = param(
+        True,
+        help='whether a trajectory begins at the time of its point, by the clock of the host that '
+        'sends it, else when it comes: then what is late bends the motion',
     )
     quantity: str = param(
         'position', help='what the numbers of an array are', choices=('position', 'velocity')
