@@ -215,7 +215,7 @@ def test_a_step_is_an_error_of_the_arm():
 
 
 def used_acceleration(late_s, *, stamped):
-    """Return the largest part of an FR3's acceleration in what a controller makes of late messages.
+    """Return the largest part of an FR3's acceleration that a controller makes of late messages.
 
     It samples at 1 kHz, as those of a real arm do.
     """
