@@ -14,7 +14,11 @@ from types import SimpleNamespace
 
 from fake_gripper import FakeGripper, OPEN_M
 import pytest
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import (
+    ExternalShutdownException,
+    MultiThreadedExecutor,
+    SingleThreadedExecutor,
+)
 from roboadapt_ros.control.gripper import GripperLimitConfig, GripperLimiter
 from roboadapt_ros.errors import ConfigError, RefusedError
 from roboadapt_ros.ros.hands import actions, port
@@ -34,36 +38,38 @@ needs_control = pytest.mark.skipif(
 
 @pytest.fixture
 def rig(make_node):
-    """Return what makes a hand and its server, on nodes that are turned in threads."""
-    made = [make_node('governor'), make_node('gripper')]
-    executors = [MultiThreadedExecutor(4, context=node.context) for node in made]
-
-    def spin(executor):
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
-
-    threads = [threading.Thread(target=spin, args=(e,), daemon=True) for e in executors]
-    for node, executor, thread in zip(made, executors, threads, strict=True):
-        executor.add_node(node)
-        thread.start()
-    rig = Rig(*made)
+    """Return what makes a hand and its server."""
+    rig = Rig(make_node('governor'), make_node('gripper'))
     yield rig
-    for executor in executors:
-        executor.shutdown()
-    for thread in threads:
-        thread.join(5.0)
     rig.close()
 
 
 class Rig:
-    """Makes a hand and its server, and takes both away when no thread uses them any more."""
+    """Makes a hand and its server, and takes both away when no thread uses them any more.
+
+    The hand's node is turned by the test, between its ticks, as the governor's one thread does:
+    rclpy's clients of actions must not be made while another thread waits on their node.
+    """
 
     def __init__(self, hand_node, gripper_node):
         self._nodes, self._made = (hand_node, gripper_node), []
+        self._own = SingleThreadedExecutor(context=hand_node.context)
+        self._own.add_node(hand_node)
+        self._servers = MultiThreadedExecutor(4, context=gripper_node.context)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
 
-    def gripper(self):
+    def _spin(self):
+        with contextlib.suppress(ExternalShutdownException):
+            self._servers.spin()
+
+    def gripper(self, kind=None):
+        """Return a gripper that serves 'franka' actions, a 'command', or its stop alone."""
         made = FakeGripper(self._nodes[1])
+        if kind is not None:
+            getattr(made, f'serve_{kind}')()
         self._made.append(made.close)
+        self._servers.add_node(self._nodes[1])
+        self._thread.start()
         return made
 
     def hand(self, kind, **settings):
@@ -72,120 +78,125 @@ class Rig:
         self._made.append(made.end)
         return made
 
+    def want(self, hand, width_m, until, timeout_s=15.0):
+        """Want a width, 100 times a second, until something holds; return whether it did."""
+        deadline_s = time.monotonic() + timeout_s
+        while time.monotonic() < deadline_s:
+            if width_m is None:
+                hand.quiet()
+            else:
+                hand.tell(width_m, width_m, 0)
+            if until():
+                return True
+            next_s = time.monotonic() + 0.01
+            while (left_s := next_s - time.monotonic()) > 0.0:
+                self._own.spin_once(timeout_sec=left_s)
+        return False
+
     def close(self):
+        self._servers.shutdown()
+        if self._thread.is_alive():
+            self._thread.join(5.0)
+        self._own.shutdown()
         for close in self._made:
             close()
 
 
-def want(hand, width_m, until, timeout_s=15.0):
-    """Want a width, 100 times a second, until something holds; return whether it did."""
-    deadline_s = time.monotonic() + timeout_s
-    while time.monotonic() < deadline_s:
-        if width_m is None:
-            hand.quiet()
-        else:
-            hand.tell(width_m, width_m, 0)
-        if until():
-            return True
-        time.sleep(0.01)
-    return False
-
-
 @needs_franka
 def test_a_franka_hand_opens_grasps_and_opens_again(rig):
-    gripper = rig.gripper().serve_franka()
+    gripper = rig.gripper('franka')
     gripper.object_m = 0.03
     hand = rig.hand(FrankaHand, driver='franka_actions')
-    assert want(hand, OPEN_M, lambda: gripper.done == [('move', OPEN_M)])
-    assert want(hand, CLOSED_M, lambda: gripper.done[-1] == ('grasp', CLOSED_M))
+    assert rig.want(hand, OPEN_M, lambda: gripper.done == [('move', OPEN_M)])
+    assert rig.want(hand, CLOSED_M, lambda: gripper.done[-1] == ('grasp', CLOSED_M))
     assert gripper.width_m == pytest.approx(0.03), 'it holds the object'
     before = gripper.stops
-    want(hand, CLOSED_M, lambda: False, 1.5)
+    rig.want(hand, CLOSED_M, lambda: False, 1.5)
     assert (len(gripper.done), gripper.stops) == (2, before), 'a grasp is not repeated'
-    assert want(hand, OPEN_M, lambda: gripper.done[-1] == ('move', OPEN_M))
+    assert rig.want(hand, OPEN_M, lambda: gripper.done[-1] == ('move', OPEN_M))
     assert gripper.stops == before + 1, 'stop comes before reopening'
-    assert want(hand, OPEN_M, lambda: not hand.problem)
+    assert rig.want(hand, OPEN_M, lambda: not hand.problem)
     assert gripper.together == 1
     assert hand.counts['hand_move'] == 2
 
 
 @needs_franka
 def test_a_change_of_mind_stops_the_grasp_that_is_going_on(rig):
-    gripper = rig.gripper().serve_franka()
+    gripper = rig.gripper('franka')
     hand = rig.hand(FrankaHand, driver='franka_actions', dwell_s=0.2)
-    assert want(hand, OPEN_M, lambda: gripper.done)
+    assert rig.want(hand, OPEN_M, lambda: gripper.done)
     gripper.is_stuck = True
-    want(hand, CLOSED_M, lambda: False, 0.5)
+    rig.want(hand, CLOSED_M, lambda: False, 0.5)
     gripper.is_stuck = False
-    assert want(hand, OPEN_M, lambda: len(gripper.done) > 1)
+    assert rig.want(hand, OPEN_M, lambda: len(gripper.done) > 1)
     assert ('grasp', CLOSED_M) not in gripper.done or gripper.done[-1] == ('move', OPEN_M)
     assert gripper.together == 1
 
 
 @needs_franka
 def test_a_hand_that_is_stuck_is_stopped_and_reported(rig):
-    gripper = rig.gripper().serve_franka()
+    gripper = rig.gripper('franka')
     gripper.is_stuck = True
     hand = rig.hand(FrankaHand, driver='franka_actions', timeout_s=0.5, attempts=2, dwell_s=0.1)
-    assert want(hand, OPEN_M, lambda: hand.counts.get('hand_given_up') == 1)
+    assert rig.want(hand, OPEN_M, lambda: hand.counts.get('hand_given_up') == 1)
     assert 'no result of move within' in hand.problem
     assert gripper.stops == 3, 'one at the start, and one for each attempt'
 
 
 @needs_franka
 def test_a_hand_is_homed_on_request_only(rig):
-    gripper = rig.gripper().serve_franka()
+    gripper = rig.gripper('franka')
     hand = rig.hand(FrankaHand, driver='franka_actions')
     hand.home()
-    assert want(hand, None, lambda: gripper.done == [('homing', OPEN_M)])
+    assert rig.want(hand, None, lambda: gripper.done == [('homing', OPEN_M)])
 
 
 @needs_franka
 def test_halting_stops_the_hand(rig):
-    gripper = rig.gripper().serve_franka()
+    gripper = rig.gripper('franka')
     hand = rig.hand(FrankaHand, driver='franka_actions')
-    assert want(hand, OPEN_M, lambda: gripper.done)
+    assert rig.want(hand, OPEN_M, lambda: gripper.done)
     gripper.is_stuck = True
     before = gripper.stops
-    want(hand, CLOSED_M, lambda: False, 0.3)
+    rig.want(hand, CLOSED_M, lambda: False, 0.3)
     hand.halt()
-    assert want(hand, None, lambda: gripper.stops > before)
+    assert rig.want(hand, None, lambda: gripper.stops > before)
 
 
 @needs_franka
 def test_a_hand_that_comes_up_late_is_found(rig):
     hand = rig.hand(FrankaHand, driver='franka_actions')
-    assert want(hand, OPEN_M, lambda: 'franka_gripper/stop is not there' in hand.problem)
-    gripper = rig.gripper().serve_franka()
-    assert want(hand, OPEN_M, lambda: gripper.done)
-    assert want(hand, OPEN_M, lambda: not hand.problem)
+    assert rig.want(hand, OPEN_M, lambda: 'franka_gripper/stop is not there' in hand.problem)
+    gripper = rig.gripper('franka')
+    assert rig.want(hand, OPEN_M, lambda: gripper.done)
+    assert rig.want(hand, OPEN_M, lambda: not hand.problem)
 
 
 @needs_control
 @pytest.mark.parametrize('stop_service', ['', 'franka_gripper/stop'])
 def test_a_gripper_command_is_the_position_of_one_finger(rig, stop_service):
-    gripper = rig.gripper().serve_command()
+    gripper = rig.gripper('command')
     gripper.object_m = 0.02
     hand = rig.hand(
         CommandHand, driver='gripper_command', convention='finger_m', stop_service=stop_service
     )
-    assert want(hand, OPEN_M, lambda: gripper.done == [('move', OPEN_M)])
-    assert want(hand, CLOSED_M, lambda: gripper.done[-1] == ('grasp', CLOSED_M))
-    assert want(hand, OPEN_M, lambda: gripper.done[-1] == ('move', OPEN_M))
+    assert rig.want(hand, OPEN_M, lambda: gripper.done == [('move', OPEN_M)])
+    assert rig.want(hand, CLOSED_M, lambda: gripper.done[-1] == ('grasp', CLOSED_M))
+    assert rig.want(hand, OPEN_M, lambda: gripper.done[-1] == ('move', OPEN_M))
     assert gripper.together == 1
 
 
 @needs_control
 def test_without_a_stop_service_the_goal_is_cancelled(rig):
-    gripper = rig.gripper().serve_command()
+    gripper = rig.gripper('command')
     hand = rig.hand(CommandHand, driver='gripper_command', convention='finger_m', dwell_s=0.2)
-    assert want(hand, OPEN_M, lambda: gripper.done)
+    assert rig.want(hand, OPEN_M, lambda: gripper.done)
     gripper.is_stuck = True
-    want(hand, CLOSED_M, lambda: False, 0.5)
+    rig.want(hand, CLOSED_M, lambda: False, 0.5)
     hand.tell(OPEN_M, OPEN_M, 0)
-    want(hand, OPEN_M, lambda: False, 0.2)
+    rig.want(hand, OPEN_M, lambda: False, 0.2)
     gripper.is_stuck = False
-    assert want(hand, OPEN_M, lambda: not hand.problem and gripper.width_m > 0.079)
+    assert rig.want(hand, OPEN_M, lambda: not hand.problem and gripper.width_m > 0.079)
     assert gripper.stops == 0
     assert gripper.together == 1
 
@@ -343,7 +354,7 @@ def test_a_hand_on_a_topic_is_stopped_by_its_service(rig):
     gripper = rig.gripper()
     hand = _topic_hand(rig, stop_service='franka_gripper/stop')
     hand.halt()
-    assert want(hand, None, lambda: gripper.stops == 1 and hand._stop is None)
+    assert rig.want(hand, None, lambda: gripper.stops == 1 and hand._stop is None)
     assert hand.problem == ''
 
 
@@ -351,7 +362,7 @@ def test_a_hand_on_a_topic_that_could_not_be_stopped_is_a_problem(rig, monkeypat
     monkeypatch.setattr(port, 'STOP_TIMEOUT_S', 0.3)
     hand = _topic_hand(rig, stop_service='franka_gripper/stop')
     hand.halt()
-    assert want(hand, None, lambda: hand.problem)
+    assert rig.want(hand, None, lambda: hand.problem)
     assert hand.problem == 'not stopped: service franka_gripper/stop is not there'
     hand.tell(OPEN_M, OPEN_M, 0)
     assert hand.problem == '', 'it is told something new'
