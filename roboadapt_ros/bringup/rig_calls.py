@@ -5,13 +5,12 @@ This module must not import rclpy.
 
 from __future__ import annotations
 
-import os
-
 from roboadapt_ros.bringup.rig import RigConfig
 from roboadapt_ros.doctor.facts import ServiceFacts
 from roboadapt_ros.doctor.topics import ACTION_SUFFIX
 from roboadapt_ros.ros.hands.settings import FRANKA_ACTIONS, GRIPPER_COMMAND
 from roboadapt_ros.ros.hands.settings import TYPES as GRIPPER_TYPES
+from roboadapt_ros.ros.outputs.settings import servo_release
 from roboadapt_ros.ros.outputs.settings import TYPES as OUTPUT_TYPES
 
 
@@ -44,8 +43,7 @@ def _servo_release(rig: RigConfig) -> str:
     output = rig.arm.output
     if not output.driver.startswith('servo'):
         return ''
-    here = 'humble' if os.environ.get('ROS_DISTRO') == 'humble' else 'jazzy'
-    return output.servo_release or here
+    return servo_release(output)
 
 
 def _of_output(rig: RigConfig) -> list[ServiceFacts]:

@@ -22,7 +22,6 @@ Settings other than collision thresholds are taken and change nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-import threading
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped, TwistStamped, WrenchStamped
@@ -33,16 +32,14 @@ from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.errors import ConfigError, RoboAdaptError
 from roboadapt_ros.nodes.fake_controllers import FakeControllerManager
 from roboadapt_ros.nodes.fake_hand import FakeHand
+from roboadapt_ros.nodes.sim_host import SimHost
 from roboadapt_ros.ros.calls import interface_class
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.franka_state import ArmReport, in_hand, wrench
-from roboadapt_ros.ros.node import GraphNode
-from roboadapt_ros.ros.node_parameters import SimRigParameters
 from roboadapt_ros.ros.qos import LATCHED, STATE, STATE_OUT
 from roboadapt_ros.ros.rig_messages import joint_state, pose
 from roboadapt_ros.sim.description import hand_frame, robot_description
 from roboadapt_ros.sim.driver_state import DriverState, ROBOT_BROADCASTER
-from roboadapt_ros.sim.rig import SimRig
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header, String
 
@@ -59,29 +56,17 @@ _TAKEN = (
 class FakeDriver:
     """The driver's side of one simulated arm."""
 
-    def __init__(
-        self,
-        node: GraphNode[SimRigParameters],
-        config: SimRigParameters,
-        rig: SimRig,
-        lock: threading.Lock,
-    ):
-        """Create the publishers; `serve` offers the rest.
-
-        Args:
-            node: The node that serves.
-            config: Its parameters.
-            rig: The arm and hand; touched under the lock only.
-            lock: Held by the node's ticks.
-        """
-        self._node, self._config, self._rig, self._lock = node, config, rig, lock
+    def __init__(self, host: SimHost):
+        """Create the publishers; `serve` offers the rest."""
+        node, config, lock = host.node, host.config, host.lock
+        self._node, self._config, self._rig, self._lock = node, config, host.rig, lock
         self.state = DriverState(
-            rig,
+            host.rig,
             config.controllers,
             config.hardware_component,
             is_humble=config.driver_release == 'humble',
         )
-        self._hand = FakeHand(node, config, rig, lock)
+        self._hand = FakeHand(host)
         self._controllers = FakeControllerManager(node, self.state, config.joint_names, lock)
         self._merged = node.publisher(JointState, 'merged_joint_states', STATE_OUT)
         self._joints = {

@@ -12,17 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-import threading
 import time
 from typing import Any
 
 from rclpy.action import ActionServer
 from rclpy.task import Future
 from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.nodes.sim_host import SimHost
 from roboadapt_ros.ros.calls import interface_class
-from roboadapt_ros.ros.node import GraphNode
-from roboadapt_ros.ros.node_parameters import SimRigParameters
-from roboadapt_ros.sim.rig import SimRig
 from std_srvs.srv import Trigger
 
 LOOK_S = 0.02
@@ -49,16 +46,10 @@ class _Command:
 class FakeHand:
     """The actions of one hand."""
 
-    def __init__(
-        self,
-        node: GraphNode[SimRigParameters],
-        config: SimRigParameters,
-        rig: SimRig,
-        lock: threading.Lock,
-    ):
+    def __init__(self, host: SimHost):
         """Prepare; `serve` begins."""
-        self._node, self._rig, self._lock = node, rig, lock
-        self._name, self._max_m = config.gripper_node, rig.config.gripper.max_width_m
+        self._node, self._rig, self._lock = host.node, host.rig, host.lock
+        self._name, self._max_m = host.config.gripper_node, host.rig.config.gripper.max_width_m
         self._command: _Command | None = None
 
     def serve(self) -> None:

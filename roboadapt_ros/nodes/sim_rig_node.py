@@ -47,6 +47,7 @@ from roboadapt_ros.nodes.inputs.make import input_class, make_input
 from roboadapt_ros.nodes.rig_faults import RigFaults
 from roboadapt_ros.nodes.rig_output import RigOutput
 from roboadapt_ros.nodes.rig_services import RigServices
+from roboadapt_ros.nodes.sim_host import SimHost
 from roboadapt_ros.ros.convert import to_time
 from roboadapt_ros.ros.diagnostics import Health, Level, to_status
 from roboadapt_ros.ros.gripper import GripperReader
@@ -98,13 +99,12 @@ class SimRigNode(GraphNode[SimRigParameters]):
             GripperConvention(config.gripper_convention),
             self._rig.config.gripper.max_width_m,
         )
-        self._input = make_input(self, config, self._rig, self._lock)
+        host = SimHost(self, config, self._rig, self._lock)
+        self._input = make_input(host)
         self._width_m: float | None = None
         self._episode, faults = Episode(self._rig), RigFaults(self._rig)
         faults.set(config.faults)
-        self._driver = (
-            FakeDriver(self, config, self._rig, self._lock) if config.fake_driver else None
-        )
+        self._driver = FakeDriver(host) if config.fake_driver else None
         if self._driver is not None:
             self._input.heard = self._driver.state.hear
         self._output = RigOutput(self, config, self._rig, faults, self._driver, TICK_S)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-import threading
 from typing import ClassVar
 
 from roboadapt_ros.control.command import FloatArray
-from roboadapt_ros.ros.node import GraphNode
-from roboadapt_ros.ros.node_parameters import SimRigParameters
-from roboadapt_ros.sim.rig import SimRig
+from roboadapt_ros.nodes.sim_host import SimHost
 
 TICK_S = 0.01
 """Period of the simulated rig [s]: of its ticks, and of the points a controller makes itself."""
@@ -25,25 +22,14 @@ class ArmInput(ABC):
 
     makes_points: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        node: GraphNode[SimRigParameters],
-        config: SimRigParameters,
-        rig: SimRig,
-        lock: threading.Lock,
-    ):
+    def __init__(self, host: SimHost):
         """Create publishers; `listen` begins.
-
-        Args:
-            node: The node that listens.
-            config: Its parameters.
-            rig: The arm; touched under the lock only.
-            lock: Held by the node's ticks.
 
         Raises:
             ConfigError: A type that is not installed.
         """
-        self._node, self._config, self._rig, self._lock = node, config, rig, lock
+        self._node, self._config = host.node, host.config
+        self._rig, self._lock = host.rig, host.lock
         self.received = 0
         """Commands that were taken."""
         self.heard: Callable[[FloatArray], None] | None = None

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-
 from roboadapt_ros.nodes.inputs.arm_input import ArmInput
 from roboadapt_ros.nodes.inputs.servo import ServoInput
 from roboadapt_ros.nodes.inputs.speeds import SpeedArrayInput
 from roboadapt_ros.nodes.inputs.targets import ImpedanceInput, PositionArrayInput
 from roboadapt_ros.nodes.inputs.trajectory import TrajectoryInput
-from roboadapt_ros.ros.node import GraphNode
-from roboadapt_ros.ros.node_parameters import SimRigParameters
+from roboadapt_ros.nodes.sim_host import SimHost
 from roboadapt_ros.ros.outputs.settings import (
     CARTESIAN_POSE,
     FLOAT64_ARRAY,
@@ -21,7 +18,6 @@ from roboadapt_ros.ros.outputs.settings import (
     SERVO_POSE,
     SERVO_TWIST,
 )
-from roboadapt_ros.sim.rig import SimRig
 
 INPUTS: dict[str, type[ArmInput]] = {
     JOINT_IMPEDANCE: ImpedanceInput,
@@ -42,11 +38,6 @@ def input_class(output: OutputConfig) -> type[ArmInput]:
     return INPUTS[output.driver]
 
 
-def make_input(
-    node: GraphNode[SimRigParameters],
-    config: SimRigParameters,
-    rig: SimRig,
-    lock: threading.Lock,
-) -> ArmInput:
-    """Return it, made; for `configure`. Arguments and errors as `ArmInput`."""
-    return input_class(config.output)(node, config, rig, lock)
+def make_input(host: SimHost) -> ArmInput:
+    """Return it, made; for `configure`. Errors as `ArmInput`."""
+    return input_class(host.config.output)(host)

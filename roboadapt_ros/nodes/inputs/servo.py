@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import deque
 import math
-import threading
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped, TwistStamped
@@ -27,37 +26,34 @@ from roboadapt_ros.control.limits import robot_limits
 from roboadapt_ros.errors import ConfigError, SpecError
 from roboadapt_ros.nodes.inputs.arm_input import ArmInput, TICK_S
 from roboadapt_ros.nodes.inputs.servo_port import ServoPort
+from roboadapt_ros.nodes.sim_host import SimHost
 from roboadapt_ros.ros.calls import interface_class
 from roboadapt_ros.ros.convert import from_time
 from roboadapt_ros.ros.franka_state import hand_axes
-from roboadapt_ros.ros.node import GraphNode
-from roboadapt_ros.ros.node_parameters import SimRigParameters
-from roboadapt_ros.ros.outputs.servo import servo_release
-from roboadapt_ros.ros.outputs.settings import SERVO_JOG, SERVO_POSE, SERVO_TWIST, TOPICS
+from roboadapt_ros.ros.outputs.settings import (
+    checked_servo_release,
+    SERVO_JOG,
+    SERVO_POSE,
+    SERVO_TWIST,
+    TOPICS,
+)
 from roboadapt_ros.ros.qos import STATUS
 from roboadapt_ros.ros.rig_messages import read_pose
 from roboadapt_ros.sim.description import hand_frame
-from roboadapt_ros.sim.rig import SimRig
 from roboadapt_ros.sim.servo import CommandType, ServoCommand, ServoConfig, SimulatedServo
 
 
 class ServoInput(ArmInput):
     """Follows the commands of one servo node, once a tick; see `sim.servo`."""
 
-    def __init__(
-        self,
-        node: GraphNode[SimRigParameters],
-        config: SimRigParameters,
-        rig: SimRig,
-        lock: threading.Lock,
-    ):
+    def __init__(self, host: SimHost):
         """Create the publisher; `listen` begins.
 
         Raises:
             ConfigError: A type that is not installed, or poses for Humble's servo.
         """
-        super().__init__(node, config, rig, lock)
-        output = config.output
+        super().__init__(host)
+        config, output = host.config, host.config.output
         settings = ServoConfig(
             period_s=TICK_S,
             is_unitless=output.units == 'unitless',
@@ -66,8 +62,8 @@ class ServoInput(ArmInput):
             joint_rad_s=output.scale_joint_rad_s,
         )
         self._servo = SimulatedServo(settings, robot_limits(config.robot), PandaKinematics())
-        release = servo_release(output)
-        self._port = ServoPort(node, output.servo_node, release, self._servo, lock)
+        release = checked_servo_release(output)
+        self._port = ServoPort(host.node, output.servo_node, release, self._servo, host.lock)
         self._hand_frame = hand_frame(config.joint_names)
         kinds = {SERVO_TWIST: (TwistStamped, self._on_twist)}
         if release != 'humble':
@@ -77,7 +73,7 @@ class ServoInput(ArmInput):
         except ConfigError as error:
             if output.driver == SERVO_JOG:
                 raise
-            node.get_logger().warning(f'Without {TOPICS[SERVO_JOG]}: {error}')
+            host.node.get_logger().warning(f'Without {TOPICS[SERVO_JOG]}: {error}')
         self._kinds = kinds
         self._newest: deque[tuple[ServoCommand, bool]] = deque(maxlen=1)
         """The newest command, and whether it is in axes of the hand; taken over in a tick."""

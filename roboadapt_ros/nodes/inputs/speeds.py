@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 import math
-import threading
 
 import numpy as np
 from roboadapt_ros.control.command import FloatArray
 from roboadapt_ros.errors import SpecError
 from roboadapt_ros.nodes.inputs.arm_input import ArmInput, TICK_S
 from roboadapt_ros.nodes.inputs.targets import ArrayReader, PILED_UP
-from roboadapt_ros.ros.node import GraphNode
-from roboadapt_ros.ros.node_parameters import SimRigParameters
+from roboadapt_ros.nodes.sim_host import SimHost
 from roboadapt_ros.ros.qos import STATUS
-from roboadapt_ros.sim.rig import SimRig
 from std_msgs.msg import Float64MultiArray
 
 
@@ -25,16 +22,10 @@ class SpeedArrayInput(ArmInput):
     together are no step of double size.
     """
 
-    def __init__(
-        self,
-        node: GraphNode[SimRigParameters],
-        config: SimRigParameters,
-        rig: SimRig,
-        lock: threading.Lock,
-    ):
+    def __init__(self, host: SimHost):
         """Prepare; `listen` begins."""
-        super().__init__(node, config, rig, lock)
-        self._read = ArrayReader(config)
+        super().__init__(host)
+        self._read = ArrayReader(host.config)
         self._waiting: deque[FloatArray] = deque(maxlen=10)
         self.forget()
 

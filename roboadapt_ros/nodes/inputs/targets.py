@@ -7,21 +7,19 @@ forward_command_controller std_msgs/Float64MultiArray.
 from __future__ import annotations
 
 from collections import deque
-import threading
 
 from geometry_msgs.msg import PoseStamped
 import numpy as np
 from roboadapt_ros.control.command import FloatArray
 from roboadapt_ros.errors import RoboAdaptError, SpecError
 from roboadapt_ros.nodes.inputs.arm_input import ArmInput
+from roboadapt_ros.nodes.sim_host import SimHost
 from roboadapt_ros.ros.arrival import with_arrival
 from roboadapt_ros.ros.convert import from_time
-from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import SimRigParameters
 from roboadapt_ros.ros.qos import COMMAND, DATA, STATUS
 from roboadapt_ros.ros.rig_messages import read_pose
 from roboadapt_ros.ros.robot import JointReader
-from roboadapt_ros.sim.rig import SimRig
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
@@ -34,15 +32,9 @@ class TargetInput(ArmInput):
 
     makes_points = False
 
-    def __init__(
-        self,
-        node: GraphNode[SimRigParameters],
-        config: SimRigParameters,
-        rig: SimRig,
-        lock: threading.Lock,
-    ):
+    def __init__(self, host: SimHost):
         """Prepare; `listen` begins."""
-        super().__init__(node, config, rig, lock)
+        super().__init__(host)
         self._targets: deque[tuple[FloatArray, int]] = deque(maxlen=10)
 
     def advance(self) -> float:
@@ -65,16 +57,10 @@ class TargetInput(ArmInput):
 class ImpedanceInput(TargetInput):
     """What an impedance controller takes: joints by name, or poses, solved to joints."""
 
-    def __init__(
-        self,
-        node: GraphNode[SimRigParameters],
-        config: SimRigParameters,
-        rig: SimRig,
-        lock: threading.Lock,
-    ):
+    def __init__(self, host: SimHost):
         """Prepare; `listen` begins."""
-        super().__init__(node, config, rig, lock)
-        self._reader = JointReader(config.joint_names)
+        super().__init__(host)
+        self._reader = JointReader(host.config.joint_names)
 
     def listen(self) -> None:
         """Subscribe to both."""

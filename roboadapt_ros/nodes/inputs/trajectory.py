@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 import math
-import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,13 +11,11 @@ import numpy.typing as npt
 from roboadapt_ros.errors import ConfigError, SpecError
 from roboadapt_ros.nodes.inputs.arm_input import ArmInput, TICK_S
 from roboadapt_ros.nodes.inputs.controller_state import ControllerState
+from roboadapt_ros.nodes.sim_host import SimHost
 from roboadapt_ros.ros.arrival import with_arrival
 from roboadapt_ros.ros.convert import from_time
-from roboadapt_ros.ros.node import GraphNode
-from roboadapt_ros.ros.node_parameters import SimRigParameters
 from roboadapt_ros.ros.qos import STATUS
 from roboadapt_ros.sim.joint_trajectory import check_trajectory, Knot, TrajectorySampler
-from roboadapt_ros.sim.rig import SimRig
 from trajectory_msgs.msg import JointTrajectory
 
 STATE_TICKS = 2
@@ -54,24 +51,18 @@ class TrajectoryInput(ArmInput):
     drops those that come without a word, as the controller does.
     """
 
-    def __init__(
-        self,
-        node: GraphNode[SimRigParameters],
-        config: SimRigParameters,
-        rig: SimRig,
-        lock: threading.Lock,
-    ):
+    def __init__(self, host: SimHost):
         """Prepare; `listen` begins."""
-        super().__init__(node, config, rig, lock)
-        self._reader = TrajectoryReader(config.joint_names)
-        self._may_end_moving = config.driver_release == 'humble'
-        self._sampler = TrajectorySampler(TICK_S, rig.target)
+        super().__init__(host)
+        self._reader = TrajectoryReader(host.config.joint_names)
+        self._may_end_moving = host.config.driver_release == 'humble'
+        self._sampler = TrajectorySampler(TICK_S, host.rig.target)
         self._waiting: deque[_Waiting] = deque(maxlen=10)
         self._sampled_ns, self._ticks = 0, 0
         try:
-            self._state = ControllerState(node, config.joint_names)
+            self._state = ControllerState(host.node, host.config.joint_names)
         except ConfigError as error:
-            node.get_logger().warning(f'Without controller_state: {error}')
+            host.node.get_logger().warning(f'Without controller_state: {error}')
             self._state = None
 
     def listen(self) -> None:

@@ -16,10 +16,10 @@ from roboadapt_ros.control.speed_motion import within
 from roboadapt_ros.ros.calls import Clients, interface_class, ServiceCall, trigger_outcome
 from roboadapt_ros.ros.convert import to_float64s, to_time
 from roboadapt_ros.ros.outputs.settings import (
+    checked_servo_release,
     OutputConfig,
     SERVO_JOG,
     SERVO_POSE,
-    servo_release,
     SERVO_TWIST,
 )
 from roboadapt_ros.ros.outputs.velocity import SpeedOutput
@@ -112,7 +112,7 @@ class Servo:
     def __init__(self, node: Any, config: OutputConfig):
         """Prepare; raises `ConfigError` where the message types are not installed."""
         self._node, self._config = node, config
-        self.release = servo_release(config)
+        self.release = checked_servo_release(config)
         self._clients = Clients(node)
         self._call: ServiceCall | None = None
         self._asked_ns = self._looked_ns = 0

@@ -138,14 +138,18 @@ class OutputConfig:
 
 
 def servo_release(config: OutputConfig) -> str:
-    """Return whose moveit_servo a rig has: 'humble' or 'jazzy' (and later).
+    """Return whose moveit_servo a rig has: 'humble' or 'jazzy' (and later)."""
+    here = 'humble' if os.environ.get('ROS_DISTRO') == 'humble' else 'jazzy'
+    return config.servo_release or here
+
+
+def checked_servo_release(config: OutputConfig) -> str:
+    """Return the same where that servo takes what the driver sends.
 
     Raises:
         ConfigError: Poses for Humble's, which takes none.
     """
-    release = config.servo_release
-    if not release:
-        release = 'humble' if os.environ.get('ROS_DISTRO') == 'humble' else 'jazzy'
+    release = servo_release(config)
     if release == 'humble' and config.driver == SERVO_POSE:
         raise ConfigError(
             'output.driver', SERVO_POSE, f"humble's servo takes {SERVO_TWIST} or {SERVO_JOG} only"
