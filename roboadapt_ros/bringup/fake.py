@@ -197,7 +197,8 @@ def _check(rig: RigConfig, installed: Callable[[str], bool]) -> None:
             'arm.output.driver', driver, f'needs {package}, which is not installed: {apt}'
         )
     action = rig.gripper.action
-    if rig.gripper.driver == GRIPPER_COMMAND and not action.endswith(f'/{ACTION}'):
+    has_actions = rig.gripper.driver == GRIPPER_COMMAND and installed(HANDS[GRIPPER_COMMAND])
+    if has_actions and not action.endswith(f'/{ACTION}'):
         raise ConfigError('gripper.action', action, f'a fake serves NODE/{ACTION} only')
     if rig.compressed:
         raise ConfigError('compressed', True, 'a fake sends images that are not compressed')

@@ -182,8 +182,9 @@ class OnnxEngine:
             raise PackageError(
                 probe, f'cannot be read ({error})', 'a whole safetensors file'
             ) from error
-        # Adding a graph meanwhile is none of this check's business: a list of what is there.
-        return all(self._is_as_before(graph, stored) for graph in list(self._graphs.values()))
+        # Of what is there now: adding a graph meanwhile is none of this check's business.
+        graphs = [graph for ref in self._graphs.valuerefs() if (graph := ref()) is not None]
+        return all(self._is_as_before(graph, stored) for graph in graphs)
 
     def _is_as_before(self, graph: ServedGraph, stored: Mapping[str, Any]) -> bool:
         """Return whether a graph gives the stored features, and bit for bit its first ones."""

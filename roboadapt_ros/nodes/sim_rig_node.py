@@ -115,6 +115,8 @@ class SimRigNode(GraphNode[SimRigParameters]):
 
     def activate(self) -> None:
         """Listen, serve and let time run."""
+        with self._lock:
+            self._input.forget()  # what came before it was deactivated
         self._input.listen()
         self.subscribe(self._gripper.message_type, 'gripper/command', self._on_gripper, COMMAND)
         self.serve(ResetEpisode, 'sim_rig/reset_episode', self._on_reset)

@@ -7,6 +7,8 @@ import time
 from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import TwistStamped
 from graph_watch import wait_for
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 import numpy as np
 import pytest
 from rclpy.executors import SingleThreadedExecutor
@@ -354,6 +356,19 @@ def test_speeds_in_an_array_hold_until_others_come(speeds):
     speeds.publish('commands', Float64MultiArray(data=[1.0] * 7))
     wait_for(speeds.errors, 'a step to be an error')
     assert STEP_ERROR in speeds.errors()
+
+
+def test_a_rig_that_was_inactive_does_not_go_on_with_what_it_was_told(speeds):
+    speeds.publish('commands', Float64MultiArray(data=[0.01] * 7))
+    start = speeds.target()
+    wait_for(lambda: (speeds.target() > start).all(), 'the arm to move')
+    for step in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
+        request = ChangeState.Request()
+        request.transition.id = step
+        assert speeds.ask(ChangeState, 'sim_rig/change_state', request).success
+    held = speeds.target()
+    time.sleep(0.3)
+    np.testing.assert_array_equal(speeds.target(), held)
 
 
 def test_an_array_of_another_length_is_refused_with_the_joints(speeds):

@@ -124,9 +124,9 @@ def test_joints_are_written_in_the_order_the_controller_assumes(driver):
     assert tuple(getattr(message, 'name', None) or message.joint_names) == order
 
 
-def test_a_trajectory_begins_at_its_tick_or_when_it_comes():
-    assert stamp_ns(output('joint_trajectory').message(POINT, T0_NS)) == T0_NS
-    assert stamp_ns(output('joint_trajectory', stamped=False).message(POINT, T0_NS)) == 0
+def test_a_trajectory_begins_when_it_comes_or_at_its_tick():
+    assert stamp_ns(output('joint_trajectory').message(POINT, T0_NS)) == 0
+    assert stamp_ns(output('joint_trajectory', stamped=True).message(POINT, T0_NS)) == T0_NS
 
 
 def test_a_trajectory_leads_to_its_point_and_ends_at_rest():

@@ -92,7 +92,8 @@ class ServoInput(ArmInput):
         """Hand the arm servo's next target, where it has one."""
         if self._newest:
             command, in_hand = self._newest.pop()
-            self._follow(command, in_hand=in_hand)
+            if not self._port.closed:  # it may have been paused since
+                self._follow(command, in_hand=in_hand)
         if not self._rig.takes_targets:
             self._servo.rest()
         q = self._servo.step(self._node.now_ns() / 1e9, self._rig.target)

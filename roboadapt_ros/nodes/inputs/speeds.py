@@ -18,8 +18,8 @@ from std_msgs.msg import Float64MultiArray
 class SpeedArrayInput(ArmInput):
     """Speeds by their place in the message, added up to targets.
 
-    Messages have no stamps and come when they may: one a tick is taken, so that two that come
-    together are no step of double size.
+    Messages have no stamps and come when they may: one a tick counts, so that two that come
+    together are no step of double size. Where they have piled up, every other one is left out.
     """
 
     def __init__(self, host: SimHost):

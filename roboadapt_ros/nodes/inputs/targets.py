@@ -95,9 +95,13 @@ class ImpedanceInput(TargetInput):
 class PositionArrayInput(TargetInput):
     """Positions by their place in the message, which has no stamp: sent when it came."""
 
+    def __init__(self, host: SimHost):
+        """Prepare; `listen` begins."""
+        super().__init__(host)
+        self._read = ArrayReader(host.config)
+
     def listen(self) -> None:
         """Subscribe."""
-        self._read = ArrayReader(self._config)
         timed = with_arrival(self._on_array, self._node.now_ns)
         self._node.subscribe(Float64MultiArray, 'commands', timed, STATUS)
 

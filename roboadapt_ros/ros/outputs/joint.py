@@ -35,8 +35,9 @@ class JointTrajectoryOutput(Output):
     moves to the first along a cubic; when nothing follows it brakes along the second by itself,
     and so needs neither `cmd_timeout` nor a trajectory that may end in motion. Points always carry
     velocities: without, the controller draws straight lines, and the speed jumps at each point.
-    A trajectory is stamped with its tick, so that one that comes late does not begin late. The
-    controller takes a stamp that has passed for as long as the trajectory's end has not.
+    A trajectory begins when it comes, so that clocks that disagree do nothing; one that comes late
+    begins late, and the longer the horizon the less that bends the motion. A stamped one begins
+    with its tick, but what is late by the horizon, by the controller's clock, is a step each time.
 
     Example, horizon 0.06 s, joint 1 at 0.10 rad moving at 0.5 rad/s, with deceleration up to
     2.5 rad/s²: 0.10 rad at 0.06 s with 0.5 rad/s, then 0.15 rad at 0.26 s with 0 rad/s.

@@ -90,9 +90,9 @@ class OutputConfig:
         maximum=0.5,
     )
     stamped: bool = param(
-        True,
-        help='whether a trajectory begins at the time of its point, by the clock of the host that '
-        'sends it, else when it comes: then what is late bends the motion',
+        False,
+        help='whether a trajectory begins at the time of its point, else when it comes; only '
+        'where governor and controller run on one host',
     )
     quantity: str = param(
         'position', help='what the numbers of an array are', choices=('position', 'velocity')
