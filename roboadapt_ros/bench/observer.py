@@ -26,7 +26,8 @@ from roboadapt_ros.evaluation.motion import LimitMonitor, Violation
 from roboadapt_ros.ros.convert import from_identity, from_ledger, from_time
 from roboadapt_ros.ros.images import to_rgb
 from roboadapt_ros.ros.qos import DATA, IMAGE, STATE, STATUS, TRACE
-from roboadapt_ros.ros.robot import JointReader
+from roboadapt_ros.ros.robot import JointReader, message_class
+from roboadapt_ros.ros.robot_state import ROBOT_STATES
 from sensor_msgs.msg import Image, JointState
 
 COMMAND_PERIOD_S = 0.01
@@ -81,13 +82,15 @@ class GraphObserver:
             watch(message_type, topic, self._identified(stage), qos)
         for topic in ('sim2real/status', 'governor/status'):
             watch(GateStatus, topic, self._on_gate, STATUS)
-        watch(JointState, self._rig.arm.joint_states, self._on_joints, STATE)
+        often, arm = self._client.watch_often, self._rig.arm
+        often(JointState, arm.joint_states, self._on_joints, STATE, period_s=COMMAND_PERIOD_S)
         for camera in self._rig.cameras:
             watch(Image, camera.image, self._on_image(camera.name), IMAGE)
         if self._rig.simulated:
             watch(EpisodeStatus, 'sim_rig/episode_status', self._on_episode, STATUS)
             watch(DiagnosticStatus, 'sim_rig/status', self._on_sim_status, STATUS)
-            watch(DiagnosticStatus, self._rig.arm.robot_state, self._on_robot, STATE)
+        if arm.robot_state:
+            self._watch_robot(arm.robot_state, arm.robot_state_type)
 
     # ---- what a caller asks ----
 
@@ -214,12 +217,20 @@ class GraphObserver:
             self._episode = message
             self._arrived.notify_all()
 
-    def _on_robot(self, message: DiagnosticStatus) -> None:
-        error = message.message if message.level != DiagnosticStatus.OK else ''
-        with self._lock:
-            if error and error != self._robot_error:
-                self.robot_errors.append(error)
-            self._robot_error = error
+    def _watch_robot(self, topic: str, kind: str) -> None:
+        """Listen to the robot's errors, which last until it is recovered."""
+        read = ROBOT_STATES[kind]
+
+        def observe(message: Any) -> None:
+            error = read(message).problem or ''
+            with self._lock:
+                if error and error != self._robot_error:
+                    self.robot_errors.append(error)
+                self._robot_error = error
+
+        self._client.watch_often(
+            message_class(kind), topic, observe, STATE, period_s=COMMAND_PERIOD_S
+        )
 
     def _on_sim_status(self, message: DiagnosticStatus) -> None:
         for value in message.values:

@@ -23,6 +23,7 @@ from roboadapt_ros.bringup.endpoints import node_names
 from roboadapt_ros.bringup.environment import process_environment, without_images
 from roboadapt_ros.bringup.transitions import PendingTransition, Transition
 from roboadapt_ros.errors import BringupError
+from roboadapt_ros.ros.polled import poll
 
 ConnectionT = TypeVar('ConnectionT', bound='Connection')
 SERVICE_TIMEOUT_S = 5.0
@@ -141,6 +142,33 @@ class Connection:
         made = self._node.create_subscription(message_type, topic, callback, qos)
 
         def stop() -> None:
+            self._node.destroy_subscription(made)
+
+        return stop
+
+    def watch_often(
+        self,
+        message_type: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        qos: QoSProfile,
+        *,
+        period_s: float,
+    ) -> Callable[[], None]:
+        """Watch what comes too often to be woken by each message; else as `watch`.
+
+        Args:
+            message_type: ROS message class.
+            topic: Name relative to the rig's namespace.
+            callback: As that of `watch`.
+            qos: Profile; its depth is how many messages of a period are heard, the newest.
+            period_s: Time between two looks [s].
+        """
+        made, look = poll(self._node, message_type, topic, lambda m, _: callback(m), qos)
+        timer = self._node.create_timer(period_s, look)
+
+        def stop() -> None:
+            self._node.destroy_timer(timer)
             self._node.destroy_subscription(made)
 
         return stop

@@ -16,7 +16,7 @@ import tempfile
 from roboadapt_ros.bringup.paths import config_dir
 from roboadapt_ros.errors import BringupError
 
-# Kilted's Fast DDS warns about the old name; Humble's knows no other.
+# Fast DDS 3 (Kilted) warns about the old name; Humble's knows no other.
 _PROFILE_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
 _OLD_PROFILE_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 _PROFILE = 'fastdds.xml'
@@ -24,9 +24,11 @@ _SMALL_PROFILE = 'fastdds_small.xml'
 _UDP_PROFILE = 'fastdds_udp.xml'
 _LOCAL_UDP_PROFILE = 'fastdds_udp_localhost.xml'
 _OWN_PROFILES = (_PROFILE, _SMALL_PROFILE, _UDP_PROFILE, _LOCAL_UDP_PROFILE)
+_OLD_PROFILES = 'fastdds_2'
+"""Folder of the same profiles for Fast DDS 2, which calls an element otherwise."""
 _RANGE_VARIABLE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
 _LOCALHOST_VARIABLE = 'ROS_LOCALHOST_ONLY'  # Humble's, which knows no discovery range
-_DISTROS_WITH_OLD_NAME = ('humble', 'iron', 'jazzy')
+_DISTROS_WITH_FAST_DDS_2 = ('humble', 'iron', 'jazzy')
 
 # Ten processes with the 16 MiB segments of fastdds.xml, and room for others' files.
 _SHARED_MEMORY = Path('/dev/shm')
@@ -55,7 +57,7 @@ def process_environment(domain_id: int | None = None, *, profile: bool = True) -
     if distro == 'humble' and environment[_RANGE_VARIABLE] == 'LOCALHOST':
         environment.setdefault(_LOCALHOST_VARIABLE, '1')
     if profile:
-        environment |= _profile_variables(environment, fast_dds_profile())
+        environment |= _profile_variables(environment, _frame_profile())
     if domain_id is not None:
         environment['ROS_DOMAIN_ID'] = str(domain_id)
     return environment
@@ -74,8 +76,8 @@ def without_images(environment: Mapping[str, str]) -> dict[str, str]:
         return {}
     stays_here = environment.get(_RANGE_VARIABLE) == 'LOCALHOST'
     if not stays_here or environment.get('ROS_STATIC_PEERS'):
-        return _profile_variables(environment, config_dir() / _UDP_PROFILE)
-    made = _profile_variables(environment, config_dir() / _LOCAL_UDP_PROFILE)
+        return _profile_variables(environment, _UDP_PROFILE)
+    made = _profile_variables(environment, _LOCAL_UDP_PROFILE)
     if made:  # the profile says it all; what the ranges would add is shared memory
         made[_RANGE_VARIABLE] = 'SYSTEM_DEFAULT'
         if _LOCALHOST_VARIABLE in environment:
@@ -83,24 +85,26 @@ def without_images(environment: Mapping[str, str]) -> dict[str, str]:
     return made
 
 
-def fast_dds_profile() -> Path:
+def _frame_profile() -> str:
     """Return the profile whose shared-memory segments fit this host."""
     try:
         is_roomy = shutil.disk_usage(_SHARED_MEMORY).free >= _LARGE_SEGMENTS_BYTES
     except OSError:
         is_roomy = False
-    return config_dir() / (_PROFILE if is_roomy else _SMALL_PROFILE)
+    return _PROFILE if is_roomy else _SMALL_PROFILE
 
 
-def _profile_variables(environment: Mapping[str, str], path: Path) -> dict[str, str]:
+def _profile_variables(environment: Mapping[str, str], profile: str) -> dict[str, str]:
     """Return the variables that name a Fast DDS profile; none where the user has set one."""
+    is_old = environment.get('ROS_DISTRO', '') in _DISTROS_WITH_FAST_DDS_2
+    folder = config_dir() / _OLD_PROFILES if is_old else config_dir()
     chosen = {environment.get(name) for name in (_PROFILE_VARIABLE, _OLD_PROFILE_VARIABLE)}
-    if chosen - {str(config_dir() / name) for name in _OWN_PROFILES} - {None}:
+    if chosen - {str(folder / name) for name in _OWN_PROFILES} - {None}:
         return {}
     names = [_PROFILE_VARIABLE]
-    if environment.get('ROS_DISTRO', '') in _DISTROS_WITH_OLD_NAME:
+    if is_old:
         names.append(_OLD_PROFILE_VARIABLE)
-    return dict.fromkeys(names, str(path))
+    return dict.fromkeys(names, str(folder / profile))
 
 
 def find_free_domain() -> int:

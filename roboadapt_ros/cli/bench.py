@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from roboadapt_ros.bench.result import BenchResult
     from roboadapt_ros.bringup.rig import RigConfig
+    from roboadapt_ros.cli.output import ProgressLine
     from roboadapt_ros.learning.progress import Progress
 
 
@@ -87,7 +88,7 @@ def _alone(
 
 
 def _on_graph(
-    bench: ModuleType, settings: Any, options: argparse.Namespace, progress: Progress
+    bench: ModuleType, settings: Any, options: argparse.Namespace, progress: ProgressLine
 ) -> BenchResult:
     """Run a benchmark on a graph of its own, cameras at the rate it asks for."""
     from roboadapt_ros.cli.graph import graph_up

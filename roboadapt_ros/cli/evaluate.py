@@ -20,6 +20,7 @@ from roboadapt_ros.errors import ConfigError, PackageError, UnknownNameError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from roboadapt_ros.cli.output import ProgressLine
     from roboadapt_ros.evaluation.results import EvaluationResult
     from roboadapt_ros.learning.progress import Progress
 
@@ -111,6 +112,8 @@ def _check(options: argparse.Namespace) -> None:
         raise UnknownNameError('engine', options.engine, kinds)
     if options.engine != 'torch' and not options.in_process:
         raise ConfigError('--engine', options.engine, 'needs --in-process; else the rig says it')
+    if options.fake and options.in_process:
+        raise ConfigError('--fake', options.rig, 'is a graph: leave out --in-process')
     if options.record and options.adapter.partition(VERSION_MARK)[0] != options.task:
         raise ConfigError('--record', options.adapter, f'needs --adapter {options.task}')
     library = TaskLibrary(models_folder(options) / 'tasks')
@@ -160,7 +163,7 @@ def _in_process(options: argparse.Namespace, progress: Progress) -> EvaluationRe
     )
 
 
-def _through_ros(options: argparse.Namespace, progress: Progress) -> EvaluationResult:
+def _through_ros(options: argparse.Namespace, progress: ProgressLine) -> EvaluationResult:
     from roboadapt_ros.bench.live_rig import LiveRig
     from roboadapt_ros.bench.observer import GraphObserver
     from roboadapt_ros.cli.graph import graph_up

@@ -16,16 +16,31 @@ from roboadapt_ros.errors import BringupError, ConfigError
 if TYPE_CHECKING:
     from roboadapt_ros.bringup.rig import RigConfig
     from roboadapt_ros.bringup.supervisor import Graph
-    from roboadapt_ros.learning.progress import Progress
+    from roboadapt_ros.cli.output import ProgressLine
+    from roboadapt_ros.learning.progress import Tell
 
 RUNS = Path('runs')
+
+
+def add_fake(parser: argparse.ArgumentParser) -> None:
+    """Add the simulation of a real rig."""
+    parser.add_argument(
+        '--fake',
+        action='store_true',
+        help='simulate the robot, its driver, its controller and its cameras under the names of '
+        'the rig file',
+    )
 
 
 def add_graph_options(parser: argparse.ArgumentParser) -> None:
     """Add where runs go and what is served."""
     parser.add_argument(
-        '--rig', default='sim', metavar='RIG', help='file in config/rigs (default: sim)'
+        '--rig',
+        default='sim',
+        metavar='RIG',
+        help='file in config/rigs, or a path to one (default: sim)',
     )
+    add_fake(parser)
     add_models(parser)
     parser.add_argument(
         '--runs',
@@ -42,12 +57,34 @@ def add_graph_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def chosen_rig(options: argparse.Namespace, tell: Tell) -> RigConfig:
+    """Return the rig of `--rig` and `--fake`.
+
+    Args:
+        options: As `add_graph_options` made them.
+        tell: Told each package that a fake lacks here, and what is left out for it.
+
+    Raises:
+        UnknownNameError: No such rig.
+        ConfigError: It is wrong, or one that can't be simulated.
+    """
+    from roboadapt_ros.bringup.fake import fake_rig
+    from roboadapt_ros.bringup.rig import load_rig
+
+    rig = load_rig(options.rig)
+    if options.fake:
+        rig, lacks = fake_rig(rig)
+        for lack in lacks:
+            tell(f'Not installed: {lack}')
+    return rig
+
+
 @contextmanager
 def graph_up(
     options: argparse.Namespace,
     *,
     log_dir: Path,
-    progress: Progress,
+    progress: ProgressLine,
     tasks: Sequence[str],
     adapt: Callable[[RigConfig], RigConfig] = lambda rig: rig,
 ) -> Iterator[Graph]:
@@ -66,12 +103,15 @@ def graph_up(
         BringupError: A process ended; the message has the end of its log.
     """
     from roboadapt_ros.adapters.library import TaskLibrary
-    from roboadapt_ros.bringup.rig import load_rig
     from roboadapt_ros.bringup.supervisor import Graph
 
-    rig = load_rig(options.rig)
+    rig = chosen_rig(options, progress.note)
     if not rig.simulated:
-        raise ConfigError('--rig', options.rig, 'must be a simulated rig; this command moves it')
+        raise ConfigError(
+            '--rig',
+            options.rig,
+            'must be a simulated rig, or a real one with --fake; this command moves it',
+        )
     library = TaskLibrary(models_folder(options) / 'tasks')
     for task in tasks:
         library.path(task)

@@ -42,6 +42,10 @@ class ProgressLine:
             self._printed_s = time.monotonic()
             say(self._console, f'[{done}/{total}] {message}')
 
+    def note(self, text: str) -> None:
+        """Print a line that stays."""
+        say(self._console, text)
+
 
 @contextmanager
 def progress_line(console: Console) -> Iterator[ProgressLine]:

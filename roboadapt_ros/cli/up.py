@@ -21,15 +21,10 @@ CHECK_S = 0.5
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    from roboadapt_ros.cli.graph import RUNS
+    from roboadapt_ros.cli.graph import add_fake, RUNS
 
     parser.add_argument('--rig', required=True, help='file in config/rigs, or a path to one')
-    parser.add_argument(
-        '--fake',
-        action='store_true',
-        help='simulate the robot, its driver, its controller and its cameras under the names of '
-        'the rig file',
-    )
+    add_fake(parser)
     parser.add_argument('--task', default='', help='task to serve from the start (default: none)')
     add_models(parser)
     parser.add_argument(
@@ -43,15 +38,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace, console: Console) -> int:
     """Bring the graph up, say how to go on, and watch it."""
     from roboadapt_ros.adapters.library import TaskLibrary
-    from roboadapt_ros.bringup.fake import fake_rig
-    from roboadapt_ros.bringup.rig import load_rig
     from roboadapt_ros.bringup.supervisor import Graph
+    from roboadapt_ros.cli.graph import chosen_rig
 
-    rig = load_rig(options.rig)
-    if options.fake:
-        rig, lacks = fake_rig(rig)
-        for lack in lacks:
-            say(console, f'Not installed: {lack}')
+    rig = chosen_rig(options, lambda lack: say(console, lack))
     library = TaskLibrary(models_folder(options) / 'tasks')
     if options.task:
         library.path(options.task)

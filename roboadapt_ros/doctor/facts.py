@@ -130,6 +130,10 @@ class HostFacts:
     """The profile Fast DDS is pointed at; None: its own defaults."""
     shared_memory_free: int | None
     """Free bytes of /dev/shm."""
+    receive_buffer_max: int | None
+    """Largest receive buffer that a socket can have [bytes]; None where that is not told."""
+    datagrams_lost: int
+    """Datagrams that found no room in one since this host came up."""
     installed: Mapping[str, bool]
     """Python package -> whether it is found."""
 

@@ -24,6 +24,8 @@ _LOAD_TIMEOUT_S = 30.0
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 _SHARED_MEMORY = '/dev/shm'
 _REALTIME = Path('/sys/kernel/realtime')
+_RECEIVE_BUFFER_MAX = Path('/proc/sys/net/core/rmem_max')
+_DATAGRAMS = Path('/proc/net/snmp')
 _CPUS = Path('/sys/devices/system/cpu')
 _GPU_FIELDS = 'name,clocks.sm,clocks.max.sm,persistence_mode,clocks_throttle_reasons.active'
 _GPU_TIMEOUT_S = 10.0
@@ -53,6 +55,8 @@ def read_host(environment: Mapping[str, str], packages: Iterable[str]) -> HostFa
         gpus=_gpus(),
         profile=_profile(environment),
         shared_memory_free=_shared_memory_free(),
+        receive_buffer_max=_number(_text(_RECEIVE_BUFFER_MAX)) or None,
+        datagrams_lost=parse_datagrams_lost(_text(_DATAGRAMS)),
         installed={name: _is_installed(name) for name in packages},
     )
 
@@ -98,6 +102,14 @@ def parse_gpus(text: str) -> tuple[GpuFacts, ...]:
             )
         )
     return tuple(found)
+
+
+def parse_datagrams_lost(text: str) -> int:
+    """Return the UDP datagrams that a full receive buffer has cost, of /proc/net/snmp."""
+    rows = [line.split()[1:] for line in text.splitlines() if line.startswith('Udp:')]
+    if len(rows) != 2:
+        return 0
+    return _number(dict(zip(*rows, strict=False)).get('RcvbufErrors'))
 
 
 def _gpus() -> tuple[GpuFacts, ...] | None:

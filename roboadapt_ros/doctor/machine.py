@@ -7,6 +7,8 @@ from roboadapt_ros.doctor.facts import GpuFacts, GraphFacts, HostFacts, RigFacts
 from roboadapt_ros.doctor.finding import Finding, info, ok, Severity, skipped
 
 DEFAULT_FRAME_BYTES = 640 * 480 * 3
+RECEIVE_BUFFER_BYTES = 4 * 2**20
+"""Of a socket, as config/fastdds*.xml has it."""
 PROFILE_FIX = (
     "unset FASTDDS_DEFAULT_PROFILES_FILE: 'roboadapt up' then uses config/fastdds.xml; start "
     'camera drivers with FASTDDS_DEFAULT_PROFILES_FILE (Humble, Jazzy: FASTRTPS_...) set to it'
@@ -24,7 +26,7 @@ _LOW_CLOCK = 0.8
 
 def check_machine(rig: RigFacts, host: HostFacts, graph: GraphFacts | None) -> list[Finding]:
     """Return what this host says."""
-    findings = [_profile(host, graph), *_drivers(rig, host)]
+    findings = [_profile(host, graph), *_drivers(rig, host), _receive_buffer(host)]
     away = other_hosts(graph)
     arm_is_away = any(rig.joint_states in topics for topics in away.values())
     return [*findings, _kernel(rig, host, arm_is_away), _cpu(rig, host), *_gpus(host)]
@@ -90,6 +92,26 @@ def _drivers(rig: RigFacts, host: HostFacts) -> list[Finding]:
             '(Humble, Jazzy: FASTRTPS_DEFAULT_PROFILES_FILE)',
         )
     ]
+
+
+def _receive_buffer(host: HostFacts) -> Finding:
+    """Judge whether a thousand states a second find room while a busy process sleeps."""
+    most, lost = host.receive_buffer_max, host.datagrams_lost
+    if most is None:
+        return skipped('receive_buffer', 'net.core.rmem_max', 'this host does not tell')
+    found = f'{most // 1024:,} KiB at most, {lost:,} datagrams lost since this host came up'
+    if most >= RECEIVE_BUFFER_BYTES:
+        return ok('receive_buffer', 'net.core.rmem_max', found)
+    return Finding(
+        check='receive_buffer',
+        subject='net.core.rmem_max',
+        severity=Severity.WARNING,
+        found=found,
+        rule=f'{RECEIVE_BUFFER_BYTES // 2**20} MiB, as the Fast DDS profiles ask for: what finds '
+        'no room is lost, and a reliable message comes late',
+        fix=f'sudo sysctl -w net.core.rmem_max={RECEIVE_BUFFER_BYTES}, and the same in '
+        '/etc/sysctl.d/60-roboadapt.conf',
+    )
 
 
 def _kernel(rig: RigFacts, host: HostFacts, arm_is_away: bool) -> Finding:

@@ -185,8 +185,8 @@ class GovernorNode(GraphNode[GovernorParameters]):
         newest = self._buffer.latest
         return float('inf') if newest is None else abs(self.now_ns() - newest.stamp_ns) / 1e9
 
-    def _on_arm_state(self, sample: ArmSample) -> None:
-        self._link.observe(sample)
+    def _on_arm_state(self, sample: ArmSample, came_ns: int) -> None:
+        self._link.observe(sample, came_ns)
         width_m = self._buffer.width_m
         if width_m is not None:
             self._governor.observe(sample.q, sample.dq, width_m, sample.stamp_ns)
@@ -208,6 +208,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
         self._tick_times.begin()
         self._look_at_state()
         self._look_at_robot()
+        self._link.look()
         now_ns = self.now_ns()
         command = self._governor.command(now_ns)
         self._tick_times.computed()

@@ -18,6 +18,7 @@ from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 import numpy as np
+from rclpy.subscription import Subscription
 from roboadapt_ros.control.command import FloatArray, GovernorCommand, GovernorState
 from roboadapt_ros.control.governor import Governor
 from roboadapt_ros.control.governor_config import KEPT_RAD
@@ -32,6 +33,7 @@ from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import GovernorParameters
 from roboadapt_ros.ros.outputs.output import ArmModel, Point
 from roboadapt_ros.ros.outputs.sender import ArmSender
+from roboadapt_ros.ros.polled import poll
 from roboadapt_ros.ros.qos import STATE
 from roboadapt_ros.ros.rig_messages import read_pose
 from roboadapt_ros.ros.robot import ArmSample
@@ -84,6 +86,7 @@ class RigLink:
         self._kept: FloatArray | None = None
         """The position to keep: the last point, or where the arm was found (7,) [rad]."""
         self._refused: Counter[str] = Counter()
+        self._pose_in: Subscription | None = None
 
     def begin(self) -> None:
         """Connect, and ask for the pose anew; for `activate`."""
@@ -93,12 +96,15 @@ class RigLink:
         self.hand.begin()
         self._node.serve(Trigger, 'governor/home_hand', self._on_home)
         if self._config.check_pose:
-            self._node.subscribe(PoseStamped, 'current_pose', self._on_pose, STATE)
+            self._pose_in, self._look_at_pose = poll(
+                self._node, PoseStamped, 'current_pose', self._on_pose, STATE
+            )
 
     def end(self, now_ns: int) -> None:
         """Bring the arm to rest, and disconnect; for `deactivate`."""
         self.arm.end(now_ns)
         self.hand.end()
+        self._forget_pose()
 
     @property
     def problem(self) -> str:
@@ -122,9 +128,17 @@ class RigLink:
         """Number of chunks refused here."""
         return sum(self._refused.values())
 
-    def observe(self, sample: ArmSample) -> None:
-        """Take a joint state."""
+    def look(self) -> None:
+        """Look for the pose of the hand until it is known whether it agrees, and no longer."""
+        if self._pose_in is not None:
+            self._look_at_pose()
+            if self.pose.is_decided:
+                self._forget_pose()
+
+    def observe(self, sample: ArmSample, came_ns: int) -> None:
+        """Take a joint state, and when it came [ns]."""
         self._newest = sample
+        self.arm.driver.observe(sample.stamp_ns, came_ns)
         self.pose.observe_joints(sample.q, sample.dq, sample.stamp_ns)
 
     def require(self) -> None:
@@ -194,12 +208,17 @@ class RigLink:
         is_fresh = newest is not None and abs(now_ns - newest.stamp_ns) <= FRESH_S * 1e9
         return newest.q if newest is not None and is_fresh else None
 
-    def _on_pose(self, message: PoseStamped) -> None:
-        stamp_ns = from_time(message.header.stamp) or self._node.now_ns()
+    def _on_pose(self, message: PoseStamped, came_ns: int) -> None:
+        stamp_ns = from_time(message.header.stamp) or came_ns
         was_decided = self.pose.is_decided
         self.pose.observe_pose(*read_pose(message), stamp_ns)
         if self.pose.is_decided and not was_decided and self.pose.problem:
             self._node.get_logger().error(f'The arm is not moved: {self.pose.problem}')
+
+    def _forget_pose(self) -> None:
+        if self._pose_in is not None:
+            self._node.destroy_subscription(self._pose_in)
+            self._pose_in = None
 
     def _on_home(self, _: Any, response: Any) -> Any:
         try:

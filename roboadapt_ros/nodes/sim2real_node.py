@@ -37,7 +37,7 @@ from roboadapt_ros.ros.listen import listen_robot, listen_state
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import Sim2RealParameters
 from roboadapt_ros.ros.qos import DATA, STATE, STATUS
-from roboadapt_ros.ros.robot import ArmSample, StateBuffer
+from roboadapt_ros.ros.robot import StateBuffer
 from roboadapt_ros.ros.run import run
 from roboadapt_ros.sim2real.bridge import BridgeConfig
 from roboadapt_ros.sim2real.gate import Gate, GateConfig, GateState
@@ -115,7 +115,7 @@ class Sim2RealNode(GraphNode[Sim2RealParameters]):
         """Close the gate."""
         self._gate.disarm('deactivated')
 
-    def _on_arm_state(self, sample: ArmSample) -> None:
+    def _on_arm_state(self, *_: object) -> None:
         now_ns = self.now_ns()
         quiet_s = (now_ns - self._robot_ns) / 1e9
         if self._config.robot_state_type and quiet_s > ROBOT_STATE_TIMEOUT_S:

@@ -28,8 +28,18 @@ def with_arrival(
         callback(message, now_ns())
 
     def told(message: Any, info: Any) -> None:
-        came_ns, called_ns = int(info['received_timestamp']), now_ns()
-        is_of_this_clock = abs(called_ns - came_ns) < _NEAR_NS
-        callback(message, min(came_ns, called_ns) if is_of_this_clock else called_ns)
+        callback(message, arrived_ns(info, now_ns()))
 
     return told if hasattr(Subscription, 'CallbackType') else called
+
+
+def arrived_ns(info: Any, now_ns: int) -> int:
+    """Return when a message came [ns], node's clock.
+
+    Args:
+        info: What the middleware says of the message.
+        now_ns: The node's clock [ns].
+    """
+    came_ns = int(info['received_timestamp'])
+    is_of_this_clock = abs(now_ns - came_ns) < _NEAR_NS
+    return min(came_ns, now_ns) if is_of_this_clock else now_ns

@@ -20,7 +20,7 @@ def listen_state(
     node: GraphNode[Any],
     buffer: StateBuffer,
     qos: QoSProfile,
-    on_arm: Callable[[ArmSample], None] = lambda _: None,
+    on_arm: Callable[[ArmSample, int], None] = lambda *_: None,
 ) -> Callable[[], None]:
     """Fill a buffer from `joint_states` and `gripper/joint_states` while the node is active.
 
@@ -28,7 +28,7 @@ def listen_state(
         node: Refuses, counts and logs malformed messages.
         buffer: Takes the states.
         qos: How many states wait until they are looked for.
-        on_arm: Told every new state of the arm.
+        on_arm: Told every new state of the arm, and when it came [ns].
 
     Returns:
         Call it to look for states; to be woken by each would cost a node more than its own work.
@@ -40,14 +40,14 @@ def listen_state(
         except SpecError as error:
             node.refuse('gripper_state', str(error))
 
-    def take_arm(message: JointState, _: int) -> None:
+    def take_arm(message: JointState, came_ns: int) -> None:
         try:
             sample = buffer.arm(message)
         except SpecError as error:
             node.refuse('joint_state', str(error))
             return
         if sample is not None:
-            on_arm(sample)
+            on_arm(sample, came_ns)
 
     look_at_gripper = subscribe_polled(node, JointState, 'gripper/joint_states', take_gripper, qos)
     look_at_arm = subscribe_polled(node, JointState, 'joint_states', take_arm, qos)

@@ -2,9 +2,9 @@
 
 For each message that wakes it an executor of rclpy looks at every entity of its nodes, which takes
 longer than what is done with a joint state. The nodes need states when they work, not when they
-come: states of arm, hand and robot wake none of them, nor what is recorded the recorder. (A driver
-publishes a thousand states a second; woken by each one and reading it, rclpy spends half a core on
-franka_msgs/FrankaRobotState.)
+come: states and poses of arm, hand and robot wake none of them, nor what is recorded the recorder.
+(A driver publishes a thousand states a second; woken by each one and reading it, rclpy spends half
+a core on franka_msgs/FrankaRobotState.)
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
+from roboadapt_ros.ros.arrival import arrived_ns
 from roboadapt_ros.ros.node import GraphNode
 
 
@@ -52,14 +55,26 @@ def subscribe_polled(
     Returns:
         Call it to look; nothing happens once the node is inactive.
     """
+    made, look = poll(node, kind, topic, callback, qos, raw=raw)
+    node.destroy_with_active(node.destroy_subscription, made)
+    return lambda: look() if node.is_active else None
+
+
+def poll(
+    node: Node,
+    kind: type,
+    topic: str,
+    callback: Callable[[Any, int], None],
+    qos: QoSProfile,
+    *,
+    raw: bool = False,
+) -> tuple[Subscription, Callable[[], None]]:
+    """Subscribe as `subscribe_polled`, with any node; return the subscription and the look."""
     made = node.create_subscription(
         kind, topic, lambda _: None, qos, callback_group=_NeverReady(), raw=raw
     )
-    node.destroy_with_active(node.destroy_subscription, made)
 
     def look() -> None:
-        if not node.is_active:
-            return
         with made.handle:
             # At most as many as can wait: a fast sender must not keep anybody here.
             for _ in range(qos.depth):
@@ -67,6 +82,6 @@ def subscribe_polled(
                 if taken is None:
                     return
                 message, info = taken
-                callback(message, info['received_timestamp'] or node.now_ns())
+                callback(message, arrived_ns(info, node.get_clock().now().nanoseconds))
 
-    return look
+    return made, look

@@ -103,7 +103,9 @@ def test_profile_has_the_name_the_distribution_reads(
 ):
     monkeypatch.setenv('ROS_DISTRO', distro)
     made = process_environment()
-    assert Path(made['FASTDDS_DEFAULT_PROFILES_FILE']).is_file()
+    path = Path(made['FASTDDS_DEFAULT_PROFILES_FILE'])
+    assert path.is_file()
+    assert (path.parent.name == 'fastdds_2') == has_old_name
     assert ('FASTRTPS_DEFAULT_PROFILES_FILE' in made) == has_old_name
     assert ('ROS_LOCALHOST_ONLY' in made) == (distro == 'humble')
     assert 'FASTDDS_DEFAULT_PROFILES_FILE' not in process_environment(profile=False)
@@ -113,9 +115,9 @@ def test_short_shared_memory_takes_small_segments(monkeypatch: pytest.MonkeyPatc
     """Docker gives 64 MiB: large segments would not fit and frames would leave by UDP."""
     usage = namedtuple('usage', 'free')
     monkeypatch.setattr(environment.shutil, 'disk_usage', lambda _: usage(64 * 2**20))
-    assert environment.fast_dds_profile().name == 'fastdds_small.xml'
+    assert process_environment()['FASTDDS_DEFAULT_PROFILES_FILE'].endswith('/fastdds_small.xml')
     monkeypatch.setattr(environment.shutil, 'disk_usage', lambda _: usage(2**30))
-    assert environment.fast_dds_profile().name == 'fastdds.xml'
+    assert process_environment()['FASTDDS_DEFAULT_PROFILES_FILE'].endswith('/fastdds.xml')
 
 
 @pytest.mark.parametrize('path', PROFILES, ids=lambda path: path.name)
@@ -130,6 +132,16 @@ def test_profile_carries_a_whole_frame(path: Path):
 def test_profile_is_that_of_every_process_it_is_given_to(path: Path):
     (participant,) = ElementTree.parse(path).getroot().iter(f'{NAME}participant')
     assert participant.get('is_default_profile') == 'true', 'no process would use it'
+
+
+@pytest.mark.parametrize('path', [*PROFILES, *UDP_PROFILES], ids=lambda path: path.name)
+def test_profile_of_fast_dds_2_says_the_same_in_its_words(path: Path):
+    new, old = (
+        ElementTree.canonicalize(from_file=str(found), strip_text=True)
+        for found in (path, path.parent / 'fastdds_2' / path.name)
+    )
+    assert 'heartbeat_period' in new
+    assert new.replace('heartbeat_period', 'heartbeatPeriod') == old
 
 
 @pytest.mark.parametrize('path', UDP_PROFILES, ids=lambda path: path.name)

@@ -9,6 +9,7 @@ from roboadapt_ros.control.governor import GovernorConfig
 from roboadapt_ros.control.governor_config import FollowerConfig
 from roboadapt_ros.control.kinematics import Q_HOME
 from roboadapt_ros.control.limits import robot_limits
+from roboadapt_ros.control.stream_clock import StreamTimes
 from roboadapt_ros.errors import SpecError
 from roboadapt_ros.sim.joint_trajectory import check_trajectory, Knot, TrajectorySampler
 from roboadapt_ros.sim.stream_check import StreamCheck, StreamConfig
@@ -215,22 +216,25 @@ def test_a_step_is_an_error_of_the_arm():
     assert errors[0] == 'joint_motion_generator_velocity_discontinuity'
 
 
-def used_acceleration(late_s, *, stamped, at_least_s=0.0):
+def used_acceleration(late_s, *, stamped, at_least_s=0.0, uneven_s=0.0, horizon_s=LONG_S):
     """Return the largest part of an FR3's acceleration that a controller makes of late messages.
 
-    They look 0.1 s ahead and come in order. It samples at 1 kHz, as those of a real arm do.
+    They come in order. It samples at 1 kHz, as those of a real arm do.
     """
     rng, made, period_s = np.random.default_rng(1), None, 0.001
-    sent = list(stream('fr3', (0.25, 0.25, 0.05), horizon_s=LONG_S))
+    messages = list(stream('fr3', (0.25, 0.25, 0.05), horizon_s=horizon_s))
+    times = StreamTimes(EVERY * T_S, horizon_s - EVERY * T_S)
+    sent = [due_s + rng.uniform(0.0, uneven_s) for due_s, _ in messages]
+    begins = [times.next(round(time_s * 1e9)) / 1e9 for time_s in sent]
     late = rng.uniform(at_least_s, at_least_s + late_s, len(sent))
-    came = np.maximum.accumulate([time_s for time_s, _ in sent] + late)
-    waiting, points = list(zip(came, sent, strict=True)), []
+    came = np.maximum.accumulate(np.array(sent) + late)
+    waiting, points = list(zip(came, begins, messages, strict=True)), []
     for tick in range(4000):
         now_s = tick * period_s
         while waiting and waiting[0][0] <= now_s:
-            _, (sent_s, knots) = waiting.pop(0)
+            _, begin_s, (_, knots) = waiting.pop(0)
             made = made or TrajectorySampler(period_s, Q_HOME)
-            made.take(knots, start_in_s=sent_s - now_s if stamped else 0.0)
+            made.take(knots, start_in_s=begin_s - now_s if stamped else 0.0)
         if made is not None:
             points.append(made.step().q)
     acceleration = np.abs(np.diff(points, 2, axis=0)) / period_s**2
@@ -244,6 +248,14 @@ def test_late_messages_stay_within_the_arms_acceleration(late_s, most, most_stam
     """Of which a quarter was asked for."""
     assert used_acceleration(late_s, stamped=False) < most
     assert used_acceleration(late_s, stamped=True) < most_stamped
+
+
+@pytest.mark.parametrize(('late_s', 'uneven_s'), [(0.0, 0.0), (0.02, 0.0), (0.02, 0.01)])
+def test_the_rig_files_short_horizon_is_enough_for_stamped_ones(late_s, uneven_s):
+    late = {'uneven_s': uneven_s, 'horizon_s': HORIZON_S}
+    assert used_acceleration(late_s, stamped=True, **late) < 0.45
+    if late_s:
+        assert used_acceleration(late_s, stamped=False, **late) > 1.0
 
 
 def test_clocks_that_disagree_matter_to_stamped_trajectories_only():

@@ -124,9 +124,25 @@ def test_joints_are_written_in_the_order_the_controller_assumes(driver):
     assert tuple(getattr(message, 'name', None) or message.joint_names) == order
 
 
-def test_a_trajectory_begins_when_it_comes_or_at_its_tick():
-    assert stamp_ns(output('joint_trajectory').message(POINT, T0_NS)) == 0
-    assert stamp_ns(output('joint_trajectory', stamped=True).message(POINT, T0_NS)) == T0_NS
+@pytest.mark.parametrize('ahead_ns', [0, 80_000_000, -80_000_000, 10**15])
+def test_a_trajectory_begins_in_its_turn_by_the_controllers_clock(ahead_ns):
+    made, late_ns = output('joint_trajectory', stamped=True, rate_hz=50.0), 13_000_000
+    for number in range(100):
+        came_ns, on_the_way_ns = T0_NS + number * 10_000_000, 300_000 + number % 7 * 1_000_000
+        made.observe(came_ns - on_the_way_ns + ahead_ns, came_ns)
+    begin_ns = came_ns + ahead_ns - 300_000
+    assert stamp_ns(made.message(POINT, came_ns)) == begin_ns
+    next_ns = stamp_ns(made.message(POINT, came_ns + 20_000_000 + late_ns))
+    assert 0 <= next_ns - begin_ns - 20_000_000 < 0.05 * late_ns
+
+
+def test_a_trajectory_begins_when_it_comes_by_default_and_while_the_clock_is_not_known():
+    unstamped = output('joint_trajectory')
+    unstamped.observe(T0_NS, T0_NS)
+    assert stamp_ns(unstamped.message(POINT, T0_NS)) == 0
+    stamped = output('joint_trajectory', stamped=True)
+    stamped.observe(0, T0_NS)
+    assert stamp_ns(stamped.message(POINT, T0_NS)) == 0, 'a driver that does not stamp'
 
 
 def test_a_trajectory_leads_to_its_point_and_ends_at_rest():

@@ -289,7 +289,7 @@ def test_what_moves_the_arm_is_the_rig_files_topic_and_driver(name, models):
 def test_options_of_the_rig_file_reach_the_governor(models):
     governor = _processes('fr3_jtc', models)['governor'].parameters
     assert governor['output'] == {
-        'driver': 'joint_trajectory', 'rate_hz': 50.0, 'horizon_s': 0.06
+        'driver': 'joint_trajectory', 'rate_hz': 50.0, 'horizon_s': 0.06, 'stamped': True
     }  # fmt: skip
     assert governor['lookahead_s'] == governor['output']['horizon_s'], 'the lag is made up for'
     assert governor['check_pose']

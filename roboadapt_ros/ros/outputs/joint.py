@@ -7,6 +7,7 @@ from typing import Any
 from builtin_interfaces.msg import Duration
 import numpy as np
 import numpy.typing as npt
+from roboadapt_ros.control.stream_clock import RemoteClock, StreamTimes
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.ros.convert import to_float64s, to_time
 from roboadapt_ros.ros.outputs.output import ArmModel, Output, Point
@@ -35,9 +36,9 @@ class JointTrajectoryOutput(Output):
     moves to the first along a cubic; when nothing follows it brakes along the second by itself,
     and so needs neither `cmd_timeout` nor a trajectory that may end in motion. Points always carry
     velocities: without, the controller draws straight lines, and the speed jumps at each point.
-    A trajectory begins when it comes, so that clocks that disagree do nothing; one that comes late
-    begins late, and the longer the horizon the less that bends the motion. A stamped one begins
-    with its tick, but what is late by the horizon, by the controller's clock, is a step each time.
+    A trajectory begins when it comes; one that comes late begins late, and the longer the horizon
+    the less that bends the motion. A stamped one begins in its turn, by the controller's clock,
+    which joint states tell: late or not it is the same motion, until it is late by the horizon.
 
     Example, horizon 0.06 s, joint 1 at 0.10 rad moving at 0.5 rad/s, with deceleration up to
     2.5 rad/s²: 0.10 rad at 0.06 s with 0.5 rad/s, then 0.15 rad at 0.26 s with 0 rad/s.
@@ -56,6 +57,13 @@ class JointTrajectoryOutput(Output):
                 's; a nearer point is reached before the next one comes, and the arm stutters',
             )
         self._point_type = _point_type()
+        self._clock = RemoteClock()
+        # While it is no later than that, the point before is not passed yet.
+        self._times = StreamTimes(period_s, self.horizon_s - period_s)
+
+    def observe(self, stamp_ns: int, came_ns: int) -> None:
+        """Learn the controller's clock."""
+        self._clock.observe(stamp_ns, came_ns)
 
     def message(self, point: Point, now_ns: int) -> Any:
         """Return the trajectory; a stamp of zero means: begin when it comes."""
@@ -65,7 +73,7 @@ class JointTrajectoryOutput(Output):
         ends = ((point.q, point.dq, self.horizon_s), (rest, 0.0 * rest, self.horizon_s + stop_s))
         message = self.message_type(joint_names=list(self.names))
         if self.config.stamped:
-            message.header.stamp = to_time(now_ns)
+            message.header.stamp = to_time(self._clock.at(self._times.next(now_ns)) or 0)
         message.points = [self._point(*end) for end in ends]
         return message
 

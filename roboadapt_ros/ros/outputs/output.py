@@ -80,6 +80,9 @@ class Output(ABC):
             now_ns: Time now [ns], ROS clock.
         """
 
+    def observe(self, stamp_ns: int, came_ns: int) -> None:  # noqa: B027 - most need no clock
+        """Take a joint state's stamp [ns], the controller's clock, and when it came [ns], ours."""
+
     def braking(self, now_ns: int) -> Any | None:
         """Return the message of a tick in which the arm is slowed, None where it is at rest."""
         return None

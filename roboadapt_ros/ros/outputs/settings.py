@@ -91,8 +91,8 @@ class OutputConfig:
     )
     stamped: bool = param(
         False,
-        help='whether a trajectory begins at the time of its point, else when it comes; only '
-        'where governor and controller run on one host',
+        help='whether a trajectory begins in its turn, by the clock that stamps joint_states, '
+        "else when it comes; only where that is the controller's clock",
     )
     quantity: str = param(
         'position', help='what the numbers of an array are', choices=('position', 'velocity')
