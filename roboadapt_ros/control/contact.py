@@ -81,18 +81,22 @@ class ContactLeash:
     the target's way; with a command 0.02 rad away the target is left alone.
     """
 
-    def __init__(self, config: ContactConfig, kinematics: Kinematics, dt_s: float):
+    def __init__(
+        self, config: ContactConfig, kinematics: Kinematics, dt_s: float, behind_s: float = 0.0
+    ):
         """Store the gains.
 
         Args:
             config: Gains and limits.
             kinematics: The arm's geometry.
             dt_s: Time of one tick [s].
+            behind_s: Time after which a point is due at the controller, as in a trajectory [s].
         """
         self._config, self._kinematics = config, kinematics
         self._stiffness = np.array(config.stiffness_nm_rad)
         if config.is_known:
-            self._lag_s = np.array(config.damping_nm_s_rad) / self._stiffness + _DELAY_TICKS * dt_s
+            delay_s = _DELAY_TICKS * dt_s + behind_s
+            self._lag_s = np.array(config.damping_nm_s_rad) / self._stiffness + delay_s
 
     def hold(
         self, target: Target, command: MotionState, now_ns: int, measured: Measured | None

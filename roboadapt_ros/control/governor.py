@@ -7,7 +7,7 @@ one thread (one callback group) calls all methods. This module imports no ROS an
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 
 import numpy as np
 import numpy.typing as npt
@@ -65,12 +65,16 @@ class Governor:
         starts there, so that it sees no step. None: it was told nothing since the last point."""
         self._counts: Counter[str] = Counter()
         self._dt_s, self._lookahead_ns = 1.0 / config.rate_hz, int(config.lookahead_s * 1e9)
+        # The points that the arm, which is behind by the lookahead, has not reached; one more.
+        self._underway: deque[FloatArray] = deque(
+            maxlen=1 + round(config.lookahead_s * config.rate_hz)
+        )
         self._rig = self._bounds = config.motion.bounds(limits, config.workspace)
         self._envelope: Envelope | None = None
         outside = (kinematics, SelfDistance(), config.self_collision.min_distance_m)
         self._path = PathGate(self._rig, *outside, config.admission)
         guard = MotionGuard(self._rig, *outside, self._dt_s)
-        leash = ContactLeash(config.contact, kinematics, self._dt_s)
+        leash = ContactLeash(config.contact, kinematics, self._dt_s, config.lookahead_s)
         self._follower = Follower(config.motion, guard, leash, self._dt_s)
         self._gripper = GripperLimiter(config.gripper, limits.gripper_width_max_m)
         self._jam = JamWatch(config.gripper)
@@ -204,6 +208,7 @@ class Governor:
             self._follower.brake()
         width_m = self._gripper.step(self._dt_s)
         q, dq, _ = self._follower.state
+        self._underway.append(q.copy())
         return GovernorCommand(q.copy(), dq.copy(), width_m, self.state, self.reason, self._chunk)
 
     def fault(self, reason: str) -> None:
@@ -236,7 +241,7 @@ class Governor:
     ) -> FloatArray:
         """Return the rows (n, 7) [rad] to follow, or raise why the arm may not go there."""
         self._path.bounds = bounds
-        origins = {'command': self._follower.state.q, 'measured': measured.q}
+        origins = {'command': self._follower.state.q, 'measured': self._expected(measured)}
         if self.state is GovernorState.IDLE:
             origins['command'] = start = self._start(measured)
             # What the arm was told to keep may lie beyond an end that it has come back from.
@@ -250,6 +255,12 @@ class Governor:
             if trouble is not None:
                 raise RefusedError('tracking_error', trouble)
         return self._path.admit(chunk, now_ns + self._lookahead_ns, origins)
+
+    def _expected(self, measured: Measured) -> FloatArray:
+        """Return where the arm will be once it has come to the last point (7,) [rad]."""
+        if not self._underway:
+            return measured.q
+        return measured.q + self._underway[-1] - self._underway[0]
 
     def _start(self, measured: Measured) -> FloatArray:
         """Return where a motion from rest begins (7,) [rad]."""
@@ -316,6 +327,7 @@ class Governor:
         self._stream.reset()
         self._jam.reset()
         self._press.reset()
+        self._underway.clear()
         self._follower.halt()
         self._enter(GovernorState.IDLE, reason)
 

@@ -307,6 +307,29 @@ class TestRefusals:
         chunk = rebuilt(still_chunk(driver.now_ns), start_ns=driver.now_ns + 100 * MS)
         assert refused(driver, chunk) == 'future'
 
+    @pytest.mark.parametrize('lookahead_s', [0.0, 0.12])
+    def test_a_jump_is_from_where_the_arm_comes_to_not_from_where_it_still_is(self, lookahead_s):
+        """Behind a controller that is 0.12 s late; the governor is told so by its lookahead."""
+        admission = replace(GovernorConfig().admission, max_jump_rad=0.15)
+        driver = Driver(GovernorConfig(lookahead_s=lookahead_s, admission=admission))
+        driver.tick()
+        driver.measuring = False
+        jumps = 0
+        for tick in range(280):
+            arm = [Q_HOME] * 12 + driver.points
+            driver.governor.observe(arm[len(driver.points)], np.zeros(7), 0.08, driver.now_ns)
+            if tick % 10 == 0:
+                t = (driver.now_ns - T0_NS) / 1e9 + PERIOD_S * np.arange(1, 4)
+                way = np.where(t < 2.0, 0.25 * t**2, t - 1.0)
+                rows = Q_HOME + np.outer(way, home_but(6, 1.0) - Q_HOME)
+                try:
+                    driver.governor.accept(make_chunk(rows, driver.now_ns), driver.now_ns)
+                except RefusedError as error:
+                    assert error.cause == 'jump'
+                    jumps += 1
+            driver.tick()
+        assert (jumps > 0) == (lookahead_s == 0.0)
+
     def test_a_step_between_rows_is_a_jump(self, driver):
         rows = np.tile(Q_HOME, (8, 1))
         rows[4:, 2] += 0.6

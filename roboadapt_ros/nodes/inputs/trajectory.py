@@ -12,8 +12,8 @@ from roboadapt_ros.errors import ConfigError, SpecError
 from roboadapt_ros.nodes.inputs.arm_input import ArmInput, TICK_S
 from roboadapt_ros.nodes.inputs.controller_state import ControllerState
 from roboadapt_ros.nodes.sim_host import SimHost
-from roboadapt_ros.ros.arrival import with_arrival
 from roboadapt_ros.ros.convert import from_time
+from roboadapt_ros.ros.polled import subscribe_polled
 from roboadapt_ros.ros.qos import STATUS
 from roboadapt_ros.sim.joint_trajectory import check_trajectory, Knot, TrajectorySampler
 from trajectory_msgs.msg import JointTrajectory
@@ -67,11 +67,14 @@ class TrajectoryInput(ArmInput):
 
     def listen(self) -> None:
         """Subscribe."""
-        timed = with_arrival(self._on_trajectory, self._node.now_ns)
-        self._node.subscribe(JointTrajectory, 'joint_trajectory', timed, STATUS)
+        self._look = subscribe_polled(
+            self._node, JointTrajectory, 'joint_trajectory', self._on_trajectory, STATUS
+        )
 
     def advance(self) -> float:
         """Hand the arm what the trajectory desires at the end of the tick."""
+        # By this thread: another might find a message when its time has passed.
+        self._look()
         now_ns = self._node.now_ns()
         if not self._rig.takes_targets:
             self.forget()
@@ -123,7 +126,6 @@ class TrajectoryInput(ArmInput):
         except SpecError as error:
             self.refuse(error)
             return
-        # Without the lock, for which a callback may wait through several ticks.
         self._waiting.append(_Waiting(came_ns, stamp_ns, knots))
         self.count()
 
