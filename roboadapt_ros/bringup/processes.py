@@ -190,16 +190,22 @@ class _Builder:
             'robot_state_type': self._rig.arm.robot_state_type,
             'models_dir': self._models_dir,
             **self._joints,
+            **self._opening(),
         }
         return self._describe('sim2real', parameters, (*self._state, *self._error))
 
     def policy(self) -> ProcessDescription:
-        # The policy sees the arm in the base frame that sim2real maps its actions from.
-        moved = self._own('sim2real')
-        shared = ('base_offset_m', 'base_yaw_rad')
-        base: dict[str, Any] = {key: moved[key] for key in shared if key in moved}
-        parameters = {'models_dir': self._models_dir, **self._joints, **base}
+        # The policy sees arm and hand as those that sim2real maps its actions from.
+        mapped = {**self._opening(), **self._own('sim2real')}
+        shared = ('base_offset_m', 'base_yaw_rad', 'gripper_width_max_m')
+        seen: dict[str, Any] = {key: mapped[key] for key in shared if key in mapped}
+        parameters = {'models_dir': self._models_dir, **self._joints, **seen}
         return self._describe('policy', parameters, self._state)
+
+    def _opening(self) -> dict[str, Any]:
+        """Return how far the hand opens, where the rig file says so."""
+        width_m = self._rig.gripper.open_width_m
+        return {'gripper_width_max_m': width_m} if width_m else {}
 
     def encoder(self, initial_task: str) -> ProcessDescription:
         rig = self._rig

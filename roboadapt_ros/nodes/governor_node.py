@@ -189,6 +189,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
         self._link.observe(sample, came_ns)
         width_m = self._buffer.width_m
         if width_m is not None:
+            self._link.hand.observe(width_m)
             self._governor.observe(sample.q, sample.dq, width_m, sample.stamp_ns)
 
     def _on_chunk(self, message: ChunkMessage) -> None:

@@ -19,6 +19,7 @@ nothing is published for them, so the governor holds.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rclpy.publisher import Publisher
@@ -28,6 +29,7 @@ from roboadapt_interfaces.msg import Features as FeaturesMessage
 from roboadapt_ros.adapters.library import TaskLibrary
 from roboadapt_ros.adapters.package import load_package
 from roboadapt_ros.control.kinematics import PandaKinematics
+from roboadapt_ros.control.limits import HAND_WIDTH_MAX_M
 from roboadapt_ros.dataflow import ActionChunk, Features, RobotState
 from roboadapt_ros.errors import RefusedError, RoboAdaptError, SpecError
 from roboadapt_ros.policy.policy import TaskPolicies
@@ -40,6 +42,7 @@ from roboadapt_ros.ros.qos import DATA, LATCHED, STATE_HISTORY
 from roboadapt_ros.ros.robot import StateBuffer
 from roboadapt_ros.ros.run import run
 from roboadapt_ros.sim2real.frame import BaseFrame
+from roboadapt_ros.sim2real.gripper import width_seen
 
 LOOK_PERIOD_S = 0.02
 """How often states and commands are collected [s]: of 1,000 a second no more than can wait."""
@@ -137,7 +140,7 @@ class PolicyNode(GraphNode[PolicyParameters]):
             state = self._buffer.nearest(
                 features.stamp_ns, max_distance_s=self._config.state_tolerance_s
             )
-            chunk = act(features, self._frame.seen_from_contract(state), self.now_ns)
+            chunk = act(features, self._seen(state), self.now_ns)
         except RefusedError as error:
             self.refuse(prefix + error.cause, error.detail)
             if error.cause == 'digest':
@@ -146,6 +149,13 @@ class PolicyNode(GraphNode[PolicyParameters]):
             self.refuse(f'{prefix}shape', str(error))
         else:
             out.publish(to_chunk(chunk))
+
+    def _seen(self, state: RobotState) -> RobotState:
+        """Return the rig's state as the tasks see it: their base, their hand."""
+        width_m = width_seen(
+            state.gripper_width_m, self._config.gripper_width_max_m, HAND_WIDTH_MAX_M
+        )
+        return replace(self._frame.seen_from_contract(state), gripper_width_m=width_m)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -59,6 +59,7 @@ def bridge_config(parameters: Sim2RealParameters) -> BridgeConfig:
         joint_names=parameters.joint_names,
         base_offset_m=parameters.base_offset_m,
         base_yaw_rad=parameters.base_yaw_rad,
+        gripper_width_max_m=parameters.gripper_width_max_m,
     )
 
 

@@ -16,6 +16,7 @@ from roboadapt_ros.control.governor_config import (
     MIN_DISTANCE_MAX_M,
     SelfCollisionConfig,
 )
+from roboadapt_ros.control.limits import HAND_WIDTH_MAX_M
 from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.ros.field import param
 from roboadapt_ros.ros.hands.settings import GripperConfig, TOPIC_TYPES
@@ -175,6 +176,17 @@ def base_yaw() -> Any:
     return param(0.0, help="turn of the tasks' base about the rig's vertical axis", unit='rad')
 
 
+def hand_width() -> Any:
+    """Return the parameter of how far the hand opens; two nodes have it and must agree."""
+    return param(
+        HAND_WIDTH_MAX_M,
+        help="distance between the rig's fingers when open; tasks see it as that of their hand",
+        unit='m',
+        minimum=0.01,
+        maximum=0.2,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class PolicyParameters:
     """Parameters of `policy_node`."""
@@ -193,6 +205,7 @@ class PolicyParameters:
     )
     base_offset_m: tuple[float, ...] = base_offset()
     base_yaw_rad: float = base_yaw()
+    gripper_width_max_m: float = hand_width()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +230,7 @@ class Sim2RealParameters:
     )
     base_offset_m: tuple[float, ...] = base_offset()
     base_yaw_rad: float = base_yaw()
+    gripper_width_max_m: float = hand_width()
 
 
 @dataclass(frozen=True, kw_only=True)

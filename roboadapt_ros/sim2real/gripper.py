@@ -54,6 +54,19 @@ def to_width(value: float, convention: GripperConvention, width_max_m: float) ->
     return width_max_m * min(max(part, 0.0), 1.0)
 
 
+def width_seen(width_m: float, rig_max_m: float, task_max_m: float) -> float:
+    """Return a rig's width as that of the hand a task was trained with [m].
+
+    Open is open: a hand that opens to 0.0785 m where the rig file says 0.078 is at 0.08 m.
+
+    Args:
+        width_m: Distance between the rig's fingers [m].
+        rig_max_m: The same when they are open [m].
+        task_max_m: The same of the task's hand [m].
+    """
+    return min(width_m / rig_max_m, 1.0) * task_max_m
+
+
 def from_width(width_m: float, convention: GripperConvention, width_max_m: float) -> float:
     """Return the number in a convention for a distance between the fingers [m].
 

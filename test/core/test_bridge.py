@@ -180,6 +180,14 @@ class TestPoses:
         np.testing.assert_allclose(quat, state.ee_quat_xyzw, atol=1e-12)
         np.testing.assert_allclose(seen.ee_commanded, seen.ee_position)
 
+    @pytest.mark.parametrize(
+        ('rig_m', 'task_m'), [(0.078, 0.08), (0.039, 0.04), (0.0, 0.0), (0.0799, 0.08)]
+    )
+    def test_open_is_open_to_the_task_however_far_the_rigs_hand_opens(self, rig_m, task_m):
+        bridge = make_bridge(gripper_width_max_m=0.078)
+        seen = bridge.state_to_contract(replace(make_state(), gripper_width_m=rig_m))
+        assert seen.gripper_width_m == pytest.approx(task_m)
+
     @pytest.mark.parametrize('yaw', [0.0, 0.7])
     def test_an_arm_that_is_to_stay_stays(self, yaw):
         """A displacement of nothing, seen by the policy and mapped by the bridge, is nothing."""

@@ -286,6 +286,19 @@ def test_goals_of_a_gripper_command_follow_its_convention(typeless):
     assert [goal.command.position for _, goal in sent[:1]] == [OPEN_M]
 
 
+@pytest.mark.parametrize(
+    ('measured_m', 'is_told'), [(0.0799, False), (0.078, False), (0.0771, True), (0.03, True)]
+)
+def test_a_hand_that_is_open_is_not_told_to_open(typeless, measured_m, is_told):
+    """A position below its fingers' is a grasp to franka_gripper: it would close."""
+    config = GripperConfig(driver='gripper_command', open_width_m=0.078, dwell_s=0.0)
+    hand = CommandHand(None, config, OPEN_M)
+    hand.observe(measured_m)
+    sent = goals(hand, OPEN_M, CLOSED_M)
+    assert [round(goal.command.position, 6) for _, goal in sent] == [0.039] * is_told + [0.0]
+    assert not hand.problem
+
+
 def test_a_gripper_command_can_not_be_homed(typeless):
     hand = CommandHand(None, GripperConfig(driver='gripper_command'), OPEN_M)
     with pytest.raises(RefusedError, match='use driver franka_actions'):

@@ -28,12 +28,15 @@ from roboadapt_ros.ros.hands.settings import GripperConfig
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.sim2real.gripper import from_width
 from roboadapt_ros.sim2real.hand import Hand
-from roboadapt_ros.sim2real.hand_order import Act, HandOrder, Outcome
+from roboadapt_ros.sim2real.hand_order import Act, HandMode, HandOrder, Outcome
 from std_srvs.srv import Trigger
 
 SETTLE_S = 0.5
 """Time from finding a server to its first use [s]: one that has not found this node's ends yet
 carries an order out and loses the answer."""
+
+OPEN_SLACK_M = 0.0005
+"""A hand that is nearer than this to where it should open to is open [m]."""
 
 
 class ActionHand(HandPort):
@@ -187,7 +190,11 @@ class FrankaHand(ActionHand):
 
 
 class CommandHand(ActionHand):
-    """control_msgs/GripperCommand: one action for both directions."""
+    """control_msgs/GripperCommand: one action for both directions.
+
+    franka_gripper grasps, with force, where the position is below that of its fingers, else it
+    moves. So a hand that is at least as open as it should be is not told to open: it would close.
+    """
 
     def __init__(self, node: GraphNode[Any], config: GripperConfig, width_max_m: float):
         """Find the type; raises `ConfigError` where control_msgs is not installed."""
@@ -196,6 +203,11 @@ class CommandHand(ActionHand):
         self._full_width_m = width_max_m
         self._convention = config.meaning
         self._going: ActionCall | None = None
+        self._measured_m = math.nan
+
+    def observe(self, width_m: float) -> None:
+        """Remember the measured width."""
+        self._measured_m = width_m
 
     def connect(self) -> None:
         """Look for the action, and for the service that stops."""
@@ -215,6 +227,9 @@ class CommandHand(ActionHand):
             if self._going is not None:
                 self._going.cancel()
             return _Done()  # what was cancelled still has to say that it has ended
+        is_opening = order.act is Act.MOVE and self.config.hand().mode is HandMode.BINARY
+        if is_opening and self._measured_m >= order.width_m - OPEN_SLACK_M:
+            return _Done()
         goal = self._kind.Goal()
         goal.command.position = from_width(order.width_m, self._convention, self._full_width_m)
         goal.command.max_effort = self.config.force_n

@@ -39,6 +39,9 @@ class HandPort:
     def begin(self) -> None:
         """Connect; for `activate`."""
 
+    def observe(self, width_m: float) -> None:
+        """Take the measured distance between the fingers [m]."""
+
     def tell(self, goal_m: float, width_m: float, now_ns: int) -> None:
         """Say what is wanted, in every tick with a point.
 
