@@ -22,6 +22,8 @@ from roboadapt_ros.sim2real.hand_order import Act, HandConfig, HandMode, HandOrd
 _HOMING_TIMEOUT_S = 30.0
 _RETRY_S = 1.0
 """Wait before a hand that could not be reached is asked again [s]."""
+_ELSEWHERE_M = 0.01
+"""Distance from where a hand was told to go from which on it is somewhere else [m]."""
 _LOST_S = 1.0
 """Wait for the result of a command that was stopped [s]; then it is taken for lost."""
 
@@ -47,8 +49,9 @@ class Hand:
 
     Example, binary: wanted widths of 0.08 m, then 0.01 m from 2.0 s on. At first the state of
     the hand is unknown: STOP, and when that is answered MOVE to 0.08 m. At 2.0 s GRASP; widths of
-    0.04 m change nothing; at 0.06 m, STOP, then MOVE. A wish that changes while an order is in
-    flight is a STOP once `dwell_s` has passed, and the other order after its answer.
+    0.04 m change nothing on the way; at 0.06 m, STOP, then MOVE. 0.03 m for half a second: MOVE
+    to 0.03 m. A wish that changes while an order is in flight is a STOP once `dwell_s` has
+    passed, and the other order after its answer.
     """
 
     def __init__(self, config: HandConfig, width_max_m: float):
@@ -69,6 +72,9 @@ class Hand:
         self._stop: _Flight | None = None
         self._must_stop, self._is_halting, self._is_homing = True, False, False
         self._tries, self._number = 0, 0
+        self._between: tuple[float, int] | None = None
+        """A width between open and closed [m], and since when it is wanted [ns]."""
+        self._measured_m = math.nan
         self._silent_stops = 0
         """Stops in succession without an answer."""
         self._stops: set[int] = set()
@@ -101,6 +107,10 @@ class Hand:
             raise RefusedError('busy', 'the hand is carrying out an order; try again')
         self._is_homing = True
 
+    def observe(self, width_m: float) -> None:
+        """Take the measured distance between the fingers [m]."""
+        self._measured_m = width_m
+
     def next(self, wanted_m: float | None, now_ns: int) -> HandOrder | None:
         """Return the order to send now, if any.
 
@@ -108,7 +118,7 @@ class Hand:
             wanted_m: Wanted distance between the fingers [m]; None: leave the hand alone.
             now_ns: Time now [ns], steady.
         """
-        self._aim(wanted_m)
+        self._aim(wanted_m, now_ns)
         if now_ns < self._retry_at_ns:
             return None
         if self._stop is not None:
@@ -147,25 +157,40 @@ class Hand:
 
     # ---- what is wanted ----
 
-    def _aim(self, wanted_m: float | None) -> None:
+    def _aim(self, wanted_m: float | None, now_ns: int) -> None:
         if wanted_m is None:
             if self._tries >= self._config.attempts:
                 self._done = None  # what was given up is tried again when motion begins anew
-            self._goal, self._tries, self._silent_stops = None, 0, 0
+            self._goal, self._tries, self._silent_stops, self._between = None, 0, 0, None
             return
         if not math.isfinite(wanted_m) or self._is_halting:
             return
+        if self._goal is None and self._is_elsewhere():
+            self._done = None
         width_m = min(max(wanted_m, 0.0), self._width_max_m)
         is_binary = self._config.mode is HandMode.BINARY
-        goal = self._binary(width_m) if is_binary else self._width(width_m)
+        goal = self._binary(width_m, now_ns) if is_binary else self._width(width_m)
         if goal is not None and goal != self._goal:
             self._goal, self._tries = goal, 0
 
-    def _binary(self, width_m: float) -> _Goal | None:
-        if width_m < self._config.close_below_m:
-            return _Goal(Act.GRASP, 0.0)
-        if width_m > self._config.open_above_m:
-            return _Goal(Act.MOVE, self._width_max_m)
+    def _is_elsewhere(self) -> bool:
+        """Return whether the hand is not where it was told to go: somebody moved it meanwhile."""
+        if self._done is None or math.isnan(self._measured_m):
+            return False
+        if self._done.act is Act.GRASP:  # whatever it holds is narrower than an open hand
+            return self._measured_m > self._width_max_m - _ELSEWHERE_M
+        return abs(self._measured_m - self._done.width_m) > _ELSEWHERE_M
+
+    def _binary(self, width_m: float, now_ns: int) -> _Goal | None:
+        config, between = self._config, self._between
+        if not config.close_below_m <= width_m <= config.open_above_m:
+            self._between = None
+            is_grasp = width_m < config.close_below_m
+            return _Goal(Act.GRASP, 0.0) if is_grasp else _Goal(Act.MOVE, self._width_max_m)
+        if between is None or abs(width_m - between[0]) >= config.change_m:
+            self._between = (width_m, now_ns)
+        elif config.goes_between and now_ns - between[1] >= config.dwell_s * 1e9:
+            return _Goal(Act.MOVE, between[0])
         return self._goal or self._done
 
     def _width(self, width_m: float) -> _Goal:

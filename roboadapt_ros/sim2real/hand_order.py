@@ -16,7 +16,7 @@ class HandMode(enum.Enum):
     """What becomes of a wanted width."""
 
     BINARY = 'binary'
-    """Open wide, or grasp."""
+    """Open wide, or grasp; or go to a width between that is wanted for long."""
     WIDTH = 'width'
     """Go there: narrower is a grasp that ends at the width, wider a move."""
 
@@ -54,12 +54,14 @@ class HandConfig:
 
     mode: HandMode = HandMode.BINARY
     """What becomes of a wanted width."""
-    close_below_m: float = 0.03
+    close_below_m: float = 0.02
     """Binary: a width below this is a grasp [m]."""
     open_above_m: float = 0.05
-    """Binary: a width above this opens [m]; between the two nothing changes."""
+    """Binary: a width above this opens [m]; on the way between the two nothing changes."""
+    goes_between: bool = True
+    """Binary: whether a width between the two is gone to where it stays for `dwell_s`."""
     change_m: float = 0.005
-    """Width: least change that is worth an order [m]."""
+    """Least change of a width, or of one between, that is worth an order [m]."""
     dwell_s: float = 0.5
     """Least time from the start of an order to that of the next [s]."""
     timeout_s: float = 5.0

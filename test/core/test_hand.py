@@ -70,17 +70,57 @@ def test_an_open_hand_closes_without_a_stop():
     assert driven.want(CLOSED_M, 0.1) == [Act.GRASP]
 
 
-def test_widths_between_the_thresholds_change_nothing():
-    driven = Driven().brought_to(OPEN_M)
-    assert driven.want(0.035, 1.0) == []
-    assert driven.want(0.029, 0.0) == [Act.GRASP]
+@pytest.mark.parametrize(('goes_between', 'for_s'), [(False, 5.0), (True, 0.4)])
+def test_on_the_way_between_the_thresholds_nothing_changes(goes_between, for_s):
+    driven = Driven(goes_between=goes_between).brought_to(OPEN_M)
+    assert driven.want(0.035, for_s) == []
+    assert driven.want(0.019, 0.0) == [Act.GRASP]
     driven.answer()
-    assert driven.want(0.045, 1.0) == []
-    assert driven.want(0.051, 0.0) == [Act.STOP]
+    assert driven.want(0.045, for_s) == []
+    assert driven.want(0.051, 0.3) == [Act.STOP]
+
+
+def test_a_width_between_that_stays_is_gone_to_once():
+    driven = Driven(dwell_s=0.5).brought_to(OPEN_M)
+    assert driven.want(0.03, 0.45) == []
+    assert driven.want(0.031, 0.1) == [Act.MOVE]
+    assert driven.orders[-1].width_m == 0.03
+    driven.answer()
+    assert driven.want(0.032, 5.0) == [], 'what changes little is no other width'
+    driven.want(None)
+    assert driven.want(0.03, 5.0) == [], 'nor is a pause'
+    assert driven.want(OPEN_M) == [Act.MOVE]
+
+
+def test_a_width_between_that_moves_on_is_not_gone_to():
+    driven = Driven(dwell_s=0.5).brought_to(OPEN_M)
+    for step in range(28):
+        assert driven.want(0.049 - 0.001 * step, 0.04) == []
 
 
 def test_at_first_a_width_between_the_thresholds_is_no_reason_to_move():
-    assert Driven().want(0.04, 5.0) == []
+    assert Driven().want(0.04, 0.45) == []
+    assert Driven(goes_between=False).want(0.04, 5.0) == []
+
+
+@pytest.mark.parametrize(
+    ('told_m', 'measured_m', 'told_anew'),
+    [
+        (OPEN_M, 0.0795, []),
+        (OPEN_M, 0.03, [Act.MOVE]),
+        (CLOSED_M, 0.05, []),
+        (CLOSED_M, 0.0795, [Act.STOP]),
+    ],
+)
+def test_a_hand_that_was_moved_while_nothing_was_wanted_is_told_anew(
+    told_m, measured_m, told_anew
+):
+    """By a person; a grasp holds what it holds, but no hand that is wide open."""
+    driven = Driven().brought_to(told_m)
+    driven.hand.observe(measured_m)
+    assert driven.want(told_m, 1.0) == [], 'in motion it may be on its way'
+    driven.want(None)
+    assert driven.want(told_m, 1.0) == told_anew
 
 
 def test_one_order_is_in_flight_and_the_other_wish_waits_for_stop_and_result():

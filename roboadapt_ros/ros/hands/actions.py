@@ -75,6 +75,10 @@ class ActionHand(HandPort):
         self._found_ns.clear()
         self.connect()
 
+    def observe(self, width_m: float) -> None:
+        """Let the hand know where it is."""
+        self._hand.observe(width_m)
+
     def tell(self, goal_m: float, width_m: float, now_ns: int) -> None:
         """Let the hand come to a width."""
         self._turn(goal_m)
@@ -207,6 +211,7 @@ class CommandHand(ActionHand):
 
     def observe(self, width_m: float) -> None:
         """Remember the measured width."""
+        super().observe(width_m)
         self._measured_m = width_m
 
     def connect(self) -> None:

@@ -101,14 +101,14 @@ class GripperConfig:
     )
     open_above_m: float = param(
         _HAND.open_above_m,
-        help='a width above this opens; between the two nothing changes',
+        help='a width above this opens; one between that stays is moved to (franka_actions)',
         unit='m',
         minimum=0.0,
         maximum=0.2,
     )
     change_m: float = param(
         _HAND.change_m,
-        help='least change of a width that is worth a command (mode width)',
+        help='least change of a width, or of one between, that is worth a command',
         unit='m',
         minimum=0.0005,
         maximum=0.05,
@@ -178,6 +178,7 @@ class GripperConfig:
             mode=HandMode(self.mode),
             close_below_m=self.close_below_m,
             open_above_m=self.open_above_m,
+            goes_between=self.driver == FRANKA_ACTIONS,
             change_m=self.change_m,
             dwell_s=self.dwell_s,
             timeout_s=self.timeout_s,
