@@ -41,9 +41,22 @@ class LiveRig:
         self._answers: list[tuple[SwitchAnswer, SwitchRecord]] = []
 
     def reset(self, task: str, seed: int) -> None:
-        """Close the gate, recover a robot at fault, place objects, start the judge's clock."""
+        """Close the gate, recover a robot at fault, place objects, start the judge's clock.
+
+        An arm that is told to keep its position would go back there, so its controller is taken
+        off it until it has been put elsewhere.
+        """
         self.disarm()
-        self._recover()
+        if self._graph.rig.arm.output.keep_alive:
+            self._graph.client.hard_stop()
+            self._await_governor('fault')
+            self._place(task, seed)
+            self._recover()
+        else:
+            self._recover()
+            self._place(task, seed)
+
+    def _place(self, task: str, seed: int) -> None:
         self._scene_ns = self._retry(lambda: self._graph.client.reset_episode(task, seed))
 
         def is_judged() -> bool:
@@ -87,13 +100,16 @@ class LiveRig:
     def disarm(self) -> None:
         """Close the gate and wait until the governor has let go of the arm."""
         self._graph.client.disarm()
+        # After a fault of the robot it stays in 'fault' until the robot is recovered.
+        self._await_governor('idle', 'fault')
 
-        def has_let_go() -> bool:
-            # After a fault of the robot it stays in 'fault' until the robot is recovered.
+    def _await_governor(self, *states: str) -> None:
+        def is_there() -> bool:
             status = self._observer.gate('governor')
-            return status is not None and status.state in ('idle', 'fault')
+            return status is not None and status.state in states
 
-        self._observer.await_condition(has_let_go, 'An idle governor', IDLE_TIMEOUT_S)
+        what = f'A governor that is {" or ".join(states)}'
+        self._observer.await_condition(is_there, what, IDLE_TIMEOUT_S)
 
     def judge(self) -> JudgeView:
         """Return the latest view of the episode."""

@@ -16,8 +16,10 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
-from roboadapt_ros.ros.arrival import arrived_ns
 from roboadapt_ros.ros.node import GraphNode
+
+_NEAR_NS = 1_000_000_000
+"""Farther from the node's clock, the middleware's is another one (`use_sim_time`)."""
 
 
 class _NeverReady(CallbackGroup):
@@ -85,3 +87,15 @@ def poll(
                 callback(message, arrived_ns(info, node.get_clock().now().nanoseconds))
 
     return made, look
+
+
+def arrived_ns(info: Any, now_ns: int) -> int:
+    """Return when a message came [ns], node's clock.
+
+    Args:
+        info: What the middleware says of the message.
+        now_ns: The node's clock [ns].
+    """
+    came_ns = int(info['received_timestamp'])
+    is_of_this_clock = abs(now_ns - came_ns) < _NEAR_NS
+    return min(came_ns, now_ns) if is_of_this_clock else now_ns

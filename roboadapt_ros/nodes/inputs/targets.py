@@ -7,6 +7,8 @@ forward_command_controller std_msgs/Float64MultiArray.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 import numpy as np
@@ -14,10 +16,10 @@ from roboadapt_ros.control.command import FloatArray
 from roboadapt_ros.errors import RoboAdaptError, SpecError
 from roboadapt_ros.nodes.inputs.arm_input import ArmInput
 from roboadapt_ros.nodes.sim_host import SimHost
-from roboadapt_ros.ros.arrival import with_arrival
 from roboadapt_ros.ros.convert import from_time
 from roboadapt_ros.ros.node_parameters import SimRigParameters
-from roboadapt_ros.ros.qos import COMMAND, DATA, STATUS
+from roboadapt_ros.ros.polled import subscribe_polled
+from roboadapt_ros.ros.qos import STATUS
 from roboadapt_ros.ros.rig_messages import read_pose
 from roboadapt_ros.ros.robot import JointReader
 from sensor_msgs.msg import JointState
@@ -28,7 +30,11 @@ PILED_UP = 4
 
 
 class TargetInput(ArmInput):
-    """Passes targets on in the order they came."""
+    """Passes targets on in the order they came.
+
+    They are taken in the tick, and wake nobody: a thread of their own would wait for the lock
+    while the simulation works, and lose what comes meanwhile.
+    """
 
     makes_points = False
 
@@ -36,9 +42,16 @@ class TargetInput(ArmInput):
         """Prepare; `listen` begins."""
         super().__init__(host)
         self._targets: deque[tuple[FloatArray, int]] = deque(maxlen=10)
+        self._looks: list[Callable[[], None]] = []
+
+    def hear(self, kind: type, topic: str, callback: Callable[[Any, int], None]) -> None:
+        """Take messages of a topic in each tick; for `listen`."""
+        self._looks.append(subscribe_polled(self._node, kind, topic, callback, STATUS))
 
     def advance(self) -> float:
         """Hand the arm a target, as it was sent; two where they have piled up."""
+        for look in self._looks:
+            look()
         for _ in range(min(len(self._targets), 1 if len(self._targets) < PILED_UP else 2)):
             q, sent_ns = self._targets.popleft()
             self._rig.set_joint_target(q, sent_s=sent_ns / 1e9)
@@ -64,17 +77,16 @@ class ImpedanceInput(TargetInput):
 
     def listen(self) -> None:
         """Subscribe to both."""
-        self._node.subscribe(JointState, 'target_joint', self._on_target, DATA)
-        self._node.subscribe(PoseStamped, 'target_pose', self._on_pose, COMMAND)
+        self.hear(JointState, 'target_joint', self._on_target)
+        self.hear(PoseStamped, 'target_pose', self._on_pose)
 
     def take(self, q: FloatArray, sent_ns: int) -> None:
         """Queue a target (7,) [rad], and have it known."""
         if self.heard is not None:
-            with self._lock:
-                self.heard(q)
+            self.heard(q)
         super().take(q, sent_ns)
 
-    def _on_target(self, message: JointState) -> None:
+    def _on_target(self, message: JointState, _: int) -> None:
         try:
             q = self._reader.read_target(message)
         except SpecError as error:
@@ -82,10 +94,9 @@ class ImpedanceInput(TargetInput):
         else:
             self.take(q, from_time(message.header.stamp))
 
-    def _on_pose(self, message: PoseStamped) -> None:
+    def _on_pose(self, message: PoseStamped, _: int) -> None:
         try:
-            with self._lock:
-                q = self._rig.solve_pose(*read_pose(message))
+            q = self._rig.solve_pose(*read_pose(message))
         except RoboAdaptError as error:
             self.refuse(error)
         else:
@@ -102,8 +113,7 @@ class PositionArrayInput(TargetInput):
 
     def listen(self) -> None:
         """Subscribe."""
-        timed = with_arrival(self._on_array, self._node.now_ns)
-        self._node.subscribe(Float64MultiArray, 'commands', timed, STATUS)
+        self.hear(Float64MultiArray, 'commands', self._on_array)
 
     def _on_array(self, message: Float64MultiArray, came_ns: int) -> None:
         try:
