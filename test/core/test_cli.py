@@ -216,6 +216,8 @@ TRAIN = ('train', '--task', 'lift_red@2', '--data', 'x', '--backbone', 'x', '--o
         ((*EVAL, '--seed', '-1'), '--seed = -1'),
         ((*EVAL, '--episodes', '0'), '--episodes = 0'),
         ((*EVAL, '--models', 'nowhere'), "--models = 'nowhere': must be a folder"),
+        ((*EVAL, '--fake'), "--fake = 'sim': is a graph: leave out --in-process"),
+        (('demo', '--rig', 'fr3_jtc'), 'or a real one with --fake; this command moves it'),
         ((*EVAL, '--json', '/proc/x/y'), "--json = '/proc/x/y': cannot be written"),
         (('collect', '--task', 'lift_red', '--out', '/proc/x'), "--out = '/proc/x': cannot be"),
         ((*TRAIN[:-1], '/proc/x/y'), "--out = '/proc/x/y': cannot be written"),

@@ -1,7 +1,8 @@
 """What measures a running graph: judges fed from messages, episodes in the safe order."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 import numpy as np
 import pytest
 from roboadapt_interfaces.msg import EpisodeStatus, GateStatus
@@ -40,11 +41,16 @@ class FakeGraph:
 
     def __init__(self):
         self.rig, self.client, self.callbacks = load_rig('sim'), self, {}
+        self.is_stopped = False
         self.calls, self.generation, self.refusals, self.time_ns = [], 0, [], T0
         self.gate, self.last_before_ns = 'dry_run', 0
 
     def watch(self, kind, topic, callback, qos):
         self.callbacks[topic] = callback
+
+    def watch_often(self, kind, topic, callback, qos, *, period_s):
+        assert period_s == 0.01
+        self.watch(kind, topic, callback, qos)
 
     def publish(self, topic, message):
         self.callbacks[topic](message)
@@ -81,7 +87,19 @@ class FakeGraph:
         self.send_gate('governor', 'idle')
         return 'dry_run'
 
+    def hard_stop(self):
+        self.calls.append('hard_stop')
+        self.is_stopped = True
+        self.send_gate('governor', 'fault')
+
+    def recover(self):
+        self.calls.append('recover')
+        self.is_stopped = False
+        self.send_gate('governor', 'idle')
+
     def reset_episode(self, task, seed):
+        keeps = self.rig.arm.output.keep_alive
+        assert self.is_stopped or not keeps, 'the arm would go back to where it is kept'
         self.calls.append(f'reset {task} {seed}')
         status = EpisodeStatus(task=task, seed=seed, running=True)
         self.publish('sim_rig/episode_status', status)
@@ -160,6 +178,22 @@ def test_an_episode_starts_in_the_safe_order(graph, rig):
     assert (view.task, view.seed, view.running) == ('lift_red', 7, True)
 
 
+def test_an_arm_that_is_kept_in_place_is_let_go_before_it_is_put_elsewhere(graph, rig):
+    output = replace(graph.rig.arm.output, keep_alive=True)
+    arm = replace(graph.rig.arm, joint_prefix='', output=output)
+    graph.rig = replace(graph.rig, arm=arm)
+    for seed in (7, 8):
+        graph.calls.clear()
+        rig.reset('lift_red', seed)
+        assert graph.calls == ['disarm', 'hard_stop', f'reset lift_red {seed}', 'recover']
+
+
+def test_a_robot_at_fault_is_recovered_before_the_next_episode(graph, rig):
+    graph.disarm = lambda: graph.send_gate('governor', 'fault')
+    rig.reset('lift_red', 7)
+    assert graph.calls == ['recover', 'reset lift_red 7']
+
+
 def test_arming_is_asked_for_again_until_the_gate_has_seen_enough(graph, rig):
     rig.reset('lift_red', 7)
     rig.switch('lift_red')
@@ -216,9 +250,18 @@ def test_commands_and_joints_are_held_against_the_limits(graph, observer):
 
 def test_an_error_of_the_robot_is_a_violation_once(graph, observer):
     topic = graph.rig.arm.robot_state
-    for level, message in ((b'\x00', 'idle'), (b'\x02', 'reflex'), (b'\x02', 'reflex')):
-        graph.publish(topic, SimpleNamespace(level=level, message=message))
-    assert observer.limit_violations() == ['robot error: reflex']
+    ok, error = DiagnosticStatus.OK, DiagnosticStatus.ERROR
+    for level, mode, errors in (
+        (ok, 2, ''),
+        *[(error, 4, 'a b')] * 2,
+        (ok, 2, ''),
+        (error, 5, ''),
+    ):
+        values = {'robot_mode': str(mode), 'current_errors': errors}
+        pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+        graph.publish(topic, DiagnosticStatus(level=level, message='said', values=pairs))
+    stopped = 'robot error: robot mode 5 (user_stopped)'
+    assert observer.limit_violations() == ['robot error: a, b', stopped]
 
 
 def test_ledgers_are_read_from_commands(graph, observer):

@@ -1,5 +1,6 @@
 """The commands on a live graph: the demonstration, a graph kept up, an evaluation, a benchmark."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -150,6 +151,18 @@ def test_an_evaluation_writes_its_figures(models, tmp_path):
     assert (found['episodes'], found['through'], found['adapter']) == (1, 'ros', 'none')
     assert len(found['package_digest']) == 64
     assert found['records'][0]['duration_s'] > 0
+
+
+def test_the_driver_of_a_real_rig_is_evaluated_on_its_simulated_arm(models, tmp_path):
+    """One that keeps the arm where it is between episodes, too."""
+    file = tmp_path / 'found.json'
+    words = ('eval', '--rig', 'fr3_crisp', '--fake', '--task', 'lift_red', '--adapter', 'none')
+    done = _run(*words, '--episodes', 2, '--json', file, '--models', models, '--runs', tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(file.read_text())
+    assert [record['seed'] for record in found['records']] == [5000, 5001]
+    is_left_out = importlib.util.find_spec('franka_msgs') is None
+    assert ('Not installed: franka_msgs' in done.stdout) == is_left_out
 
 
 def test_wrong_names_are_answered_before_anything_starts(models, tmp_path):
