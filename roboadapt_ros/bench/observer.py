@@ -32,6 +32,8 @@ from sensor_msgs.msg import Image, JointState
 
 COMMAND_PERIOD_S = 0.01
 """Spacing of the governor's points [s]; each moves the arm by one period, however late."""
+ROBOT_PERIOD_S = 0.05
+"""Time between two looks at the robot's state [s]: to read a Franka's is a lot of work."""
 PAUSE_S = 0.08
 """Silence between commands after which a new sequence starts [s]: the rig moves the arm elsewhere
 only after 0.1 s without a target, and a governor that was released starts from the measured."""
@@ -229,7 +231,7 @@ class GraphObserver:
                 self._robot_error = error
 
         self._client.watch_often(
-            message_class(kind), topic, observe, STATE, period_s=COMMAND_PERIOD_S
+            message_class(kind), topic, observe, STATE, period_s=ROBOT_PERIOD_S
         )
 
     def _on_sim_status(self, message: DiagnosticStatus) -> None:

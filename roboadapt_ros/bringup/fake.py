@@ -7,7 +7,7 @@ rig, or replaced by what needs none, and named. This module must not import rclp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 import importlib.util
 from typing import Any
@@ -50,6 +50,13 @@ RATES = {
 }
 """Rates of a fake driver [Hz]: franka_ros2's. Each tick of 10 ms sends ten messages at once: joint
 states with their own values; what the robot's broadcaster has, with the last ones ten times."""
+LIGHT_RATES = {
+    **RATES,
+    'joint_state_rate_hz': 200.0,
+    'pose_rate_hz': 100.0,
+    'robot_state_rate_hz': 100.0,
+}
+"""The same for evaluations, which two cores can bear beside images and a judge."""
 
 
 def is_installed(package: str) -> bool:
@@ -58,13 +65,16 @@ def is_installed(package: str) -> bool:
 
 
 def fake_rig(
-    rig: RigConfig, installed: Callable[[str], bool] = is_installed
+    rig: RigConfig,
+    installed: Callable[[str], bool] = is_installed,
+    rates: Mapping[str, float] = RATES,
 ) -> tuple[RigConfig, tuple[str, ...]]:
     """Return a rig whose arm, hand and cameras are simulated, and what it lacks for that.
 
     Args:
         rig: A rig file.
         installed: Says whether a message package is there.
+        rates: Of the simulated driver, where the rig file does not say.
 
     Raises:
         ConfigError: The simulated arm can't stand in for this rig.
@@ -111,7 +121,14 @@ def fake_rig(
             gripper=gripper,
             controller_manager=manager,
             cameras=tuple(replace(camera, driver='') for camera in rig.cameras),
-            nodes={**rig.nodes, 'sim_rig': _sim_rig(rig, faked.controllers, state_type, recovery)},
+            nodes={
+                **rig.nodes,
+                'sim_rig': {
+                    **load_rig('sim').nodes['sim_rig'],
+                    **rates,
+                    **_sim_rig(rig, faked.controllers, state_type, recovery),
+                },
+            },
         ),
         tuple(lacks),
     )
@@ -138,10 +155,8 @@ def _speakable(
 def _sim_rig(
     rig: RigConfig, controllers: tuple[str, ...], state_type: str, recovery: RecoverySettings
 ) -> dict[str, Any]:
-    """Return the parameters of the simulated rig; images as in the file of the simulated rig."""
+    """Return the parameters of the simulated rig that follow from a rig file, and its own."""
     parameters: dict[str, Any] = {
-        **load_rig('sim').nodes['sim_rig'],
-        **RATES,
         'fake_driver': True,
         'gripper_node': _hand_node(rig.gripper),
         'base_frame': rig.arm.base_frame,

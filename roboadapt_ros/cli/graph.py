@@ -57,23 +57,24 @@ def add_graph_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def chosen_rig(options: argparse.Namespace, tell: Tell) -> RigConfig:
+def chosen_rig(options: argparse.Namespace, tell: Tell, *, light: bool = False) -> RigConfig:
     """Return the rig of `--rig` and `--fake`.
 
     Args:
         options: As `add_graph_options` made them.
         tell: Told each package that a fake lacks here, and what is left out for it.
+        light: Whether a fake's driver reports less often than the real one.
 
     Raises:
         UnknownNameError: No such rig.
         ConfigError: It is wrong, or one that can't be simulated.
     """
-    from roboadapt_ros.bringup.fake import fake_rig
+    from roboadapt_ros.bringup.fake import fake_rig, LIGHT_RATES, RATES
     from roboadapt_ros.bringup.rig import load_rig
 
     rig = load_rig(options.rig)
     if options.fake:
-        rig, lacks = fake_rig(rig)
+        rig, lacks = fake_rig(rig, rates=LIGHT_RATES if light else RATES)
         for lack in lacks:
             tell(f'Not installed: {lack}')
     return rig
@@ -105,7 +106,7 @@ def graph_up(
     from roboadapt_ros.adapters.library import TaskLibrary
     from roboadapt_ros.bringup.supervisor import Graph
 
-    rig = chosen_rig(options, progress.note)
+    rig = chosen_rig(options, progress.note, light=True)
     if not rig.simulated:
         raise ConfigError(
             '--rig',
