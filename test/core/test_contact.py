@@ -25,11 +25,11 @@ TICK_S = 0.01
 NOW_NS = 1_700_000_000_000_000_000
 
 
-def _hold(step, dq=REST, config=GAINS, *, told=None, moving=REST, age_ns=0):
+def _hold(step, dq=REST, config=GAINS, *, told=None, moving=REST, age_ns=0, behind_s=0.0):
     """Return what is made of a target a step away; the arm was told to be there, or at `told`."""
     measured = Measured(Q_HOME, moving, 0.04, NOW_NS - age_ns)
     command = MotionState(Q_HOME + (step if told is None else told), dq, REST)
-    leash = ContactLeash(config, KINEMATICS, TICK_S)
+    leash = ContactLeash(config, KINEMATICS, TICK_S, behind_s)
     return leash.hold(Target(Q_HOME + step, dq, REST), command, NOW_NS, measured)
 
 
@@ -45,6 +45,14 @@ def _force_n(target):
 def _downward(force_n):
     """Return the step (7,) [rad] of a command that presses straight down so hard."""
     return KINEMATICS.jacobian(Q_HOME)[2] * -force_n / STIFFNESS
+
+
+def test_what_a_trajectory_keeps_an_arm_behind_is_no_force_while_it_moves_along():
+    dq = REST + 0.8 * np.eye(7)[0]
+    step = dq * (DAMPING / STIFFNESS + 0.02 + 0.06)
+    assert _hold(step, dq, moving=dq) is not None, 'of a controller that takes points at once'
+    assert _hold(step, dq, moving=dq, behind_s=0.06) is None
+    assert _hold(step, dq, behind_s=0.06) is not None, 'it does not move: it presses'
 
 
 def test_an_arm_that_is_held_back_for_long_is_noticed():
