@@ -116,7 +116,7 @@ class RigLink:
     @property
     def remark(self) -> str:
         """What a person should know; '' = nothing."""
-        return self.arm.remark
+        return self.arm.remark or self.hand.remark
 
     @property
     def counts(self) -> dict[str, int]:

@@ -66,6 +66,8 @@ class Hand:
         """Orders by act, and what went wrong, by cause."""
         self.problem = ''
         """Why the hand does not do what is wanted; '' while it does."""
+        self.remark = ''
+        """What is wanted and can't be told to this hand; '' = nothing."""
         self._goal: _Goal | None = None
         self._done: _Goal | None = None
         self._flight: _Flight | None = None
@@ -184,13 +186,17 @@ class Hand:
     def _binary(self, width_m: float, now_ns: int) -> _Goal | None:
         config, between = self._config, self._between
         if not config.close_below_m <= width_m <= config.open_above_m:
-            self._between = None
+            self._between, self.remark = None, ''
             is_grasp = width_m < config.close_below_m
             return _Goal(Act.GRASP, 0.0) if is_grasp else _Goal(Act.MOVE, self._width_max_m)
         if between is None or abs(width_m - between[0]) >= config.change_m:
-            self._between = (width_m, now_ns)
-        elif config.goes_between and now_ns - between[1] >= config.dwell_s * 1e9:
-            return _Goal(Act.MOVE, between[0])
+            self._between, self.remark = (width_m, now_ns), ''
+        elif now_ns - between[1] >= config.dwell_s * 1e9:
+            if config.goes_between:
+                return _Goal(Act.MOVE, between[0])
+            self.remark = (
+                f'{between[0]:.3f} m between the fingers is wanted; this hand opens or grasps only'
+            )
         return self._goal or self._done
 
     def _width(self, width_m: float) -> _Goal:

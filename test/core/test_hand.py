@@ -100,7 +100,11 @@ def test_a_width_between_that_moves_on_is_not_gone_to():
 
 def test_at_first_a_width_between_the_thresholds_is_no_reason_to_move():
     assert Driven().want(0.04, 0.45) == []
-    assert Driven(goes_between=False).want(0.04, 5.0) == []
+    driven = Driven(goes_between=False)
+    assert driven.want(0.04, 5.0) == []
+    assert '0.040 m' in driven.hand.remark and 'opens or grasps only' in driven.hand.remark
+    driven.want(OPEN_M)
+    assert driven.hand.remark == ''
 
 
 @pytest.mark.parametrize(

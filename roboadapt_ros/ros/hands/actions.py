@@ -58,6 +58,11 @@ class ActionHand(HandPort):
         return self._hand.problem
 
     @property
+    def remark(self) -> str:
+        """What is wanted and can't be told to this hand."""
+        return self._hand.remark
+
+    @property
     def has_given_up(self) -> bool:
         """Whether the hand did not do what is wanted, and is no longer asked."""
         return self._hand.has_given_up

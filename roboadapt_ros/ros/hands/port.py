@@ -27,6 +27,11 @@ class HandPort:
         return ''
 
     @property
+    def remark(self) -> str:
+        """What a person should know of the hand; '' = nothing."""
+        return ''
+
+    @property
     def counts(self) -> dict[str, int]:
         """What was ordered and what went wrong, by cause."""
         return {}
