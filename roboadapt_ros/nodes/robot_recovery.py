@@ -32,6 +32,13 @@ _WELL = (Step.SETUP, Step.ALIGN, Step.ACTIVATE, Step.SETTLE)
 """Steps after the robot was found to be well."""
 
 
+DRIVER_ENDED = (
+    ": has the arm's driver ended? Start it again; a recovery brings back what the rig file names "
+    '(arm.recovery.hardware_component)'
+)
+"""Said where no state comes and nothing here could make it come."""
+
+
 class RobotRecovery:
     """Runs a `Recovery` from a node's ticks; whoever started it awaits a future."""
 
@@ -58,6 +65,8 @@ class RobotRecovery:
         self._actions = actions
         self._sees_arm, self._has_state = sees_arm, bool(config.robot_state_type)
         self._config = RecoveryConfig(attempts=config.recovery.attempts)
+        knows_hardware = bool(config.recovery.hardware_component)
+        self._restart = '' if knows_hardware else DRIVER_ENDED
         steps = actions.recovery()
         if self._has_state:
             steps[Step.CHECK] = Action(
@@ -230,7 +239,7 @@ class RobotRecovery:
         def missing() -> str:
             if not self._is_at_rest:
                 return 'the governor is still braking'
-            return 'the joint states are old'
+            return f'the joint states are old{self._restart}'
 
         return Condition(align, missing)
 

@@ -164,6 +164,7 @@ class Hand:
             if self._tries >= self._config.attempts:
                 self._done = None  # what was given up is tried again when motion begins anew
             self._goal, self._tries, self._silent_stops, self._between = None, 0, 0, None
+            self.remark = ''
             return
         if not math.isfinite(wanted_m) or self._is_halting:
             return
