@@ -140,6 +140,8 @@ def host(**changes):
             path='/config/fastdds.xml', segment_bytes=2**25, message_bytes=2**24
         ),
         'shared_memory_free': 2**30,
+        'receive_buffer_max': 4 * 2**20,
+        'datagrams_lost': 0,
         'installed': _Everything(),
         **changes,
     }

@@ -21,7 +21,8 @@ from roboadapt_ros.doctor.facts import (
     Topic,
 )
 from roboadapt_ros.doctor.finding import Finding, has_error, Severity, worst_first
-from roboadapt_ros.doctor.host import parse_gpus, read_host, read_profile
+from roboadapt_ros.doctor.host import parse_datagrams_lost, parse_gpus, read_host, read_profile
+from roboadapt_ros.doctor.machine import RECEIVE_BUFFER_BYTES
 from roboadapt_ros.doctor.streams import timing
 from roboadapt_ros.doctor.topics import mismatch
 from roboadapt_ros.errors import ConfigError
@@ -207,6 +208,29 @@ def test_full_shared_memory_is_named():
     found = _only('shared_memory', host=facts.host(shared_memory_free=2**22))
     assert found.subject == '/dev/shm'
     assert 'shm' in found.fix
+
+
+def test_a_small_receive_buffer_is_named_with_what_it_has_cost():
+    found = _only(
+        'receive_buffer', host=facts.host(receive_buffer_max=212992, datagrams_lost=12345)
+    )
+    assert found.severity is Severity.WARNING
+    assert found.found == '208 KiB at most, 12,345 datagrams lost since this host came up'
+    assert 'sysctl -w net.core.rmem_max=4194304' in found.fix
+    untold = _of('receive_buffer', host=facts.host(receive_buffer_max=None))
+    assert [f.severity for f in untold] == [Severity.INFO]
+
+
+def test_the_receive_buffer_is_the_one_that_the_profiles_ask_for():
+    for path in (ROOT / 'config').rglob('fastdds*.xml'):
+        asked = f'<receiveBufferSize>{RECEIVE_BUFFER_BYTES}</receiveBufferSize>'
+        assert asked in path.read_text(encoding='utf-8'), path
+
+
+def test_lost_datagrams_are_read_by_the_name_of_their_column():
+    text = 'Ip: Forwarding\nIp: 1\nUdp: InDatagrams InErrors RcvbufErrors\nUdp: 9 8 7\n'
+    assert parse_datagrams_lost(text) == 7
+    assert parse_datagrams_lost('') == 0
 
 
 def test_other_peoples_camera_drivers_are_told_of_the_profile():
