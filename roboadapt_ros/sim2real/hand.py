@@ -76,7 +76,8 @@ class Hand:
         self._tries, self._number = 0, 0
         self._between: tuple[float, int] | None = None
         """A width between open and closed [m], and since when it is wanted [ns]."""
-        self._measured_m = math.nan
+        self.measured_m = math.nan
+        """Measured distance between the fingers [m]; NaN: not known."""
         self._silent_stops = 0
         """Stops in succession without an answer."""
         self._stops: set[int] = set()
@@ -108,10 +109,6 @@ class Hand:
         if self.is_busy:
             raise RefusedError('busy', 'the hand is carrying out an order; try again')
         self._is_homing = True
-
-    def observe(self, width_m: float) -> None:
-        """Take the measured distance between the fingers [m]."""
-        self._measured_m = width_m
 
     def next(self, wanted_m: float | None, now_ns: int) -> HandOrder | None:
         """Return the order to send now, if any.
@@ -178,11 +175,11 @@ class Hand:
 
     def _is_elsewhere(self) -> bool:
         """Return whether the hand is not where it was told to go: somebody moved it meanwhile."""
-        if self._done is None or math.isnan(self._measured_m):
+        if self._done is None or math.isnan(self.measured_m):
             return False
         if self._done.act is Act.GRASP:  # whatever it holds is narrower than an open hand
-            return self._measured_m > self._width_max_m - _ELSEWHERE_M
-        return abs(self._measured_m - self._done.width_m) > _ELSEWHERE_M
+            return self.measured_m > self._width_max_m - _ELSEWHERE_M
+        return abs(self.measured_m - self._done.width_m) > _ELSEWHERE_M
 
     def _binary(self, width_m: float, now_ns: int) -> _Goal | None:
         config, between = self._config, self._between

@@ -121,7 +121,7 @@ def test_a_hand_that_was_moved_while_nothing_was_wanted_is_told_anew(
 ):
     """By a person; a grasp holds what it holds, but no hand that is wide open."""
     driven = Driven().brought_to(told_m)
-    driven.hand.observe(measured_m)
+    driven.hand.measured_m = measured_m
     assert driven.want(told_m, 1.0) == [], 'in motion it may be on its way'
     driven.want(None)
     assert driven.want(told_m, 1.0) == told_anew

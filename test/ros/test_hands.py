@@ -7,6 +7,7 @@ is going on, and a grasp that is repeated while the hand holds hangs.
 
 import contextlib
 import importlib.util
+import math
 import sys
 import threading
 import time
@@ -254,9 +255,10 @@ def typeless(monkeypatch):
     monkeypatch.setattr(actions, 'SETTLE_S', 0.0)
 
 
-def goals(hand, *widths_m):
+def goals(hand, *widths_m, measured_m=math.nan):
     """Return what was sent while widths were wanted one after the other, for 20 ms each."""
     hand.begin()
+    hand.observe(measured_m)
     for width_m in widths_m:
         for _ in range(4):
             hand.tell(width_m, width_m, 0)
@@ -293,8 +295,7 @@ def test_a_hand_that_is_open_is_not_told_to_open(typeless, measured_m, is_told):
     """A position below its fingers' is a grasp to franka_gripper: it would close."""
     config = GripperConfig(driver='gripper_command', open_width_m=0.078, dwell_s=0.0)
     hand = CommandHand(None, config, OPEN_M)
-    hand.observe(measured_m)
-    sent = goals(hand, OPEN_M, CLOSED_M)
+    sent = goals(hand, OPEN_M, CLOSED_M, measured_m=measured_m)
     assert [round(goal.command.position, 6) for _, goal in sent] == [0.039] * is_told + [0.0]
     assert not hand.problem
 

@@ -82,7 +82,7 @@ class ActionHand(HandPort):
 
     def observe(self, width_m: float) -> None:
         """Let the hand know where it is."""
-        self._hand.observe(width_m)
+        self._hand.measured_m = width_m
 
     def tell(self, goal_m: float, width_m: float, now_ns: int) -> None:
         """Let the hand come to a width."""
@@ -212,12 +212,6 @@ class CommandHand(ActionHand):
         self._full_width_m = width_max_m
         self._convention = config.meaning
         self._going: ActionCall | None = None
-        self._measured_m = math.nan
-
-    def observe(self, width_m: float) -> None:
-        """Remember the measured width."""
-        super().observe(width_m)
-        self._measured_m = width_m
 
     def connect(self) -> None:
         """Look for the action, and for the service that stops."""
@@ -238,7 +232,7 @@ class CommandHand(ActionHand):
                 self._going.cancel()
             return _Done()  # what was cancelled still has to say that it has ended
         is_opening = order.act is Act.MOVE and self.config.hand().mode is HandMode.BINARY
-        if is_opening and self._measured_m >= order.width_m - OPEN_SLACK_M:
+        if is_opening and self._hand.measured_m >= order.width_m - OPEN_SLACK_M:
             return _Done()
         goal = self._kind.Goal()
         goal.command.position = from_width(order.width_m, self._convention, self._full_width_m)
