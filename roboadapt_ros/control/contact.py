@@ -116,8 +116,8 @@ class ContactLeash:
             return None
         # What an arm that moves along lags by is no force. No more than at the speed it was told:
         # an arm that slips off what it presses on is not to be pushed on without damping.
-        along = np.where(measured.dq * command.dq > 0.0, measured.dq, 0.0)
-        speed = np.clip(along, -np.abs(command.dq), np.abs(command.dq))
+        way = np.sign(command.dq)
+        speed = way * np.minimum(np.maximum(way * measured.dq, 0.0), way * command.dq)
         age_s = min(max((now_ns - measured.stamp_ns) / 1e9, 0.0), _AGE_MAX_S)
         lag = (self._lag_s + age_s) * speed
         presses = self._stiffness * _beyond(command.q - measured.q, lag)
@@ -185,8 +185,8 @@ def _beyond(ahead: FloatArray, lag: FloatArray) -> FloatArray:
     Example: 0.05 rad ahead with a lag of 0.02 is 0.03; with one of 0.07, or of -0.02, it is 0
     and 0.05.
     """
-    explained = np.where(lag * ahead > 0.0, np.minimum(np.abs(lag), np.abs(ahead)), 0.0)
-    rest: FloatArray = ahead - np.sign(ahead) * explained
+    way = np.sign(ahead)
+    rest: FloatArray = way * np.maximum(way * ahead - np.maximum(way * lag, 0.0), 0.0)
     return rest
 
 

@@ -278,9 +278,8 @@ class Governor:
         if silence is Silence.RELEASE:
             self._ramp_down(now_ns)
         elif self.state is GovernorState.TRACKING:
-            quiet = f'no good chunk for {self._watchdog.quiet_s(now_ns):.2f} s'
             for cause, trouble in (
-                ('silence', quiet if silence is Silence.HOLD else None),
+                ('silence', self._quiet(now_ns) if silence is Silence.HOLD else None),
                 ('held_state_stale', self._measured.staleness(now_ns)),
                 ('held_tracking_error', self._tracking_error()),
             ):
@@ -306,6 +305,10 @@ class Governor:
                 self._counts[cause] += 1
                 self.fault(trouble)
                 return
+
+    def _quiet(self, now_ns: int) -> str:
+        """Return for how long no chunk has come."""
+        return f'no good chunk for {self._watchdog.quiet_s(now_ns):.2f} s'
 
     def _tracking_error(self) -> str | None:
         """Return how far the arm is from its command, where that is too far."""

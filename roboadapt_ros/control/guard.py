@@ -97,7 +97,7 @@ class MotionGuard:
         high = np.maximum(limits.q_max, now.q) + _POSITION_SLACK_RAD
         if (step.q_low < low).any() or (step.q_high > high).any():
             return 'position'
-        slowest, fastest = step.peak_speeds(limits.dddq_max)
+        slowest, fastest = step.slowest, step.fastest
         # No exception for a joint that is too fast already, because its bounds have become
         # tighter or its end nearer: it brakes until it is not.
         most = limits.dq_max + _SPEED_SLACK_RAD_S
@@ -109,8 +109,8 @@ class MotionGuard:
             # the step, a joint may go towards its end and turn round.
             mean = (step.state.q - now.q) / self._dt_s
             slowest, fastest = np.minimum(slowest, mean), np.maximum(fastest, mean)
-            downward, _ = self.bounds.arm.velocity_bounds(step.q_low)
-            _, upward = self.bounds.arm.velocity_bounds(step.q_high)
+            downward = self.bounds.arm.lowest_velocity(step.q_low)
+            upward = self.bounds.arm.highest_velocity(step.q_high)
             if (slowest < downward - _SPEED_SLACK_RAD_S).any():
                 return 'joint_speed'
             if (fastest > upward + _SPEED_SLACK_RAD_S).any():
@@ -129,9 +129,8 @@ class MotionGuard:
             step: The step that was judged last, whose hand is.
         """
         share = _CALM / self._hand_share
-        peak = step.peak_velocity(self.bounds.limits.dddq_max)
         return np.minimum(
-            np.maximum(share * np.abs(peak), _CRAWL_RAD_S), self.bounds.limits.dq_max
+            np.maximum(share * np.abs(step.peak), _CRAWL_RAD_S), self.bounds.limits.dq_max
         )
 
     def _hand_speed(self, now: MotionState, step: Step) -> float:
@@ -142,9 +141,9 @@ class MotionGuard:
         not: there is no exception for one that is.
         """
         jacobian = self._kinematics.jacobian(step.state.q) / self._hand_most
-        peak = step.peak_velocity(self.bounds.limits.dddq_max)
+        peak = step.peak
         mean = (step.state.q - now.q) / self._dt_s  # a short step speeds up and slows down again
-        fastest = max(_longest(jacobian @ dq) for dq in (step.state.dq, mean, peak))
+        fastest = _longest(np.array([step.state.dq, mean, peak]) @ jacobian.T)
         if fastest > 1.0 or _longest(np.abs(jacobian) @ np.abs(peak)) <= 1.0:
             return fastest
         return max(fastest, self._hand_speed_stopping(step, jacobian))

@@ -144,11 +144,22 @@ class RobotLimits:
         Returns:
             Two arrays (7,) [rad/s], the first zero or negative.
         """
+        return self.lowest_velocity(q), self.highest_velocity(q)
+
+    def lowest_velocity(self, q: FloatArray) -> FloatArray:
+        """Return the first of `velocity_bounds`."""
+        return -self._fastest_with(q - self.q_min)
+
+    def highest_velocity(self, q: FloatArray) -> FloatArray:
+        """Return the second of `velocity_bounds`."""
+        return self._fastest_with(self.q_max - q)
+
+    def _fastest_with(self, room: FloatArray) -> FloatArray:
+        """Return the speed from which the arm's firmware can still brake within `room` [rad]."""
         if self.velocity_offset is None or self.deceleration is None:
-            return -self.dq_max, self.dq_max
-        upper = _braking_speed(self.velocity_offset, self.deceleration, self.q_max - q)
-        lower = _braking_speed(self.velocity_offset, self.deceleration, q - self.q_min)
-        return -np.minimum(self.dq_max, lower), np.minimum(self.dq_max, upper)
+            return self.dq_max
+        speed = np.sqrt(2.0 * self.deceleration * np.maximum(room, 0.0)) - self.velocity_offset
+        return np.minimum(np.maximum(speed, 0.0), self.dq_max)
 
 
 def robot_limits(robot: str) -> RobotLimits:
@@ -173,12 +184,6 @@ def _frozen(name: str, values: npt.ArrayLike) -> FloatArray:
         raise ConfigError(name, array.tolist(), f'must be {JOINTS} finite numbers')
     array.setflags(write=False)
     return array
-
-
-def _braking_speed(offset: FloatArray, deceleration: FloatArray, room: FloatArray) -> FloatArray:
-    """Return the speed from which the arm's firmware can still brake within `room` [rad]."""
-    speed = -offset + np.sqrt(2.0 * deceleration * np.maximum(room, 0.0))
-    return np.maximum(speed, 0.0)
 
 
 def _most_cautious(robot: str, one: RobotLimits, other: RobotLimits) -> RobotLimits:

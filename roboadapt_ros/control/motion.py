@@ -48,6 +48,15 @@ class Step(NamedTuple):
     """(7,) highest positions while stopping [rad]."""
     q_end: FloatArray
     """(7,) where the stop ends [rad]."""
+    slowest: FloatArray
+    """(7,) lowest velocities while stopping, zero or negative [rad/s]."""
+    fastest: FloatArray
+    """(7,) highest velocities while stopping, zero or positive [rad/s]."""
+
+    @property
+    def peak(self) -> FloatArray:
+        """The velocities (7,) while stopping that are largest either way [rad/s]."""
+        return np.where(self.fastest >= -self.slowest, self.fastest, self.slowest)
 
     def at(self, time_s: float) -> tuple[FloatArray, FloatArray]:
         """Return positions (7,) [rad] and speeds [rad/s] after a time of the stop [s]."""
@@ -63,21 +72,6 @@ class Step(NamedTuple):
             flat += dq
         found = np.array(flat).reshape(-1, 2, JOINTS)
         return found[:, 0], found[:, 1]
-
-    def peak_speeds(self, jerk: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the lowest and highest joint velocities while stopping [rad/s].
-
-        A joint that still accelerates overshoots by ``a^2 / (2 jerk)`` before it slows down.
-        """
-        overshoot = self.state.ddq * np.abs(self.state.ddq) / (2.0 * jerk)
-        peak = self.state.dq + overshoot
-        low, high = np.minimum(self.state.dq, peak), np.maximum(self.state.dq, peak)
-        return np.minimum(low, 0.0), np.maximum(high, 0.0)
-
-    def peak_velocity(self, jerk: FloatArray) -> FloatArray:
-        """Return the velocities (7,) while stopping that are largest either way [rad/s]."""
-        slowest, fastest = self.peak_speeds(jerk)
-        return np.where(fastest >= -slowest, fastest, slowest)
 
 
 class JointMotion:
@@ -128,14 +122,15 @@ class JointMotion:
         """
         most = self.limits.dq_max if dq_max is None else dq_max
         q, dq, ddq = self._inside(target, most)
+        # Ruckig takes lists several times faster than arrays.
         plan = self._towards
         # In a frame that moves with the target: a plan to a point that will have moved on would
         # turn back whenever the arm is a little ahead.
-        plan.current_position = self.state.q - (q - dq * self.dt_s)
-        plan.current_velocity = self.state.dq - dq
-        plan.current_acceleration = self.state.ddq
-        plan.target_acceleration = ddq
-        plan.max_velocity, plan.min_velocity = most - dq, -most - dq
+        plan.current_position = (self.state.q - (q - dq * self.dt_s)).tolist()
+        plan.current_velocity = (self.state.dq - dq).tolist()
+        plan.current_acceleration = self.state.ddq.tolist()
+        plan.target_acceleration = ddq.tolist()
+        plan.max_velocity, plan.min_velocity = (most - dq).tolist(), (-most - dq).tolist()
         try:
             if self._planner.calculate(plan, self._path) < 0:
                 return None
@@ -169,17 +164,30 @@ class JointMotion:
 
     def _with_stop(self, state: MotionState) -> Step | None:
         plan, stop = self._stopping, ruckig.Trajectory(JOINTS)
-        plan.current_position, plan.current_velocity, plan.current_acceleration = state
+        plan.current_position = state.q.tolist()
+        plan.current_velocity = state.dq.tolist()
+        plan.current_acceleration = state.ddq.tolist()
         if self._planner.calculate(plan, stop) < 0:
             return None
         end = np.array(stop.at_time(stop.duration)[0])
+        low, high = np.minimum(state.q, end), np.maximum(state.q, end)
         turn = self._turning_point(state)
-        low = np.minimum(np.minimum(state.q, end), turn)
-        high = np.maximum(np.maximum(state.q, end), turn)
-        return Step(state, stop, low, high, end)
+        if turn is not None:
+            low, high = np.minimum(low, turn), np.maximum(high, turn)
+        return Step(state, stop, low, high, end, *self._peak_speeds(state))
 
-    def _turning_point(self, state: MotionState) -> FloatArray:
-        """Return where joints turn round while stopping (7,) [rad]; `state.q` where none does.
+    def _peak_speeds(self, state: MotionState) -> tuple[FloatArray, FloatArray]:
+        """Return the lowest and highest joint velocities while stopping [rad/s].
+
+        A joint that still accelerates overshoots by ``a^2 / (2 jerk)`` before it slows down.
+        """
+        overshoot = state.ddq * np.abs(state.ddq) / (2.0 * self.limits.dddq_max)
+        peak = state.dq + overshoot
+        low, high = np.minimum(state.dq, peak), np.maximum(state.dq, peak)
+        return np.minimum(low, 0.0), np.maximum(high, 0.0)
+
+    def _turning_point(self, state: MotionState) -> FloatArray | None:
+        """Return where joints turn round while stopping (7,) [rad], or None where none does.
 
         A joint that brakes too hard to end at rest passes zero speed before its braking has
         faded at full jerk. Ruckig's `position_extrema` is wrong for velocity targets (0.19).
@@ -188,9 +196,12 @@ class JointMotion:
         way = np.sign(dq)
         speed, braking, jerk = way * dq, -way * ddq, self.limits.dddq_max
         surplus = braking**2 - 2.0 * jerk * speed
+        turns = (surplus > 0.0) & (braking > 0.0)
+        if not turns.any():
+            return None
         time = (braking - np.sqrt(np.maximum(surplus, 0.0))) / jerk
         distance = time * (speed + time * (-braking / 2.0 + time * jerk / 6.0))
-        return np.where((surplus > 0.0) & (braking > 0.0), q + way * distance, q)
+        return np.where(turns, q + way * distance, q)
 
     def _inside(self, target: Target, dq_max: FloatArray) -> Target:
         """Return a target within positions, speeds and accelerations, and able to stop."""

@@ -13,6 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+Weights = tuple[float, float, float]
+"""What something weighs in position, velocity and acceleration."""
+
+_GONE: Weights = (0.0, 0.0, 0.0)
 
 
 class Target(NamedTuple):
@@ -63,7 +67,7 @@ class RowCurve:
         if position < 0.0 or position >= last:
             return Target(self._knots[0 if position < 0.0 else last], self._rest, self._rest)
         low = int(position)
-        return Target(*(_basis(position - low, self._period_s) @ self._pieces[low]))
+        return Target(*(np.array(_basis(position - low, self._period_s)).T @ self._pieces[low]))
 
 
 class Fade:
@@ -87,22 +91,18 @@ class Fade:
             start_ns: When it starts [ns].
             durations_s: How long the position's and the speed's part last [s].
         """
-        zero = np.zeros_like(dq)
-        self._nothing, self._start_ns = Target(zero, zero, zero), start_ns
-        q_s, v_s = durations_s
-        self._parts = (
-            (np.array([dq, zero, zero, zero]), q_s),
-            (np.array([zero, zero, dv * v_s, zero]), v_s),
-        )
+        self._start_ns, (self._q_s, self._v_s) = start_ns, durations_s
+        self._dq, self._way = dq, dv * self._v_s
 
     def sample(self, time_ns: int) -> Target:
         """Return what is left of the difference at a time [ns]."""
-        left = [
-            _basis(part, duration_s) @ piece
-            for piece, duration_s in self._parts
-            if (part := max((time_ns - self._start_ns) / (duration_s * 1e9), 0.0)) < 1.0
-        ]
-        return Target(*sum(left[1:], left[0])) if left else self._nothing
+        gone_s = max((time_ns - self._start_ns) / 1e9, 0.0)
+        from_q, from_v = _GONE, _GONE
+        if gone_s < self._q_s:
+            from_q = _basis(gone_s / self._q_s, self._q_s)[0]
+        if gone_s < self._v_s:
+            from_v = _basis(gone_s / self._v_s, self._v_s)[2]
+        return Target(*(a * self._dq + b * self._way for a, b in zip(from_q, from_v, strict=True)))
 
 
 class FadedCurve:
@@ -121,21 +121,19 @@ def _sum(one: Target, other: Target) -> Target:
     return Target(one.q + other.q, one.dq + other.dq, one.ddq + other.ddq)
 
 
-def _basis(part: float, duration_s: float) -> FloatArray:
-    """Return the Hermite basis (3, 4) at `part` in [0, 1) of a cubic piece.
+def _basis(part: float, duration_s: float) -> tuple[Weights, Weights, Weights, Weights]:
+    """Return the Hermite basis at `part` in [0, 1) of a cubic piece.
 
-    Its rows give position, velocity and acceleration; its columns belong to both ends and to
-    the tangents there, times the duration.
+    These are the weights of both ends, and of the tangents there times the duration.
     """
     t, t2 = part, part * part
     t3, v = t2 * t, 1.0 / duration_s
     v2 = v * v
     p, m = 3.0 * t2 - 2.0 * t3, t3 - t2
     dp, ddp = 6.0 * (t - t2) * v, (6.0 - 12.0 * t) * v2
-    return np.array(
-        [
-            [1.0 - p, p, m - t2 + t, m],
-            [-dp, dp, (3.0 * t2 - 4.0 * t + 1.0) * v, (3.0 * t2 - 2.0 * t) * v],
-            [-ddp, ddp, (6.0 * t - 4.0) * v2, (6.0 * t - 2.0) * v2],
-        ]
+    return (
+        (1.0 - p, -dp, -ddp),
+        (p, dp, ddp),
+        (m - t2 + t, (3.0 * t2 - 4.0 * t + 1.0) * v, (6.0 * t - 4.0) * v2),
+        (m, (3.0 * t2 - 2.0 * t) * v, (6.0 * t - 2.0) * v2),
     )

@@ -16,7 +16,7 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
-from roboadapt_ros.ros.node import GraphNode
+from roboadapt_ros.ros.node import clock_ns, GraphNode
 
 _NEAR_NS = 1_000_000_000
 """Farther from the node's clock, the middleware's is another one (`use_sim_time`)."""
@@ -84,7 +84,7 @@ def poll(
                 if taken is None:
                     return
                 message, info = taken
-                callback(message, arrived_ns(info, node.get_clock().now().nanoseconds))
+                callback(message, arrived_ns(info, clock_ns(node)))
 
     return made, look
 

@@ -682,7 +682,7 @@ class TestMotionPlanning:
                     [step.at(part * step.stop.duration)[0] for part in np.linspace(0, 1, 40)]
                 )
                 assert (path >= step.q_low - 1e-9).all() and (path <= step.q_high + 1e-9).all()
-                slowest, fastest = step.peak_speeds(motion.limits.dddq_max)
+                slowest, fastest = step.slowest, step.fastest
                 speeds = np.diff(path, axis=0) / (step.stop.duration / 39)
                 assert (speeds[:5] <= fastest + 1e-6).all() and (
                     speeds[:5] >= slowest - 1e-6
@@ -697,7 +697,7 @@ class TestMotionPlanning:
             for t in 0.01 * np.arange(1, 40):
                 way = np.full(7, pull)
                 step = motion.propose(Target(Q_HOME + way * t**2 / 2.0, way * t, rest + pull))
-                peak = np.abs(step.peak_velocity(limits.dddq_max))
+                peak = np.abs(step.peak)
                 assert (peak <= limits.dq_max + 1e-6).all()
                 motion.take(step)
 
