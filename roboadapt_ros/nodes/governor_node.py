@@ -59,7 +59,7 @@ from roboadapt_ros.ros.convert import (
 )
 from roboadapt_ros.ros.diagnostics import Health, Level
 from roboadapt_ros.ros.hands.settings import TOPIC
-from roboadapt_ros.ros.listen import listen_robot, listen_state
+from roboadapt_ros.ros.listen import listen_arm, listen_hand, listen_robot
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import GovernorParameters
 from roboadapt_ros.ros.qos import DATA, STATE, STATUS, TRACE
@@ -143,7 +143,8 @@ class GovernorNode(GraphNode[GovernorParameters]):
     def activate(self) -> None:
         """Listen, and start the clock."""
         config = self._config
-        self._look_at_state = listen_state(self, self._buffer, STATE, self._on_arm_state)
+        self._look_at_hand = listen_hand(self, self._buffer, STATE)
+        self._look_at_arm = listen_arm(self, self._buffer, STATE, self._on_arm_state)
         self._look_at_robot = listen_robot(self, config.robot_state_type, self._robot.observe)
         self._described.activate()
         self.subscribe(ChunkMessage, 'sim2real/action_chunk', self._on_chunk, DATA)
@@ -193,7 +194,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
             self._governor.observe(sample.q, sample.dq, width_m, sample.stamp_ns)
 
     def _on_chunk(self, message: ChunkMessage) -> None:
-        self._look_at_state()
+        self._look_at_arm()
         now_ns = self.now_ns()
         try:
             chunk = from_chunk(message)
@@ -207,7 +208,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
 
     def _tick(self) -> None:
         self._tick_times.begin()
-        self._look_at_state()
+        self._look_at_arm()
         self._look_at_robot()
         self._link.look()
         now_ns = self.now_ns()
@@ -225,6 +226,7 @@ class GovernorNode(GraphNode[GovernorParameters]):
             self._link.quiet(now_ns)
         self._robot.note_stream(now_ns, is_sent=is_sent)
         self._robot.tick(now_ns, is_at_rest=command.q is None)
+        self._look_at_hand()  # the coming point is soon enough for it: a hand says 15 a second
         self._ticks += 1
         if command.state is not self._last_state:
             self.get_logger().info(f'{command.state.value}: {command.reason}')

@@ -16,13 +16,13 @@ from roboadapt_ros.ros.robot_state import ROBOT_STATES
 from sensor_msgs.msg import JointState
 
 
-def listen_state(
+def listen_arm(
     node: GraphNode[Any],
     buffer: StateBuffer,
     qos: QoSProfile,
-    on_arm: Callable[[ArmSample, int], None] = lambda *_: None,
+    on_arm: Callable[[ArmSample, int], None],
 ) -> Callable[[], None]:
-    """Fill a buffer from `joint_states` and `gripper/joint_states` while the node is active.
+    """Fill a buffer from `joint_states` while the node is active.
 
     Args:
         node: Refuses, counts and logs malformed messages.
@@ -34,13 +34,7 @@ def listen_state(
         Call it to look for states; to be woken by each would cost a node more than its own work.
     """
 
-    def take_gripper(message: JointState, _: int) -> None:
-        try:
-            buffer.gripper(message)
-        except SpecError as error:
-            node.refuse('gripper_state', str(error))
-
-    def take_arm(message: JointState, came_ns: int) -> None:
+    def take(message: JointState, came_ns: int) -> None:
         try:
             sample = buffer.arm(message)
         except SpecError as error:
@@ -49,11 +43,33 @@ def listen_state(
         if sample is not None:
             on_arm(sample, came_ns)
 
-    look_at_gripper = subscribe_polled(node, JointState, 'gripper/joint_states', take_gripper, qos)
-    look_at_arm = subscribe_polled(node, JointState, 'joint_states', take_arm, qos)
+    return subscribe_polled(node, JointState, 'joint_states', take, qos)
+
+
+def listen_hand(node: GraphNode[Any], buffer: StateBuffer, qos: QoSProfile) -> Callable[[], None]:
+    """Fill a buffer from `gripper/joint_states`; see `listen_arm`."""
+
+    def take(message: JointState, _: int) -> None:
+        try:
+            buffer.gripper(message)
+        except SpecError as error:
+            node.refuse('gripper_state', str(error))
+
+    return subscribe_polled(node, JointState, 'gripper/joint_states', take, qos)
+
+
+def listen_state(
+    node: GraphNode[Any],
+    buffer: StateBuffer,
+    qos: QoSProfile,
+    on_arm: Callable[[ArmSample, int], None] = lambda *_: None,
+) -> Callable[[], None]:
+    """Fill a buffer from both; see `listen_arm`."""
+    look_at_hand = listen_hand(node, buffer, qos)
+    look_at_arm = listen_arm(node, buffer, qos, on_arm)
 
     def look() -> None:
-        look_at_gripper()
+        look_at_hand()
         look_at_arm()
 
     return look
