@@ -209,8 +209,6 @@ class GovernorNode(GraphNode[GovernorParameters]):
     def _tick(self) -> None:
         self._tick_times.begin()
         self._look_at_arm()
-        self._look_at_robot()
-        self._link.look()
         now_ns = self.now_ns()
         command = self._governor.command(now_ns)
         self._tick_times.computed()
@@ -224,9 +222,13 @@ class GovernorNode(GraphNode[GovernorParameters]):
             self._governor.kept = self._keep(now_ns)
         else:
             self._link.quiet(now_ns)
+        # Only now, for a point that waits is late: reading what a Franka says of itself takes as
+        # long as computing the point.
+        self._look_at_robot()
+        self._look_at_hand()
+        self._link.look()
         self._robot.note_stream(now_ns, is_sent=is_sent)
         self._robot.tick(now_ns, is_at_rest=command.q is None)
-        self._look_at_hand()  # the coming point is soon enough for it: a hand says 15 a second
         self._ticks += 1
         if command.state is not self._last_state:
             self.get_logger().info(f'{command.state.value}: {command.reason}')

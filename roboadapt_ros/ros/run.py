@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-import gc
 import signal
 import sys
 import threading
@@ -51,9 +50,6 @@ def run(build: Callable[[], Any], args: Sequence[str] | None = None, *, threads:
         get_logger('roboadapt').fatal(str(error))
         try_shutdown()
         sys.exit(1)
-    # What imports have made stays: a full collection over it takes 20 ms, two ticks.
-    gc.collect()
-    gc.freeze()
     executor = SingleThreadedExecutor() if threads == 1 else MultiThreadedExecutor(threads)
     executor.add_node(node)
     spinner = _Spinner(executor, stop)
@@ -64,7 +60,6 @@ def run(build: Callable[[], Any], args: Sequence[str] | None = None, *, threads:
     node.close()
     node.destroy_node()
     try_shutdown()
-    gc.unfreeze()  # or what is part of a cycle is never freed, of which nanobind complains
     # ros2 launch signals each process after the terminal has: a second signal while the
     # interpreter unloads would turn a clean end into a killed one.
     for number in (signal.SIGINT, signal.SIGTERM):
