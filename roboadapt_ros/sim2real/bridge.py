@@ -17,7 +17,7 @@ from roboadapt_ros.control.limits import HAND_WIDTH_MAX_M, JOINTS, robot_limits
 from roboadapt_ros.dataflow import ActionChunk, EE_POSE_NAMES, RobotState
 from roboadapt_ros.errors import ConfigError, RefusedError
 from roboadapt_ros.sim2real.frame import BaseFrame
-from roboadapt_ros.sim2real.gripper import gripper_range, RANGE_SLACK, to_width, width_seen
+from roboadapt_ros.sim2real.gripper import gripper_range, RANGE_SLACK, to_width
 from roboadapt_ros.sim2real.solver import InverseKinematics, PoseSolver, SolverConfig
 
 FloatArray = npt.NDArray[np.float64]
@@ -143,22 +143,6 @@ class Bridge:
         else:
             raise RefusedError('space', f'{chunk.space.value}, required ee_pose or joint_position')
         return self._rebuilt(chunk, self._scale * model + self._offset)
-
-    def state_to_contract(self, state: RobotState) -> RobotState:
-        """Return a rig's state as the task would have seen it: its joints and base frame.
-
-        Args:
-            state: Rig joints, rig base frame.
-        """
-        config = self.config
-        return replace(
-            self.frame.seen_from_contract(state),
-            q=self._to_model(state.q),
-            dq=state.dq / self._scale,
-            gripper_width_m=width_seen(
-                state.gripper_width_m, config.gripper_width_max_m, config.contract_width_max_m
-            ),
-        )
 
     def _to_model(self, q_rig: FloatArray) -> FloatArray:
         return (q_rig - self._offset) / self._scale
