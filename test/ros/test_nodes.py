@@ -1,6 +1,8 @@
 """Every node: its parameters, its names, and what it loads."""
 
 import ast
+from dataclasses import dataclass
+import gc
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,25 @@ def test_no_method_of_the_base_is_hidden_by_an_attribute(path):
 def test_no_attribute_of_rclpy_is_overwritten(path, taken):
     clashes = set(_assigned(path)) & taken
     assert not clashes, f'{path.name} overwrites what rclpy keeps in {", ".join(sorted(clashes))}'
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Nothing:
+    """No parameters."""
+
+
+def test_what_a_node_has_built_is_not_looked_through_while_it_works(domain):
+    """A collection over it stops every thread for up to 0.1 s."""
+    rclpy.init(args=[], domain_id=domain)
+    node = GraphNode('idle', _Nothing)
+    try:
+        built = [[] for _ in range(1000)]
+        assert node.trigger_configure().name == 'SUCCESS'
+        kept = {id(thing) for thing in gc.get_objects()}
+        assert not any(id(thing) in kept for thing in built)
+        assert node.trigger_cleanup().name == 'SUCCESS'
+        kept = {id(thing) for thing in gc.get_objects()}
+        assert all(id(thing) in kept for thing in built), 'what is let go can be freed again'
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
