@@ -160,7 +160,8 @@ def _busy_cores(*, load: bool) -> Iterator[None]:
     """Keep every core busy for the time of the block."""
     cores = sorted(os.sched_getaffinity(0)) if load else []
     words = [sys.executable, '-c', _BUSY]
-    loops = [subprocess.Popen([*words, str(core)]) for core in cores]
+    # Sessions of their own, so that theirs is the usual priority whatever the terminal's is.
+    loops = [subprocess.Popen([*words, str(core)], start_new_session=True) for core in cores]
     try:
         yield
     finally:

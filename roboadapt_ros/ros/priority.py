@@ -25,10 +25,12 @@ def take_priority(niceness: int, realtime: int = 0) -> None:
     """
     with contextlib.suppress(PermissionError):
         os.nice(niceness)
-    # Linux shares a core between sessions first (sched_autogroup), and each process may have its
-    # own: among themselves only the session's niceness counts.
-    with contextlib.suppress(OSError), _AUTOGROUP.open('w', encoding='ascii') as file:
-        file.write(str(niceness))
+    # Linux shares a core between sessions first (sched_autogroup): among processes that have one
+    # each, as under `roboadapt up`, only the session's niceness counts. One that is shared, as
+    # under launch, is left alone: it is that of a person's terminal, and whatever else runs there.
+    if os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError), _AUTOGROUP.open('w', encoding='ascii') as file:
+            file.write(str(niceness))
     if realtime:
         with contextlib.suppress(PermissionError):
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(realtime))

@@ -43,6 +43,15 @@ def test_niceness_holds_for_the_process_and_for_its_session():
         assert group[-2:] == ['nice', '3']
 
 
+def test_a_session_that_others_share_keeps_its_priority():
+    # Under launch it is the terminal's: a governor left all that runs there at niceness -10.
+    group = Path('/proc/self/autogroup')
+    before = group.read_text() if group.exists() else ''
+    niceness, *_ = told(TELL, preexec_fn=partial(prepare, 2))
+    assert int(niceness) == min(os.nice(0) + 2, 19)
+    assert (group.read_text() if group.exists() else '') == before
+
+
 def test_a_process_without_permission_runs_as_it_is():
     root = Path(__file__).parents[2]
     assert told(REFUSED, cwd=root) == ['runs', str(os.sched_getscheduler(0))]
