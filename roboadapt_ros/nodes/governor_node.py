@@ -19,7 +19,7 @@ Serves:
         `robot_services`.
 On failure: a chunk that breaks a rule is refused, counted by cause and logged; without good
 chunks the arm holds after two policy periods and is released after 0.5 s. A robot error stops
-the stream at once, and it stays in fault until a recovery that a person has confirmed has
+the stream with the next point, and it stays in fault until a recovery that a person has confirmed has
 completed, even if the error goes away before; then the gate has to be armed anew. Another
 publisher on a topic of the arm is a stop, too. Killed, it leaves the arm in its controller's hold.
 """
@@ -222,8 +222,8 @@ class GovernorNode(GraphNode[GovernorParameters]):
             self._governor.kept = self._keep(now_ns)
         else:
             self._link.quiet(now_ns)
-        # Only now, for a point that waits is late: reading what a Franka says of itself takes as
-        # long as computing the point.
+        # Only now, for a point that waits is late: reading one FrankaRobotState takes four times as
+        # long as computing a point.
         self._look_at_robot()
         self._look_at_hand()
         self._link.look()
