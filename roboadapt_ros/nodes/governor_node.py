@@ -19,8 +19,8 @@ Serves:
         `robot_services`.
 On failure: a chunk that breaks a rule is refused, counted by cause and logged; without good
 chunks the arm holds after two policy periods and is released after 0.5 s. A robot error stops
-the stream with the next point, and it stays in fault until a recovery that a person has confirmed has
-completed, even if the error goes away before; then the gate has to be armed anew. Another
+the stream with the next point, and it stays in fault until a recovery that a person has confirmed
+has completed, even if the error goes away before; then the gate has to be armed anew. Another
 publisher on a topic of the arm is a stop, too. Killed, it leaves the arm in its controller's hold.
 """
 
