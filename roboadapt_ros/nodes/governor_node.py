@@ -222,8 +222,8 @@ class GovernorNode(GraphNode[GovernorParameters]):
             self._governor.kept = self._keep(now_ns)
         else:
             self._link.quiet(now_ns)
-        # Only now, for a point that waits is late: reading one FrankaRobotState takes four times as
-        # long as computing a point.
+        # Only now, for a point that waits is late: reading a FrankaRobotState takes four times as
+        # long as computing one.
         self._look_at_robot()
         self._look_at_hand()
         self._link.look()
