@@ -24,7 +24,7 @@ Values = Sequence[npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class FrameSet:
+class TaskFrames:
     """One synchronised set of frames and the task it is encoded for."""
 
     task: str
@@ -89,7 +89,7 @@ class Encoding:
         return tuple(features[number] for number in range(len(tasks)))
 
     def each(
-        self, tasks: Sequence[ResidentTask], sets: Sequence[FrameSet]
+        self, tasks: Sequence[ResidentTask], sets: Sequence[TaskFrames]
     ) -> tuple[Features, ...]:
         """Encode a set of frames for each task, in one forward pass; errors as `under`."""
         images = [

@@ -65,7 +65,7 @@ def preprocess(
     cropped = frame_rgb[top : top + height, left : left + width]
     if cropped.shape[:2] == (size_px, size_px):
         return np.ascontiguousarray(cropped)
-    shrinks = width > size_px
+    shrinks = max(width, height) > size_px
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     resized = cv2.resize(cropped, (size_px, size_px), interpolation=interpolation)
     return np.asarray(resized, dtype=np.uint8)

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 import threading
 import time
 
+import numpy as np
+from roboadapt_ros.adapters.layout import AdapterLayout
 from roboadapt_ros.adapters.library import TaskLibrary
 from roboadapt_ros.adapters.package import TaskPackage
 from roboadapt_ros.backbones.check import BaseCheck
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.dataflow import Features
-from roboadapt_ros.encoder.encoding import Encoding, FrameSet, warm_up
+from roboadapt_ros.encoder.encoding import Encoding, TaskFrames, warm_up
 from roboadapt_ros.encoder.engine import AdapterHandle, Engine
 from roboadapt_ros.encoder.preprocess import Frames
 from roboadapt_ros.encoder.residency import DEFAULT_MAX_BYTES, Residency, ResidentTask
@@ -66,6 +68,8 @@ class TaskEncoder:
         self._active: _Active | None = None
         self._shadows: tuple[ResidentTask, ...] = ()
         self._generation = 0
+        self._warm: set[tuple[int, AdapterLayout]] = set()
+        """Numbers of images and layouts that have been run."""
         self._base_problem = ''
         self._lock = threading.Lock()
         self.verify_base().require()
@@ -123,6 +127,12 @@ class TaskEncoder:
             return self._tasks.names
 
     @property
+    def resident_digests(self) -> dict[str, str]:
+        """Digest of each resident task's package, by name."""
+        with self._lock:
+            return {name: self._tasks.get(name).package.digest for name in self._tasks.names}
+
+    @property
     def resident_nbytes(self) -> int:
         """Bytes of the resident tasks' adapters."""
         with self._lock:
@@ -168,6 +178,7 @@ class TaskEncoder:
         package.require_backbone(self.backbone_id, self.backbone_digest)
         # First what can be refused, so that no task gives way to one that does not come.
         handle = self.engine.add(package.manifest.adapters, package.part('adapters'))
+        self._warm_up(package, handle)
         with self._lock:
             evicted = self._tasks.make_room(
                 package.task, handle.nbytes, {*staying, *self._in_use()}
@@ -204,7 +215,7 @@ class TaskEncoder:
             ConfigError: The backbone is sealed.
         """
         with self._lock:
-            self._require_unsealed()
+            self.require_unsealed()
             start = time.perf_counter_ns()
             resident = self._tasks.get(task)
             self._generation = generation = self._generation + 1
@@ -224,11 +235,6 @@ class TaskEncoder:
             self._base_problem = problem
             self._active, self._shadows = None, ()
 
-    def deactivate(self) -> None:
-        """Serve no task: encodes are refused until the next `activate`."""
-        with self._lock:
-            self._active, self._shadows = None, ()
-
     def shadow(self, tasks: Sequence[str]) -> None:
         """Let resident candidates ride along on the live frames; () ends it.
 
@@ -241,7 +247,7 @@ class TaskEncoder:
         warm_up(self.engine, shadows)
         with self._lock:
             if tasks:
-                self._require_unsealed()
+                self.require_unsealed()
             self._shadows = tuple(self._tasks.get(task) for task in tasks)
 
     def encode(
@@ -292,7 +298,7 @@ class TaskEncoder:
         return encoding.under_all(self._shadows, frames, stamps_ns)
 
     def encode_batch(
-        self, sets: Sequence[FrameSet], received_ns: int, clock: Callable[[], int]
+        self, sets: Sequence[TaskFrames], received_ns: int, clock: Callable[[], int]
     ) -> tuple[Features, ...]:
         """Encode sets of several tasks in one forward pass, each under its own adapters.
 
@@ -307,20 +313,36 @@ class TaskEncoder:
             ImageError: As `encode`.
         """
         with self._lock:
-            self._require_unsealed()
+            self.require_unsealed()
             tasks = [self._tasks.get(item.task) for item in sets]
             for item in sets:
                 self._tasks.use(item.task)
             generation = self._generation
         return Encoding(self.engine, generation, received_ns, clock).each(tasks, sets)
 
+    def require_unsealed(self) -> None:
+        """Raise `ConfigError` if the backbone was found changed: nothing is served any more."""
+        if self._base_problem:
+            raise ConfigError('backbone', self.backbone_id, self._base_problem)
+
     def verify_base(self) -> BaseCheck:
         """Check that the engine's backbone is the one released."""
         return self.engine.check()
 
-    def _require_unsealed(self) -> None:
-        if self._base_problem:
-            raise ConfigError('backbone', self.backbone_id, self._base_problem)
+    def _warm_up(self, package: TaskPackage, handle: AdapterHandle) -> None:
+        """Run what the task's frames will, unless a task like it has.
+
+        What an engine makes for a number of images and a layout is then made beside the frames
+        that are served, and none waits for it after a switch, to the bare backbone either.
+        """
+        kind = len(package.contract.cameras), handle.layout
+        if kind in self._warm:
+            return
+        size = self.engine.manifest.image_size
+        black = np.zeros((kind[0], size, size, 3), np.uint8)
+        for adapters in (handle, None):
+            self.engine.run(black, adapters)
+        self._warm.add(kind)
 
     def _in_use(self) -> set[str]:
         """Return the tasks that must stay: the active one and the shadows."""

@@ -145,9 +145,9 @@ class AdapterServices:
         """Say what is active, resident and on disk."""
         engine = self._engine
         response.active_task, response.generation = engine.active or '', engine.generation
-        response.resident = list(engine.resident)
-        response.available = [n for n in engine.library.names() if n not in engine.resident]
-        response.digests = [engine.package(task).digest for task in engine.resident]
+        resident = engine.resident_digests
+        response.resident, response.digests = list(resident), list(resident.values())
+        response.available = [name for name in engine.library.names() if name not in resident]
         response.backbone_id = engine.backbone_id
         response.backbone_digest = engine.backbone_digest
         return response

@@ -38,6 +38,7 @@ from roboadapt_interfaces.srv import (
 )
 from roboadapt_ros.dataflow import Features, NO_ADAPTERS
 from roboadapt_ros.encoder.select import load_encoder
+from roboadapt_ros.encoder.task_encoder import TaskEncoder
 from roboadapt_ros.engines import EngineKind
 from roboadapt_ros.errors import ImageError, RefusedError, RoboAdaptError
 from roboadapt_ros.nodes.adapter_services import AdapterServices
@@ -63,9 +64,13 @@ class EncoderNode(GraphNode[EncoderParameters]):
     def __init__(self) -> None:
         """Declare the parameters."""
         super().__init__('encoder', EncoderParameters)
-        # A switch waits here while frames come in, and staging does not hold up a switch.
+        # A switch waits here while frames come in. Staging, which may export a graph for minutes,
+        # holds up neither a switch nor questions.
         self._switching = MutuallyExclusiveCallbackGroup()
         self._staging = MutuallyExclusiveCallbackGroup()
+        self._asking = MutuallyExclusiveCallbackGroup()
+        self._engine: TaskEncoder
+        self._adapters: AdapterServices
         self._worker: EncodeWorker | None = None
 
     def configure(self, config: EncoderParameters) -> None:
@@ -114,6 +119,7 @@ class EncoderNode(GraphNode[EncoderParameters]):
     def activate(self) -> None:
         """Check the backbone again, listen and serve."""
         config, services = self._config, self._adapters
+        self._engine.require_unsealed()
         self._engine.verify_base().require()
         self._rule = StampRule(max_age_s=config.max_frame_age_s)
         self._pairer = FramePairer(config.cameras, config.pairing_tolerance_s)
@@ -122,6 +128,7 @@ class EncoderNode(GraphNode[EncoderParameters]):
         if config.initial_task and self._engine.active is None:
             services.activate(config.initial_task)
         self._worker = services.worker = EncodeWorker(self._encode, self._on_failed)
+        self.destroy_with_active(EncoderNode._stop_worker, self)
         kind, leaf = (CompressedImage, '/compressed') if config.compressed else (Image, '')
         frames = Listener(self, 'frames', self._on_failed)
         for name in config.cameras:
@@ -131,17 +138,22 @@ class EncoderNode(GraphNode[EncoderParameters]):
         self.destroy_with_active(Listener.stop, frames)
         self.serve(SwitchAdapter, 'encoder/switch_adapter', services.switch, self._switching)
         self.serve(StageAdapter, 'encoder/stage_adapter', services.stage, self._staging)
-        self.serve(ListAdapters, 'encoder/list_adapters', services.list_all, self._staging)
+        self.serve(ListAdapters, 'encoder/list_adapters', services.list_all, self._asking)
         self.serve(ShadowAdapters, 'encoder/shadow_adapters', services.shadow, self._switching)
-        self.serve(VerifyBase, 'encoder/verify_base', services.verify, self._staging)
+        self.serve(VerifyBase, 'encoder/verify_base', services.verify, self._asking)
         self.every(STATUS_PERIOD_S, self._report)
         self._report()
 
-    def deactivate(self) -> None:
+    def _stop_worker(self) -> None:
         """Encode no more."""
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
+
+    def release(self) -> None:
+        """Let the backbone and its tasks go."""
+        for name in ('_adapters', '_engine'):
+            vars(self).pop(name, None)
 
     def health(self) -> Health:
         """Return refusals, drops, and which camera is silent."""
@@ -264,7 +276,7 @@ class EncoderNode(GraphNode[EncoderParameters]):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node."""
-    run(EncoderNode, args, threads=3)
+    run(EncoderNode, args, threads=4)
 
 
 if __name__ == '__main__':

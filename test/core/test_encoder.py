@@ -12,7 +12,7 @@ import weakref
 import numpy as np
 import pytest
 from roboadapt_ros.adapters.layout import AdapterLayout
-from roboadapt_ros.encoder.encoding import FrameSet
+from roboadapt_ros.encoder.encoding import TaskFrames
 from roboadapt_ros.encoder.engine import AdapterHandle
 from roboadapt_ros.encoder.last_batch import LastBatch
 from roboadapt_ros.encoder.preprocess import preprocess
@@ -203,7 +203,7 @@ def test_evicted_memory_is_given_back(encoder, tmp_path, monkeypatch) -> None:
 
 def test_a_batch_does_not_keep_its_tasks(encoder) -> None:
     """Nor what was put together of them, nor what a layout needs."""
-    sets = [FrameSet(task, frames(), STAMPS) for task in ('pick', 'place')]
+    sets = [TaskFrames(task, frames(), STAMPS) for task in ('pick', 'place')]
     encoder.encode_batch(sets, 1_500, lambda: 2_000)
     encoder.shadow(['pick', 'place'])
     encoder.shadow([])
@@ -439,11 +439,10 @@ def test_a_batch_gives_each_set_its_own_task(encoder) -> None:
     for seed, task in enumerate(('pick', 'place')):
         encoder.activate(task)
         expected[task] = encode(encoder, seed).values
-    encoder.deactivate()
     sets = [
-        FrameSet('place', frames(1), STAMPS),
-        FrameSet('pick', frames(0), STAMPS),
-        FrameSet('place', frames(1), STAMPS),
+        TaskFrames('place', frames(1), STAMPS),
+        TaskFrames('pick', frames(0), STAMPS),
+        TaskFrames('place', frames(1), STAMPS),
     ]
     for features, item in zip(encoder.encode_batch(sets, 1, lambda: 2), sets, strict=True):
         assert features.identity.task == item.task
@@ -451,7 +450,7 @@ def test_a_batch_gives_each_set_its_own_task(encoder) -> None:
 
 
 def test_an_unknown_task_in_a_batch_encodes_nothing(encoder) -> None:
-    sets = [FrameSet('pick', frames(), STAMPS), FrameSet('plaice', frames(), STAMPS)]
+    sets = [TaskFrames('pick', frames(), STAMPS), TaskFrames('plaice', frames(), STAMPS)]
     with pytest.raises(UnknownNameError, match=r"'plaice'.*'place'"):
         encoder.encode_batch(sets, 1, lambda: 2)
 
@@ -496,7 +495,7 @@ print(min(faults() for _ in range(10)))
 def test_a_batch_of_a_changed_backbone_is_refused(encoder) -> None:
     encoder.seal('its digest is another')
     with pytest.raises(ConfigError, match='its digest is another'):
-        encoder.encode_batch([FrameSet('pick', frames(), STAMPS)], 1_500, lambda: 2_000)
+        encoder.encode_batch([TaskFrames('pick', frames(), STAMPS)], 1_500, lambda: 2_000)
 
 
 def test_a_task_of_a_batch_counts_as_used(encoder, tmp_path) -> None:
@@ -504,7 +503,7 @@ def test_a_task_of_a_batch_counts_as_used(encoder, tmp_path) -> None:
     encoder = load_encoder(tmp_path, 'tiny', max_bytes=encoder.resident_nbytes)
     encoder.stage('pick')
     encoder.stage('place')
-    encoder.encode_batch([FrameSet('pick', frames(), STAMPS)], 1_500, lambda: 2_000)
+    encoder.encode_batch([TaskFrames('pick', frames(), STAMPS)], 1_500, lambda: 2_000)
     assert encoder.stage('stack')[1] == ('place',)
 
 
@@ -515,3 +514,32 @@ def test_the_memory_bound_counts_what_the_engine_holds(encoder, monkeypatch) -> 
     encoder.activate('pick')
     with pytest.raises(RefusedError, match='needs 1,073,741,824 bytes'):
         encoder.stage('place', staying=['place'])
+
+
+def test_what_a_switch_will_run_is_run_while_the_first_task_like_it_is_staged(tmp_path) -> None:
+    backbone = make_backbone(tmp_path)
+    for seed, task in enumerate(('pick', 'place')):
+        make_task(tmp_path, task, backbone, seed=seed)
+    make_task(tmp_path, 'pour', backbone, seed=3, cameras=(camera(CAMERAS[1]),))
+    encoder = load_encoder(tmp_path, 'tiny')
+    run, asked = encoder.engine.run, []
+
+    def watched(images, handle):
+        asked.append((len(images), handle is None))
+        return run(images, handle)
+
+    encoder.engine.run = watched
+    encoder.stage('pick')
+    assert {(2, False), (2, True)} <= set(asked)
+    asked.clear()
+    encoder.stage('place')
+    assert asked == []
+    encoder.stage('pour')
+    assert set(asked) == {(1, False), (1, True)}
+
+
+def test_a_tall_crop_is_averaged_when_it_shrinks() -> None:
+    stripes = np.zeros((128, 32, 3), np.uint8)
+    stripes[::4] = 200
+    tall = replace(camera('scene'), width=32, height=128, crop=(0, 0, 32, 128))
+    np.testing.assert_array_equal(preprocess(stripes, tall, 32), 50)
