@@ -165,22 +165,38 @@ def load_json(cls: type[T], path: Path) -> T:
         ConfigError: As `from_mapping`.
         UnknownKeyError: As `from_mapping`.
     """
-    return from_mapping(cls, _read_json(path), str(path))
+    return parse_json(cls, read_bytes(path, MAX_JSON_BYTES), path)
 
 
-def _read_json(path: Path) -> Any:
-    """Return what a JSON file holds; see `load_json`."""
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """Read a file.
+
+    Raises:
+        PackageError: It is missing, unreadable or larger than `max_bytes`.
+    """
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise PackageError(path, 'is too large', f'at most {MAX_JSON_BYTES} bytes')
-        value = json.loads(
-            path.read_text(encoding='utf-8'), parse_constant=_finite, parse_float=_finite
-        )
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise PackageError(path, f'has {size} bytes', f'at most {max_bytes}')
+        return path.read_bytes()
+    except OSError as error:
+        raise PackageError(
+            path, f'cannot be read ({error.strerror})', 'a readable file'
+        ) from error
+
+
+def parse_json(cls: type[T], data: bytes, path: Path) -> T:
+    """Return what `load_json` does of a file's bytes; `path` is for messages."""
+    return from_mapping(cls, _parse_json(data, path), str(path))
+
+
+def _parse_json(data: bytes, path: Path) -> Any:
+    """Return what JSON in UTF-8 holds; see `load_json`."""
+    try:
+        value = json.loads(data.decode(), parse_constant=_finite, parse_float=_finite)
         _require_shallow(value, path)
         # Half a surrogate pair is JSON, but no text that can be printed or sent.
         json.dumps(value, ensure_ascii=False).encode()
-    except OSError as error:
-        raise PackageError(path, f'cannot be read ({error.strerror})', 'a JSON file') from error
     except (ValueError, RecursionError) as error:
         raise PackageError(path, f'is not JSON ({error})', 'a JSON file') from error
     return value

@@ -144,6 +144,7 @@ def make_task(
         version=version,
         backbone_id=backbone.id,
         backbone_digest=backbone.digest,
+        backbone_settings=backbone.settings_digest,
         adapters=layout,
         head=head,
         contract=contract(cameras=cameras),

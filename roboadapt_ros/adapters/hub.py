@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+import errno
 from pathlib import Path
 import re
 import shutil
@@ -24,7 +25,7 @@ from roboadapt_ros.adapters.package import (
     TaskPackage,
     WEIGHTS_NAME,
 )
-from roboadapt_ros.config import load_json, replace_folder
+from roboadapt_ros.config import load_json, package_file, replace_folder
 from roboadapt_ros.errors import HubError, PackageError, RoboAdaptError
 import yaml
 
@@ -34,6 +35,8 @@ LICENCE = 'apache-2.0'
 TAGS = ('robotics', 'adapters', 'roboadapt')
 MAX_FILE_BYTES = 8 * 1024 * 1024
 """Largest file beside the weights."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of this machine's disk: no fault of a hub."""
 _PICTURE = re.compile(r'reference_[a-z0-9][a-z0-9_-]{0,63}\.png')
 
 
@@ -67,14 +70,18 @@ def stage(path: Path, folder: Path) -> TaskPackage:
         The package.
 
     Raises:
+        PackageError: A file is a link out of the package, or the card is not text.
         RoboAdaptError: As `load_package`.
     """
     package = load_package(path)
     for file in sorted(path.iterdir()):
         if is_package_file(file.name):
-            shutil.copyfile(file, folder / file.name)
+            shutil.copyfile(package_file(path, file.name), folder / file.name)
     card = folder / CARD_NAME
-    text = card.read_text(encoding='utf-8') if card.exists() else f'# {package.task}\n'
+    try:
+        text = card.read_text(encoding='utf-8') if card.exists() else f'# {package.task}\n'
+    except UnicodeDecodeError as error:
+        raise PackageError(path / CARD_NAME, f'is not text ({error})', 'UTF-8') from error
     (folder / README_NAME).write_text(readme(package, text), encoding='utf-8')
     return package
 
@@ -93,7 +100,7 @@ def push(path: Path, repository: str, *, private: bool = True, endpoint: str | N
 
     Raises:
         HubError: The hub refused or can't be reached.
-        RoboAdaptError: As `load_package`.
+        RoboAdaptError: As `stage`.
     """
     api = HfApi(endpoint=endpoint)
     with tempfile.TemporaryDirectory() as name:
@@ -132,11 +139,14 @@ def pull(
     Raises:
         HubError: The hub refused or can't be reached.
         RoboAdaptError: As `install`.
+        OSError: The package can't be written here.
     """
     tasks.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=tasks, prefix='.pull-') as name:
-        folder = Path(name, 'package')
-        folder.mkdir()
+        # A folder of its own, for `install` renames what is in it to the name of the task.
+        folder = Path(name, 'made', 'package')
+        folder.mkdir(parents=True)
+        fetched = {}
         with _hub_faults(repository, endpoint, 'check the name, the revision and the network'):
             info = HfApi(endpoint=endpoint).model_info(
                 repository, revision=revision, files_metadata=True
@@ -144,14 +154,15 @@ def pull(
             for file in info.siblings or ():
                 if is_package_file(file.rfilename):
                     _check_size(repository, file.rfilename, file.size)
-                    fetched = hf_hub_download(
+                    fetched[file.rfilename] = hf_hub_download(
                         repository,
                         file.rfilename,
                         revision=info.sha,
                         local_dir=Path(name, 'fetched'),
                         endpoint=endpoint,
                     )
-                    shutil.copyfile(fetched, folder / file.rfilename)
+        for file_name, path in fetched.items():
+            shutil.copyfile(path, folder / file_name)
         return install(folder, tasks, force=force)
 
 
@@ -202,6 +213,8 @@ def _hub_faults(repository: str, endpoint: str | None, remedy: str) -> Iterator[
     try:
         yield
     except (HTTPError, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise
         lines = str(error).split('\n')
         problem = next((line for line in lines if line.strip()), type(error).__name__)
         address = endpoint or constants.ENDPOINT

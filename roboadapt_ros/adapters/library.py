@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from roboadapt_ros.adapters.package import load_package, MANIFEST_NAME, TaskPackage, VERSION_MARK
+from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.errors import UnknownNameError
 
 
@@ -35,8 +36,8 @@ class TaskLibrary:
             raise UnknownNameError('task', task, self.names())
         return self.root / task
 
-    def load(self, task: str, backbone_id: str, backbone_digest: str) -> TaskPackage:
-        """Read a package that fits a backbone.
+    def load(self, task: str, backbone: BackboneManifest) -> TaskPackage:
+        """Read a package that was trained over a backbone.
 
         Raises:
             UnknownNameError: As `path`.
@@ -44,5 +45,5 @@ class TaskLibrary:
             RoboAdaptError: As `load_package`.
         """
         package = load_package(self.path(task))
-        package.require_backbone(backbone_id, backbone_digest)
+        package.require_backbone(backbone)
         return package

@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.adapters.layout import AdapterLayout, HeadLayout, task_shapes
+from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.config import (
-    load_json,
+    MAX_JSON_BYTES,
     package_file,
+    parse_json,
+    read_bytes,
     replacing,
     require_plain_name,
     save_json,
@@ -72,6 +75,8 @@ class TaskManifest:
     contract: Contract
     normaliser: Normaliser
     weights_sha256: str
+    backbone_settings: str | None = None
+    """`BackboneManifest.settings_digest`; packages from before it was recorded have none."""
     version: str | None = None
     """Tells packages of one task apart; part of the folder's name when given."""
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -136,15 +141,19 @@ class TaskPackage:
         start = f'{prefix}.'
         return {n[len(start) :]: t for n, t in self.tensors.items() if n.startswith(start)}
 
-    def require_backbone(self, backbone_id: str, backbone_digest: str) -> None:
+    def require_backbone(self, backbone: BackboneManifest) -> None:
         """Raise `BackboneMismatchError` unless trained over exactly this backbone."""
-        manifest = self.manifest
-        if (manifest.backbone_id, manifest.backbone_digest) != (backbone_id, backbone_digest):
+        manifest, settings = self.manifest, backbone.settings_digest
+        found = f'{manifest.backbone_id} ({manifest.backbone_digest[:12]})'
+        required = f'{backbone.id} ({backbone.digest[:12]})'
+        if (manifest.backbone_id, manifest.backbone_digest) != (backbone.id, backbone.digest):
+            raise BackboneMismatchError(self.path, self.task, found, required)
+        if manifest.backbone_settings not in (None, settings):
             raise BackboneMismatchError(
                 self.path,
                 self.task,
-                f'{manifest.backbone_id} ({manifest.backbone_digest[:12]})',
-                f'{backbone_id} ({backbone_digest[:12]})',
+                f'{found} with other settings ({manifest.backbone_settings[:12]})',
+                f'{required}, whose model, input or pooling is set otherwise ({settings[:12]})',
             )
 
 
@@ -162,12 +171,13 @@ def load_manifest(path: Path) -> tuple[TaskManifest, str]:
         RoboAdaptError: As `config.load_json` for keys, types and rules.
     """
     file = package_file(path, MANIFEST_NAME)
-    manifest = load_json(TaskManifest, file)
+    data = read_bytes(file, MAX_JSON_BYTES)  # once: the digest must be of what was parsed
+    manifest = parse_json(TaskManifest, data, file)
     if manifest.package_name != path.name:
         raise PackageError(
             file, f"names task '{manifest.package_name}'", f"the folder's name '{path.name}'"
         )
-    return manifest, hashlib.sha256(file.read_bytes()).hexdigest()
+    return manifest, hashlib.sha256(data).hexdigest()
 
 
 def load_package(path: Path) -> TaskPackage:
@@ -180,7 +190,7 @@ def load_package(path: Path) -> TaskPackage:
     """
     manifest, digest = load_manifest(path)
     file = package_file(path, WEIGHTS_NAME)
-    data = _read_weights(file)
+    data = read_bytes(file, MAX_WEIGHTS_BYTES)
     sha256 = hashlib.sha256(data).hexdigest()
     if sha256 != manifest.weights_sha256:
         raise PackageError(
@@ -235,19 +245,6 @@ def add_provenance(path: Path, key: str, value: Any) -> TaskPackage:
     provenance = {**package.manifest.provenance, key: value}
     save_json(replace(package.manifest, provenance=provenance), path / MANIFEST_NAME)
     return load_package(path)
-
-
-def _read_weights(file: Path) -> bytes:
-    """Return a weights file's bytes, refusing what is missing or too large."""
-    try:
-        size = file.stat().st_size
-        if size > MAX_WEIGHTS_BYTES:
-            raise PackageError(file, f'has {size} bytes', f'at most {MAX_WEIGHTS_BYTES}')
-        return file.read_bytes()
-    except OSError as error:
-        raise PackageError(
-            file, f'cannot be read ({error.strerror})', 'a readable file'
-        ) from error
 
 
 def _check(

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.config import replacing
+from roboadapt_ros.config import package_file, replacing
 from roboadapt_ros.contract import Contract
 
 Rgb = npt.NDArray[np.uint8]
@@ -15,11 +15,17 @@ Rgb = npt.NDArray[np.uint8]
 
 
 def read_pictures(package: Path, contract: Contract) -> dict[str, Rgb]:
-    """Return the pictures that are there and can be read, by camera name."""
+    """Return the pictures that are there and can be read, by camera name.
+
+    Raises:
+        PackageError: What has a picture's name is not a file, or a link out of the package.
+    """
     found = {}
     for camera in contract.cameras:
         path = _path(package, camera.name)
-        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+        if not (path.exists() or path.is_symlink()):
+            continue
+        bgr = cv2.imread(str(package_file(package, path.name)), cv2.IMREAD_COLOR)
         if bgr is not None:
             found[camera.name] = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
     return found

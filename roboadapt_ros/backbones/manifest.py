@@ -6,6 +6,8 @@ Imports no torch, so that tools can list backbones quickly.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,19 @@ class BackboneManifest:
     """How images were resized in pretraining; one of `INTERPOLATIONS`."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Recipe, data, seed and measurements."""
+
+    @property
+    def settings_digest(self) -> str:
+        """sha256 over what decides the features beside the tensors: model, input and pooling."""
+        settings = {
+            'timm_name': self.timm_name,
+            'timm_kwargs': self.timm_kwargs,
+            'image_size': self.image_size,
+            'mean': [float(value) for value in self.mean],
+            'std': [float(value) for value in self.std],
+            'pooled_channels': self.pooled_channels,
+        }
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     def __post_init__(self) -> None:
         """Check every field's own rule."""

@@ -52,9 +52,13 @@ class Request:
     """Licence of the weights; default: what timm says of its own."""
 
     def __post_init__(self) -> None:
-        """Check there is one source."""
+        """Check there is one source, and that sizes are possible."""
         if self.random and self.file is not None:
             raise ConfigError('--random', True, 'needs no --file')
+        sizes = (('--image-size', self.image_size), ('--pooled-channels', self.pooled_channels))
+        for option, size in sizes:
+            if size is not None and size < 1:
+                raise ConfigError(option, size, 'must be at least 1')
 
 
 def default_pooling(positions: int, channels: int) -> int:
@@ -69,19 +73,25 @@ def plan(request: Request) -> BackboneManifest:
     Raises:
         UnknownNameError: timm has no such model or tag.
         MissingHookError: The model belongs to none of the families.
-        ConfigError: A size that does not fit, or data that are not square RGB.
+        ConfigError: A size that does not fit, or pictures that are not RGB, or not square
+            where the request gives no side.
     """
     config = timm_config(request.timm_name) or PretrainedCfg()
     name = _full_name(request, config)
     data = resolve_data_config(pretrained_cfg=config.to_dict())
-    if data['input_size'][0] != 3:
+    channels, height, width = data['input_size']
+    if channels != 3:
         raise ConfigError('timm name', name, 'must read pictures of three channels')
+    if request.image_size is None and height != width:
+        raise ConfigError(
+            'timm name', name, f'reads pictures of {height} x {width}; give a side: --image-size'
+        )
     manifest = BackboneManifest(
         schema_version=1,
         id=require_plain_name('--id', request.id or name),
         timm_name=name,
         timm_kwargs={},
-        image_size=request.image_size or max(data['input_size'][1:]),
+        image_size=height if request.image_size is None else request.image_size,
         mean=tuple(data['mean']),
         std=tuple(data['std']),
         pooled_channels=1,
@@ -91,10 +101,12 @@ def plan(request: Request) -> BackboneManifest:
         interpolation=data['interpolation'],
     )
     shape = chain_shape(manifest)
-    channels = shape.channels[-1]
-    pooled = request.pooled_channels or default_pooling(shape.positions, channels)
-    if channels % pooled:
-        raise ConfigError('--pooled-channels', pooled, f'must divide {channels}')
+    final = shape.channels[-1]
+    pooled = request.pooled_channels
+    if pooled is None:
+        pooled = default_pooling(shape.positions, final)
+    if final % pooled:
+        raise ConfigError('--pooled-channels', pooled, f'must divide {final}')
     return replace(manifest, pooled_channels=pooled)
 
 
@@ -176,9 +188,8 @@ def _weights(
         'source': checkpoint.origin,
         'prefix': converted.prefix,
         'left_out': list(converted.dropped[:LARGEST_DROPPED_LIST]),
+        'source_sha256': checkpoint.sha256,
     }
-    if checkpoint.sha256 is not None:
-        provenance['source_sha256'] = checkpoint.sha256
     return model, provenance | versions
 
 

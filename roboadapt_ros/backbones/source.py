@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 import hashlib
 from pathlib import Path
 import pickle
+import re
 from typing import Any
+from urllib.parse import urlparse
 
 from huggingface_hub import constants as hub
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
@@ -25,6 +27,9 @@ HUB_FILES = ('model.safetensors', 'pytorch_model.bin')
 """Weights of a hub repository, the first found wins."""
 MAX_NESTING = 6
 """Deepest mapping inside a checkpoint that is looked into."""
+_NAMED_HASH = re.compile(r'-([0-9a-f]{8,64})\.')
+"""First digits of its sha256 in a file's name, as torch's hub has them. Fewer than eight are not
+meant so: 'IN1K-vit.h.14-300e.pth.tar' counts epochs."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ class Checkpoint:
     'state_dict.fc.bias'."""
     origin: str
     """The hub's repository, the address or the file."""
-    sha256: str | None
-    """Of the file, where it was a local one."""
+    sha256: str
+    """Of the file."""
 
 
 def read_file(path: Path) -> Checkpoint:
@@ -121,6 +126,7 @@ def read_pretrained(name: str, config: PretrainedCfg) -> Checkpoint:
     Raises:
         ConfigError: timm has no weights of that name.
         HubError: They are neither in the cache nor to be had from the network.
+        PackageError: The cached file is damaged.
     """
     if config.hf_hub_id:
         cached = read_file(_from_hub(name, config))
@@ -130,13 +136,30 @@ def read_pretrained(name: str, config: PretrainedCfg) -> Checkpoint:
         raise ConfigError(
             'timm name', name, 'has no pretrained weights in timm; give --file or --random'
         )
-    try:
-        found = torch.hub.load_state_dict_from_url(
-            address, map_location='cpu', progress=False, weights_only=True
+    return replace(_from_address(name, address), origin=address)
+
+
+def _from_address(name: str, address: str) -> Checkpoint:
+    """Return what torch's cache has of an address, which is asked for what is not cached."""
+    file = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(address).path).name)
+    found = _NAMED_HASH.search(file.name)
+    start = found[1] if found else ''
+    if not file.exists():
+        if hub.HF_HUB_OFFLINE:
+            raise HubError(address, 'was not asked: HF_HUB_OFFLINE is set', _remedy(name))
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(address, str(file), start or None, progress=False)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise HubError(address, _first_line(error), _remedy(name)) from error
+    checkpoint = read_file(file)
+    if not checkpoint.sha256.startswith(start):
+        raise PackageError(
+            file,
+            f'is damaged (sha256 {checkpoint.sha256[:12]})',
+            f'the file with sha256 {start} of its name; remove it to have it fetched again',
         )
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-        raise HubError(address, _first_line(error), _remedy(name)) from error
-    return Checkpoint(flatten(found), address, None)
+    return checkpoint
 
 
 def _from_hub(name: str, config: PretrainedCfg) -> Path:

@@ -110,6 +110,7 @@ def random_tasks(base: RandomBackbone, count: int) -> tuple[str, ...]:
             description='random weights',
             backbone_id=manifest.id,
             backbone_digest=manifest.digest,
+            backbone_settings=manifest.settings_digest,
             adapters=layout,
             head=head,
             contract=contract,

@@ -11,8 +11,11 @@ from roboadapt_ros.cli.output import print_table, say
 from roboadapt_ros.errors import RoboAdaptError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
-    from roboadapt_ros.adapters.package import TaskManifest
+    from roboadapt_ros.adapters.package import TaskManifest, TaskPackage
+    from roboadapt_ros.backbones.frozen import FrozenBackbone
     from roboadapt_ros.contract import Contract
 
 OTHERS = 'of other weights'
@@ -115,36 +118,75 @@ def _add_tasks(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(options: argparse.Namespace, console: Console) -> int:
-    """Check every tensor of the packages and the backbone under them."""
+    """Check every tensor of the packages, the backbone under them, and that they fit it."""
     from roboadapt_ros.adapters.library import TaskLibrary
     from roboadapt_ros.adapters.package import load_package
     from roboadapt_ros.backbones.check import INTACT
-    from roboadapt_ros.backbones.frozen import FrozenBackbone
-    from roboadapt_ros.backbones.manifest import backbone_path
 
     models = models_folder(options)
     library = TaskLibrary(models / 'tasks')
     names = (options.task,) if options.task else library.names()
+    bases: dict[str, FrozenBackbone | RoboAdaptError] = {}
     failures = 0
     for task in names:
         path = library.path(task)
         try:
             package = load_package(path)
-            base_path = backbone_path(models, package.manifest.backbone_id)
-            backbone = FrozenBackbone.load(base_path)
-            backbone.check(base_path).require()
-            package.require_backbone(backbone.manifest.id, backbone.manifest.digest)
+            backbone_id = package.manifest.backbone_id
+            if backbone_id not in bases:
+                bases[backbone_id] = _verified(models, backbone_id)
+            base = bases[backbone_id]
+            if isinstance(base, RoboAdaptError):
+                raise base
+            require_over(package, base)
         except RoboAdaptError as error:
             failures += 1
             say(console, f'{task}: not intact. {error}')
         else:
             say(
                 console,
-                f'{task}: intact ({package.digest[:12]}), over {backbone.manifest.id}: {INTACT}',
+                f'{task}: intact ({package.digest[:12]}), over {backbone_id}: {INTACT}',
             )
     if not names:
         say(console, f'No task packages in {library.root}.')
     return 1 if failures or not names else 0
+
+
+def _verified(models: Path, backbone_id: str) -> FrozenBackbone | RoboAdaptError:
+    """Return the sizes of a backbone that is intact, without its weights, or what is wrong."""
+    from roboadapt_ros.backbones.frozen import FrozenBackbone
+    from roboadapt_ros.backbones.manifest import backbone_path
+
+    try:
+        path = backbone_path(models, backbone_id)
+        backbone = FrozenBackbone.load(path)
+        backbone.check(path).require()
+        return FrozenBackbone.hollow(backbone.manifest)
+    except RoboAdaptError as error:
+        return error
+
+
+def require_over(package: TaskPackage, backbone: FrozenBackbone) -> None:
+    """Raise unless a package is of exactly this backbone, and of its sizes.
+
+    Args:
+        package: What is to be served.
+        backbone: Over which; it may be hollow.
+
+    Raises:
+        BackboneMismatchError: Trained over another backbone.
+        ConfigError: As `require_served`.
+    """
+    from roboadapt_ros.encoder.fit import require_served
+
+    package.require_backbone(backbone.manifest)
+    require_served(
+        package.manifest,
+        backbone.manifest,
+        backbone.shape.channels,
+        is_maps=backbone.chain.is_convolutional,
+        features_per_camera=backbone.features_per_camera,
+    )
 
 
 list_command = Command(arguments=add_models, run=_list)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
+import sys
 from typing import TYPE_CHECKING
 
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.options import add_models, models_folder
-from roboadapt_ros.cli.output import print_table, progress_line, require_folder, say
-from roboadapt_ros.errors import ConfigError, UnknownNameError
+from roboadapt_ros.cli.output import print_table, printable, progress_line, require_folder, say
+from roboadapt_ros.errors import ConfigError, RoboAdaptError, UnknownNameError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +55,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
-    """Export, and print a row per graph."""
+    """Export, and print a row per graph; 1 where a broken package was left out."""
     from roboadapt_ros.backbones.manifest import backbone_names
 
     models = models_folder(options)
@@ -64,10 +66,15 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         raise ConfigError('--threads', options.threads, 'must be at least 1')
     if options.out is not None:
         require_folder(options.out)
-    packages = _packages(models, options.task, options.backbone)
     backbones = [options.backbone] if options.backbone else list(known)
-    if options.task and not options.backbone:
+    broken: dict[str, RoboAdaptError] = {}
+    if options.task:
+        packages = [_named(models, task, options.backbone) for task in options.task]
         backbones = sorted({package.manifest.backbone_id for package in packages})
+    else:
+        packages, broken = _all_over(models, backbones)
+    for task, error in broken.items():
+        print(printable(f'{task}: left out. {error}'), file=sys.stderr)
     exported: list[tuple[GraphRecord, tuple[str, ...]]] = []
     with progress_line(console) as progress:
         for number, name in enumerate(backbones):
@@ -86,23 +93,52 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         f"Errors are relative to torch's features; times are of one image on "
         f'{options.threads} threads.',
     )
-    return 0
+    return 1 if broken else 0
 
 
-def _packages(models: Path, tasks: list[str], backbone: str | None) -> list[TaskPackage]:
-    """Return the packages to export for, read and checked."""
+def _named(models: Path, task: str, backbone: str | None) -> TaskPackage:
+    """Return a package that was asked for, read and checked."""
     from roboadapt_ros.adapters.library import TaskLibrary
-    from roboadapt_ros.adapters.package import load_package
+    from roboadapt_ros.adapters.package import load_manifest
+
+    path = TaskLibrary(models / 'tasks').path(task)
+    found = load_manifest(path)[0].backbone_id
+    if backbone not in (None, found):
+        raise ConfigError('--task', task, f'was trained over backbone {found}')
+    return _load(models, path, found)
+
+
+def _all_over(
+    models: Path, backbones: list[str]
+) -> tuple[list[TaskPackage], dict[str, RoboAdaptError]]:
+    """Return the packages over some backbones, and what is wrong with others, by name."""
+    from roboadapt_ros.adapters.library import TaskLibrary
+    from roboadapt_ros.adapters.package import load_manifest
 
     library = TaskLibrary(models / 'tasks')
-    packages = [load_package(library.path(task)) for task in tasks or library.names()]
-    fitting = [p for p in packages if backbone in (None, p.manifest.backbone_id)]
-    if tasks and len(fitting) < len(packages):
-        other = next(p for p in packages if p not in fitting)
-        raise ConfigError(
-            '--task', other.task, f'was trained over backbone {other.manifest.backbone_id}'
-        )
-    return fitting
+    packages, broken = [], {}
+    for task in library.names():
+        path = library.path(task)
+        try:
+            backbone = load_manifest(path)[0].backbone_id
+            if backbone in backbones:  # of others the manifest alone is read
+                packages.append(_load(models, path, backbone))
+        except RoboAdaptError as error:
+            broken[task] = error
+    return packages, broken
+
+
+def _load(models: Path, path: Path, backbone: str) -> TaskPackage:
+    """Return a package that can be served over a backbone."""
+    from roboadapt_ros.adapters.package import load_package
+    from roboadapt_ros.backbones.frozen import FrozenBackbone
+    from roboadapt_ros.backbones.manifest import backbone_path, load_backbone_manifest
+    from roboadapt_ros.cli.adapters import require_over
+
+    package = load_package(path)
+    manifest = load_backbone_manifest(backbone_path(models, backbone))
+    require_over(package, FrozenBackbone.hollow(manifest))
+    return package
 
 
 def _export(
@@ -124,14 +160,15 @@ def _export(
 
     path = backbone_path(models, name)
     engine = TorchEngine(path, threads=options.threads)
-    store = GraphStore(path, engine.manifest)
+    if options.out is None:
+        place = GraphStore(path, engine.manifest).exporting()
+    else:
+        place = nullcontext(_folder(options.out / name))
     wanted = dict.fromkeys(usual_places(engine.backbone))
     wanted |= dict.fromkeys(Places.of(package.manifest.adapters) for package in packages)
     tasks = {p.task: TaskTensors(p.manifest.adapters, p.part('adapters')) for p in packages}
     exported = []
-    with store.exporting() as folder:
-        if options.out is not None:
-            folder = _folder(options.out / name)
+    with place as folder:
         for places in wanted:
             over = {n: t for n, t in tasks.items() if Places.of(t.layout) == places}
             blocked = export_blocked(path, engine, places, folder)
@@ -147,7 +184,7 @@ def _export(
                 exported.append((record, _row(record, file, times)))
         if options.out is not None:
             for package in packages:
-                _write_adapters(package, record, folder)
+                _write_adapters(package, folder, is_maps=engine.backbone.chain.is_convolutional)
     return exported
 
 
@@ -198,13 +235,13 @@ def _measured_on(record: GraphRecord) -> str:
     return f'its error is that of {tasks or "random adapters, for no task has these places"}'
 
 
-def _write_adapters(package: TaskPackage, record: GraphRecord, folder: Path) -> None:
+def _write_adapters(package: TaskPackage, folder: Path, *, is_maps: bool) -> None:
     """Write a task's adapters as ONNX Runtime's own adapter file."""
     from roboadapt_ros.encoder.places import graph_arrays
     from roboadapt_ros.encoder.session import write_adapters
 
     tensors = package.part('adapters')
-    arrays = graph_arrays(package.manifest.adapters, tensors, maps=record.is_maps)
+    arrays = graph_arrays(package.manifest.adapters, tensors, maps=is_maps)
     write_adapters(folder / f'{package.task}.onnx_adapter', arrays)
 
 

@@ -76,8 +76,11 @@ def _run(options: argparse.Namespace, console: Console) -> int:
 
 def _why_not(library: TaskLibrary, task: str, served: AdapterList) -> str:
     """Return why a package on disk is not resident."""
+    from roboadapt_ros.backbones.manifest import backbone_path, load_backbone_manifest
+
     try:
-        library.load(task, served.backbone_id, served.backbone_digest)
+        path = backbone_path(library.root.parent, served.backbone_id)
+        library.load(task, load_backbone_manifest(path))
     except RoboAdaptError as error:
         return f'{task}. {error}'
     return f"{task}, for which there was no room; 'roboadapt switch {task} --stage' makes it"

@@ -21,6 +21,7 @@ from roboadapt_ros.contract import Contract
 from roboadapt_ros.dataflow import Features
 from roboadapt_ros.encoder.encoding import Encoding, TaskFrames, warm_up
 from roboadapt_ros.encoder.engine import AdapterHandle, Engine
+from roboadapt_ros.encoder.fit import require_head
 from roboadapt_ros.encoder.preprocess import Frames
 from roboadapt_ros.encoder.residency import DEFAULT_MAX_BYTES, Residency, ResidentTask
 from roboadapt_ros.errors import ConfigError, RefusedError
@@ -70,6 +71,8 @@ class TaskEncoder:
         self._generation = 0
         self._warm: set[tuple[int, AdapterLayout]] = set()
         """Numbers of images and layouts that have been run."""
+        self._features_per_camera = 0
+        """Known once something has been run."""
         self._base_problem = ''
         self._lock = threading.Lock()
         self.verify_base().require()
@@ -168,17 +171,18 @@ class TaskEncoder:
             RoboAdaptError: The package is unknown, broken or for another backbone, or does
                 not fit beside the tasks in use.
         """
-        package = self.library.load(task, self.backbone_id, self.backbone_digest)
+        package = self.library.load(task, self.engine.manifest)
         return self.add(package, staying)
 
     def add(
         self, package: TaskPackage, staying: Collection[str] = ()
     ) -> tuple[TaskPackage, tuple[str, ...]]:
         """Make an already loaded package resident; arguments and errors as `stage`."""
-        package.require_backbone(self.backbone_id, self.backbone_digest)
+        package.require_backbone(self.engine.manifest)
         # First what can be refused, so that no task gives way to one that does not come.
         handle = self.engine.add(package.manifest.adapters, package.part('adapters'))
         self._warm_up(package, handle)
+        require_head(package.manifest, self.backbone_id, self._features_per_camera)
         with self._lock:
             evicted = self._tasks.make_room(
                 package.task, handle.nbytes, {*staying, *self._in_use()}
@@ -341,7 +345,7 @@ class TaskEncoder:
         size = self.engine.manifest.image_size
         black = np.zeros((kind[0], size, size, 3), np.uint8)
         for adapters in (handle, None):
-            self.engine.run(black, adapters)
+            self._features_per_camera = self.engine.run(black, adapters).shape[1]
         self._warm.add(kind)
 
     def _in_use(self) -> set[str]:

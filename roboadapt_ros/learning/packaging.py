@@ -45,6 +45,7 @@ def package_task(config: TrainConfig, trainer: Trainer, provenance: dict[str, An
         description=DESCRIPTIONS.get(task, task),
         backbone_id=backbone.id,
         backbone_digest=backbone.digest,
+        backbone_settings=backbone.settings_digest,
         adapters=model.adapters.layout,
         head=model.head.layout,
         contract=trainer.contract,

@@ -122,8 +122,7 @@ class Trainer:
         Raises:
             RoboAdaptError: Trained over another backbone, or of another layout.
         """
-        manifest = self.model.backbone.manifest
-        package.require_backbone(manifest.id, manifest.digest)
+        package.require_backbone(self.model.backbone.manifest)
         layouts = (self.model.adapters.layout, self.model.head.layout)
         if layouts != (package.manifest.adapters, package.manifest.head):
             raise ConfigError('start', str(package.path), f'must have the layout {layouts}')

@@ -59,7 +59,7 @@ class AdapterServices:
         """
         engine, task = self._engine, name.removeprefix(NO_ADAPTERS)
         if task not in engine.resident and task in engine.library.names():
-            engine.library.load(task, engine.backbone_id, engine.backbone_digest)  # says why not
+            engine.library.load(task, engine.engine.manifest)  # says why not
             raise ConfigError(
                 'task', task, "is on disk but not resident: 'roboadapt switch --stage' loads it"
             )

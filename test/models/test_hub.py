@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ from hub_server import running_hub, TOKEN
 from huggingface_hub import constants
 import numpy as np
 import pytest
+from roboadapt_ros.adapters import hub as hub_module
 from roboadapt_ros.adapters.hub import install, is_package_file, pull, push
 from roboadapt_ros.adapters.package import load_package
 from roboadapt_ros.cli import main as cli
@@ -70,6 +72,25 @@ def test_the_readme_is_the_card_under_metadata(hub, task) -> None:
 def test_a_damaged_package_is_not_pushed(hub, task) -> None:
     (task / 'weights.safetensors').write_bytes(b'damaged')
     with pytest.raises(PackageError, match='truncated or corrupted'):
+        push(task, REPOSITORY, endpoint=hub.address)
+    assert not hub.repositories
+
+
+@pytest.mark.parametrize('name', ['card.md', 'reference_scene.png'])
+def test_a_link_out_of_a_package_is_not_followed(hub, task, tmp_path, name: str) -> None:
+    """What it leads to would be sent to the hub."""
+    secret = tmp_path / 'secret'
+    secret.write_text('not for everyone')
+    (task / name).unlink()
+    (task / name).symlink_to(secret)
+    with pytest.raises(PackageError, match=rf'{name}: is a link out of the package'):
+        push(task, REPOSITORY, endpoint=hub.address)
+    assert not hub.repositories
+
+
+def test_a_card_that_is_not_text_is_refused_by_name(hub, task) -> None:
+    (task / 'card.md').write_bytes(b'# pick \xff')
+    with pytest.raises(PackageError, match=r'pick/card\.md: is not text.*UTF-8'):
         push(task, REPOSITORY, endpoint=hub.address)
     assert not hub.repositories
 
@@ -159,6 +180,28 @@ def test_another_package_of_the_name_is_replaced_only_by_force(hub, task, tmp_pa
     assert found.digest == load_package(tasks / 'pick').digest != other.digest
     again = pull(REPOSITORY, tasks, endpoint=hub.address)
     assert again.digest == found.digest, 'the same package again is no conflict'
+
+
+@pytest.mark.parametrize('name', ['fetched', 'made', 'package'])
+def test_a_task_may_have_the_name_of_a_folder_that_pulling_makes(hub, tmp_path, name) -> None:
+    package = make_task(tmp_path, name, make_backbone(tmp_path))
+    push(package.path, REPOSITORY, endpoint=hub.address)
+    found = pull(REPOSITORY, tmp_path / 'elsewhere', endpoint=hub.address)
+    assert (found.task, found.digest) == (name, package.digest)
+    assert [p.name for p in (tmp_path / 'elsewhere').iterdir()] == [name]
+
+
+@pytest.mark.parametrize('where', ['hf_hub_download', 'shutil.copyfile'])
+def test_a_full_disk_is_no_fault_of_the_hub(hub, task, tmp_path, monkeypatch, where: str) -> None:
+    push(task, REPOSITORY, endpoint=hub.address)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'a file')
+
+    monkeypatch.setattr(f'{hub_module.__name__}.{where}', fail)
+    with pytest.raises(OSError, match='No space left'):
+        pull(REPOSITORY, tmp_path / 'elsewhere', endpoint=hub.address)
+    assert not list((tmp_path / 'elsewhere').iterdir())
 
 
 def test_versions_stand_beside_each_other(hub, task, tmp_path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import os
 from pathlib import Path
@@ -11,11 +12,12 @@ import sys
 
 from huggingface_hub import constants as hub
 import pytest
+from roboadapt_ros.backbones import pretrained
 from roboadapt_ros.backbones.convert import convert
 from roboadapt_ros.backbones.frozen import FrozenBackbone
 from roboadapt_ros.backbones.manifest import BackboneManifest, load_backbone_manifest
 from roboadapt_ros.backbones.pretrained import add_backbone, default_pooling, plan, Request
-from roboadapt_ros.backbones.source import flatten, read_file
+from roboadapt_ros.backbones.source import flatten, read_file, read_pretrained
 from roboadapt_ros.cli import main as cli
 from roboadapt_ros.errors import (
     ConfigError,
@@ -27,6 +29,7 @@ from roboadapt_ros.errors import (
 )
 import safetensors.torch
 import timm
+from timm.models import PretrainedCfg
 import torch
 
 ROOT = Path(__file__).parents[2]
@@ -154,6 +157,82 @@ def test_a_manifest_without_data_configuration_keeps_its_meaning() -> None:
 def test_a_request_that_can_not_be_met_is_refused(request_, error, words: str) -> None:
     with pytest.raises(error, match=words):
         plan(request_)
+
+
+@pytest.mark.parametrize('option', ['image_size', 'pooled_channels'])
+@pytest.mark.parametrize('size', [0, -1])
+def test_a_size_below_one_is_not_taken_for_the_default(option: str, size: int) -> None:
+    name = f'--{option.replace("_", "-")}'
+    with pytest.raises(ConfigError, match=rf'{name} = {size}: must be at least 1'):
+        Request(timm_name='resnet18', **{option: size})
+
+
+def test_a_model_of_pictures_that_are_not_square_needs_a_side(monkeypatch) -> None:
+    """A square of the longer side would be another input than it was trained on."""
+    usual = pretrained.resolve_data_config
+
+    def portrait(**words: object) -> dict[str, object]:
+        return {**usual(**words), 'input_size': (3, 128, 96)}
+
+    monkeypatch.setattr(pretrained, 'resolve_data_config', portrait)
+    with pytest.raises(ConfigError, match=r'resnet18.*128 x 96.*--image-size'):
+        plan(Request(timm_name='resnet18'))
+    assert plan(Request(timm_name='resnet18', image_size=96)).image_size == 96
+
+
+@pytest.fixture
+def fetch(monkeypatch, tmp_path):
+    """Return a reader of weights that only have an address, and torch's cache of such."""
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'cache'))
+
+    def read(path: Path):
+        return read_pretrained('a.tag', PretrainedCfg(url=path.as_uri(), hf_hub_id=None))
+
+    return read, tmp_path / 'cache' / 'checkpoints'
+
+
+def hashed_name(content: bytes) -> str:
+    return f'net-{hashlib.sha256(content).hexdigest()[:8]}.pth'
+
+
+def checkpoint_bytes() -> bytes:
+    stream = io.BytesIO()
+    torch.save({'a': torch.ones(3)}, stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize('name', ['IN1K-vit.h.14-300e.pth.tar', hashed_name(checkpoint_bytes())])
+def test_weights_at_an_address_are_fetched_and_kept(fetch, tmp_path, name: str) -> None:
+    """The first name is one of timm's: '300e' are epochs, no hash."""
+    read, cache = fetch
+    (tmp_path / name).write_bytes(checkpoint_bytes())
+    for _ in range(2):
+        found = read(tmp_path / name)
+        assert torch.equal(found.tensors['a'], torch.ones(3))
+        assert found.origin == (tmp_path / name).as_uri()
+        assert found.sha256 == hashlib.sha256(checkpoint_bytes()).hexdigest()
+        assert (cache / name).is_file()
+
+
+def test_weights_of_another_hash_than_their_name_says_are_refused(fetch, tmp_path) -> None:
+    read, cache = fetch
+    path = tmp_path / 'net-00000000.pth'
+    path.write_bytes(checkpoint_bytes())
+    with pytest.raises(HubError, match='invalid hash'):
+        read(path)
+    assert not list(cache.iterdir()), 'what was refused must not be found in the cache'
+    (cache / path.name).write_bytes(checkpoint_bytes())
+    with pytest.raises(PackageError, match=r'net-00000000\.pth: is damaged'):
+        read(path)
+
+
+@pytest.mark.parametrize('content', [b'', b'nonsense', checkpoint_bytes()[:-100]])
+def test_a_damaged_file_in_the_cache_is_named(fetch, tmp_path, content: bytes) -> None:
+    read, cache = fetch
+    cache.mkdir(parents=True)
+    (cache / 'net.pth').write_bytes(content)
+    with pytest.raises(PackageError, match=r'net\.pth'):
+        read(tmp_path / 'net.pth')
 
 
 def test_a_name_without_weights_says_what_to_give(tmp_path) -> None:
