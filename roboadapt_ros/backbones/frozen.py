@@ -23,6 +23,7 @@ from roboadapt_ros.backbones.manifest import (
     PROBE_NAME,
     WEIGHTS_NAME,
 )
+from roboadapt_ros.backbones.probe import read_probe
 from roboadapt_ros.backbones.tensors import read_tensors, require_tensors
 from roboadapt_ros.config import package_file, replacing, save_json
 from roboadapt_ros.errors import BaseChangedError, ConfigError
@@ -229,32 +230,25 @@ class FrozenBackbone(nn.Module):
 
         Returns:
             The outcome; nothing is raised for a changed base, see `BaseCheck.require`.
+
+        Raises:
+            PackageError: As `probe.read_probe`.
+            TensorError: As `probe.read_probe`.
         """
         equal = True if probe_path is None else self._probe_equal(probe_path)
         return BaseCheck(self.manifest.id, self.digest(), self.manifest.digest, equal)
 
     @torch.inference_mode()
     def _probe_equal(self, path: Path) -> bool:
-        stored = self._stored_probe(package_file(path, PROBE_NAME))
-        features = self(self.normalise(stored['image']))
+        stored = read_probe(path, self.manifest, self.features_per_camera)
+        features = self(self.normalise(torch.tensor(stored.image)))
         if self._local_probe is None:
-            scale = float(stored['features'].abs().max())
-            difference = float((features - stored['features']).abs().max())
+            wanted = torch.tensor(stored.features)
+            scale, difference = float(wanted.abs().max()), float((features - wanted).abs().max())
             if not difference <= PROBE_TOLERANCE * scale:
                 return False
             self._local_probe = features.clone()
         return torch.equal(features, self._local_probe)
-
-    def _stored_probe(self, file: Path) -> dict[str, torch.Tensor]:
-        """Return the stored image and features, or raise `TensorError`."""
-        size = self.manifest.image_size
-        required = {
-            'image': torch.empty(1, size, size, 3, dtype=torch.uint8, device='meta'),
-            'features': torch.empty(1, self.features_per_camera, device='meta'),
-        }
-        stored = read_tensors(file)
-        require_tensors(file, stored, required)
-        return stored
 
 
 def save_backbone(

@@ -1,7 +1,7 @@
 """A model in the form that is best to export: what is constant is computed once.
 
-Standardised weights become weights, sizes of paddings become numbers, and attention is left
-as its matrix products, for the runtime to fuse as it sees fit.
+Standardised weights become weights, sizes of paddings become numbers, and attention and RMS
+norms are left as their products and means, for the runtime to fuse as it sees fit.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from timm.layers.norm import RmsNorm, RmsNormFp32
 from timm.layers.std_conv import ScaledStdConv2d, ScaledStdConv2dSame
 import torch
 from torch import nn
@@ -68,10 +69,29 @@ class _PlainConv(nn.Module):
         return pads
 
 
+class _PlainRmsNorm(nn.Module):
+    """A norm by the root of the mean square, for which ONNX has no operator at our opset."""
+
+    def __init__(self, norm: RmsNorm | RmsNormFp32):
+        """Take over the gain and, where there is one, the activation of `norm`."""
+        super().__init__()
+        self.axes = tuple(range(-len(norm.normalized_shape), 0))
+        self.eps = norm.eps
+        self.weight = norm.weight
+        self.act = getattr(norm, 'act', nn.Identity())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Divide by the root of the mean square over the last axes."""
+        x = x * torch.rsqrt(x.pow(2).mean(self.axes, keepdim=True) + self.eps)
+        return self.act(x if self.weight is None else x * self.weight)
+
+
 def _replace(module: nn.Module) -> None:
-    """Replace every convolution of standardised weights inside `module`."""
+    """Replace every convolution of standardised weights, and RMS norm, inside `module`."""
     for name, child in module.named_children():
         if isinstance(child, (ScaledStdConv2d, ScaledStdConv2dSame)):
             setattr(module, name, _PlainConv(child))
+        elif isinstance(child, (RmsNorm, RmsNormFp32)):
+            setattr(module, name, _PlainRmsNorm(child))
         else:
             _replace(child)

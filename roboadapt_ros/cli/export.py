@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.options import add_models, models_folder
 from roboadapt_ros.cli.output import print_table, printable, progress_line, require_folder, say
-from roboadapt_ros.errors import ConfigError, RoboAdaptError, UnknownNameError
+from roboadapt_ros.errors import ConfigError, EngineError, RoboAdaptError, UnknownNameError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,7 +55,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
-    """Export, and print a row per graph; 1 where a broken package was left out."""
+    """Export, and print a row per graph; 1 where a task or a backbone was left out."""
     from roboadapt_ros.backbones.manifest import backbone_names
 
     models = models_folder(options)
@@ -73,16 +73,23 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         backbones = sorted({package.manifest.backbone_id for package in packages})
     else:
         packages, broken = _all_over(models, backbones)
-    for task, error in broken.items():
-        print(printable(f'{task}: left out. {error}'), file=sys.stderr)
     exported: list[tuple[GraphRecord, tuple[str, ...]]] = []
     with progress_line(console) as progress:
         for number, name in enumerate(backbones):
             progress(number, len(backbones), f'exporting {name}')
             over = [p for p in packages if p.manifest.backbone_id == name]
-            exported += _export(models, name, over, options)
-    if not exported:
+            try:
+                exported += _export(models, name, over, options)
+            except EngineError as error:
+                if len(backbones) == 1:
+                    raise
+                broken[name] = error
+    for name, error in broken.items():
+        print(printable(f'{name}: left out. {error}'), file=sys.stderr)
+    if not backbones:
         say(console, f'No backbones in {models}.')
+        return 1
+    if not exported:
         return 1
     print_table(console, COLUMNS, [row for _, row in exported], numbers=5)
     for record, _ in exported:

@@ -1,8 +1,9 @@
 """An adapter's arithmetic for serving: added in place to what a frozen block put out.
 
 The up-projection's product is accumulated onto the residual stream by the matrix
-multiplication itself, so an adapter costs one pass over the rows. Of one task, or of a batch of
-tasks with their weights stacked.
+multiplication itself, so an adapter costs one pass over the rows; with it the bias, as the
+product of a hidden value that is the same in every row. Of one task, or of a batch of tasks with
+their weights stacked.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def accumulate(target: torch.Tensor, rows: torch.Tensor, weights: SiteWeights, t
             return
         hidden = torch.baddbmm(named['down.bias'].unsqueeze(1), flat, named['down.weight'].mT)
         hidden = _gelu(_mix(hidden, rows, named, tasks))
-        into.baddbmm_(_with_one(hidden), named['up'])
+        into.baddbmm_(hidden if weights.has_steady_unit else _with_one(hidden), named['up'])
         return
     into = target.view(-1, target.shape[-1])
     flat = into if rows is target else rows.flatten(0, -2)
@@ -41,7 +42,7 @@ def accumulate(target: torch.Tensor, rows: torch.Tensor, weights: SiteWeights, t
         return
     hidden = torch.addmm(named['down.bias'], flat, named['down.weight'].mT)
     hidden = _gelu(_mix(hidden, rows, named, 1))
-    into.addmm_(_with_one(hidden), named['up'])
+    into.addmm_(hidden if weights.has_steady_unit else _with_one(hidden), named['up'])
 
 
 def _gelu(hidden: torch.Tensor) -> torch.Tensor:

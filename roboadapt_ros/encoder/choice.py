@@ -7,7 +7,7 @@ nothing, and loads torch only where torch won. Imports neither torch nor onnxrun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class Choice:
     """The outcome of a race; a JSON file."""
 
     backbone_digest: str
+    backbone_settings: str
     format: int
     machine: str
     gpus: str
@@ -38,13 +39,16 @@ class Choice:
     winner: EngineKind
     milliseconds: dict[str, float]
     """Median of a request of `IMAGES` images, by engine [ms]."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Why an engine was not timed, by engine."""
 
     @property
     def reason(self) -> str:
-        """Return the figures and what follows, in a line."""
+        """Return the figures, what follows, and what was left out and why, in a line."""
         figures = ', '.join(f'{name} {value:.1f} ms' for name, value in self.milliseconds.items())
         fastest = min(self.milliseconds, key=self.milliseconds.__getitem__)
-        return f'{figures} for {IMAGES} images on {self.threads} threads: {fastest}'
+        left = ''.join(f'; without {name}: {why}' for name, why in self.left_out.items())
+        return f'{figures} for {IMAGES} images on {self.threads} threads: {fastest}{left}'
 
 
 def choose(path: Path, threads: int) -> tuple[EngineKind, str]:
@@ -66,7 +70,7 @@ def choose(path: Path, threads: int) -> tuple[EngineKind, str]:
         if choice is None:
             raise EngineError('auto', 'the race left no outcome', 'Name an engine.')
     except EngineError as error:
-        return EngineKind.TORCH, f'torch, because ONNX Runtime can not be used: {error}'
+        return EngineKind.TORCH, f'torch, because the engines were not timed: {error}'
     return choice.winner, choice.reason
 
 
@@ -78,8 +82,10 @@ def find_choice(path: Path, threads: int) -> Choice | None:
             choice = load_json(Choice, folder / choice_name(threads))
         except RoboAdaptError:
             continue
-        found = (choice.backbone_digest, choice.format, choice.threads)
-        if found != (manifest.digest, FORMAT, threads):
+        over = (choice.backbone_digest, choice.backbone_settings)
+        if over != (manifest.digest, manifest.settings_digest):
+            continue
+        if (choice.format, choice.threads) != (FORMAT, threads):
             continue
         if (choice.machine, choice.gpus) != (machine_name(), gpu_names()):
             continue

@@ -68,6 +68,8 @@ class _Captured:
 class CudaEngine(TorchEngine):
     """Runs a frozen backbone on an NVIDIA GPU with torch."""
 
+    _steady = False  # the kernel of `fused` adds biases itself
+
     def __init__(self, path: Path, *, half: bool = False, fuse: bool = True):
         """Load and check the backbone, and move it to the GPU.
 

@@ -24,7 +24,7 @@ import sys
 from roboadapt_ros.adapters.placement import Placement
 from roboadapt_ros.backbones.digest import arrays_digest
 from roboadapt_ros.backbones.frozen import FrozenBackbone
-from roboadapt_ros.backbones.manifest import PROBE_NAME
+from roboadapt_ros.backbones.probe import read_probe
 from roboadapt_ros.config import from_mapping
 from roboadapt_ros.encoder.blocked_graph import block_size, blocked_graph
 from roboadapt_ros.encoder.engine import Images
@@ -49,7 +49,6 @@ from roboadapt_ros.encoder.session import has_cuda, REFUSALS
 from roboadapt_ros.encoder.torch_engine import TorchEngine
 from roboadapt_ros.encoder.trace import trace
 from roboadapt_ros.errors import EngineError, RoboAdaptError
-import safetensors.numpy
 
 NICENESS = 10
 """Of the process that exports: low, but not so low that a busy machine never exports."""
@@ -65,7 +64,8 @@ def export_graph(path: Path, engine: TorchEngine, places: Places, folder: Path) 
         folder: Where graph and record are written.
 
     Raises:
-        EngineError: The graph is not exact.
+        EngineError: It can not be traced, or the graph is not exact.
+        PackageError: The probe is not readable; TensorError where it is not the backbone's.
     """
     content, error = _exact(path, engine, places)
     record = _record(engine, places, content, error, parity=error.largest)
@@ -95,7 +95,7 @@ def export_blocked(
     if block == 1:
         return None
     branched, mixed = (trace(engine.backbone, places, branches=both) for both in (True, False))
-    tasks, images = example_tasks(engine.backbone, places), noise_images(_probe(path))
+    tasks, images = example_tasks(engine.backbone, places), noise_images(_probe(path, engine))
     try:
         content = blocked_graph(branched, mixed, places, block)
         if content is None:
@@ -131,17 +131,17 @@ def export_int8(
             which is noise for one that was added pretrained.
 
     Raises:
-        EngineError: Its features are too far from torch's.
+        EngineError: It can not be traced, or its features are too far from torch's.
+        PackageError: As `export_graph`.
     """
     content, exact = _exact(path, engine, places, branches=False)
     named = dict(tasks or {})
     measured = list(named.values()) or example_tasks(engine.backbone, places)
-    ranges, others = scene_images(_probe(path) if pictures is None else pictures)
+    ranges, others = scene_images(_probe(path, engine) if pictures is None else pictures)
     maps = engine.backbone.chain.is_convolutional
     adapters = [{}, *(task.arrays(maps=maps) for task in measured)]
-    content = quantise(
-        content, [{'images': image[None], **arrays} for image in ranges for arrays in adapters]
-    )
+    examples = [{'images': image[None], **arrays} for image in ranges for arrays in adapters]
+    content = quantise(content, examples, maps=maps)
     error = measure(engine, content, measured, others)
     if not error.distance <= MAX_INT8_ERROR:
         raise EngineError(
@@ -161,10 +161,22 @@ def export_int8(
 def _exact(
     path: Path, engine: TorchEngine, places: Places, *, branches: bool = True
 ) -> tuple[bytes, Error]:
-    """Return the float32 graph and its error, or raise `EngineError` if that is too large."""
+    """Return the float32 graph and its error.
+
+    Raises:
+        EngineError: It can't be traced, does not run, or its error is too large.
+    """
     content = trace(engine.backbone, places, branches=branches)
     tasks = example_tasks(engine.backbone, places)
-    error = measure(engine, content, tasks, noise_images(_probe(path)))
+    try:
+        error = measure(engine, content, tasks, noise_images(_probe(path, engine)))
+    except REFUSALS as refusal:
+        raise EngineError(
+            'onnx',
+            f'ONNX Runtime does not run the graph {places.name} of {engine.manifest.id} '
+            f'({str(refusal).partition(chr(10))[0]})',
+            "Choose the engine 'torch' for this backbone.",
+        ) from refusal
     if not error.largest <= MAX_PARITY:
         raise EngineError(
             'onnx',
@@ -175,10 +187,9 @@ def _exact(
     return content, error
 
 
-def _probe(path: Path) -> Images:
+def _probe(path: Path, engine: TorchEngine) -> Images:
     """Return the stored probe image of a backbone."""
-    image: Images = safetensors.numpy.load_file(path / PROBE_NAME)['image']
-    return image
+    return read_probe(path, engine.manifest, engine.backbone.features_per_camera).image
 
 
 def _record(
@@ -195,6 +206,7 @@ def _record(
         format=FORMAT,
         backbone_id=engine.manifest.id,
         backbone_digest=engine.manifest.digest,
+        backbone_settings=engine.manifest.settings_digest,
         places=places,
         int8=int8,
         block=block,

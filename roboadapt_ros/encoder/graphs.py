@@ -1,6 +1,6 @@
 """Exported graphs on disk: what each one is, and which may be served.
 
-A graph is served only beside a record that names this backbone's digest, this format and
+A graph is served only beside a record that names this backbone's digests, this format and
 runtime, and the sha256 of the very bytes; one in blocks or in 8 bits also this machine. Whatever
 differs is exported anew, by a process of its own: the one that serves loads no torch and goes on
 encoding. Imports neither torch nor onnxruntime.
@@ -20,7 +20,7 @@ from pathlib import Path
 import platform
 
 from roboadapt_ros.backbones.manifest import BackboneManifest
-from roboadapt_ros.config import load_json, save_json, to_mapping
+from roboadapt_ros.config import load_json, replacing, save_json, to_mapping
 from roboadapt_ros.encoder.offshoot import run_module
 from roboadapt_ros.encoder.places import Places
 from roboadapt_ros.errors import EngineError, RoboAdaptError
@@ -40,6 +40,8 @@ class GraphRecord:
     format: int
     backbone_id: str
     backbone_digest: str
+    backbone_settings: str
+    """`BackboneManifest.settings_digest`."""
     places: Places
     int8: bool
     block: int
@@ -161,9 +163,8 @@ class GraphStore:
             The graph's file.
         """
         path = folder / f'{record.name}.onnx'
-        temporary = path.with_suffix(f'.{os.getpid()}.part')
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
         save_json(record, path.with_suffix('.json'))
         return path
 
@@ -195,6 +196,7 @@ class GraphStore:
         manifest = self.manifest
         return (
             (record.backbone_id, record.backbone_digest) == (manifest.id, manifest.digest)
+            and record.backbone_settings == manifest.settings_digest
             and (record.places, record.int8, record.format) == (places, int8, FORMAT)
             and (record.block > 0) == blocked
             and record.versions.get('onnxruntime') == runtime_version()

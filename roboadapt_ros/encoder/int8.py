@@ -3,7 +3,7 @@
 A transformer's matrices are rounded once, per column; what they are multiplied with is
 rounded at run time, by its own range. A convolutional net's maps need ranges that are known
 beforehand: they are measured on example images, alone and under adapters. Adapters, attention
-and norms stay float32.
+and norms stay float32, and so does whatever makes a transformer's tokens, a ResNet included.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ Feeds = Mapping[str, npt.NDArray[Any]]
 """Inputs of one run: images, and adapters or none."""
 
 
-def quantise(content: bytes, examples: Sequence[Feeds]) -> bytes:
+def quantise(content: bytes, examples: Sequence[Feeds], *, maps: bool) -> bytes:
     """Return a graph with its backbone's weights in 8 bits.
 
     Args:
         content: The float32 graph, without branches.
         examples: What the ranges of a convolutional net are measured on.
+        maps: True for a convolutional net, False for a transformer.
     """
     model = onnx.load_from_string(content)
     constant = {tensor.name for tensor in model.graph.initializer}
@@ -51,7 +52,7 @@ def quantise(content: bytes, examples: Sequence[Feeds]) -> bytes:
     options: dict[str, Any] = {'per_channel': True, 'weight_type': QuantType.QInt8}
     with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder) / 'graph.onnx'
-        if any(node.op_type == 'Conv' for node in weighted[1:]):
+        if maps:
             _separate_biases(model, convolutions)
             quantize_static(
                 model,

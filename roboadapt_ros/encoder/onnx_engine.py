@@ -8,11 +8,11 @@ Loads no torch: a graph that is not on disk yet is exported by a process of its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import hashlib
 from pathlib import Path
 import threading
-from typing import Any
+import time
 import weakref
 
 import numpy as np
@@ -24,21 +24,22 @@ from roboadapt_ros.backbones.digest import file_digest
 from roboadapt_ros.backbones.manifest import (
     BackboneManifest,
     load_backbone_manifest,
-    PROBE_NAME,
     WEIGHTS_NAME,
 )
+from roboadapt_ros.backbones.probe import Probe, read_probe
 from roboadapt_ros.config import package_file
 from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_fit, Tensors
 from roboadapt_ros.encoder.graphs import GraphStore
 from roboadapt_ros.encoder.places import BARE, Places
 from roboadapt_ros.encoder.served_graph import by_graph, OnnxAdapters, ServedGraph
 from roboadapt_ros.encoder.session import has_cuda
-from roboadapt_ros.errors import BaseChangedError, PackageError
-import safetensors
-import safetensors.numpy
+from roboadapt_ros.errors import BaseChangedError
 
 INT8_PROBE_FACTOR = 2.0
 """How much farther off than measured at export a probe in 8 bits may be."""
+RECORD_TRIES, RECORD_PAUSE_S = 10, 0.1
+"""How often, and how long between, a file that is not the one loaded is looked at for its new
+record."""
 
 
 class OnnxEngine:
@@ -152,18 +153,39 @@ class OnnxEngine:
         return np.stack([features[number] for number in range(len(tasks))])
 
     def check(self) -> BaseCheck:
-        """Hash the bare graph's file and run the stored probe through every graph in memory.
+        """Look at the bare graph's file and run the stored probe through every graph in memory.
 
         A graph holds a copy of the base of its own. Its adapter inputs are optional: without
         them it is the bare backbone.
+
+        Raises:
+            PackageError: As `probe.read_probe`.
+            TensorError: As `probe.read_probe`.
         """
-        record, expected = self._bare.record, self.manifest.digest
-        try:
-            found = hashlib.sha256(self._bare.path.read_bytes()).hexdigest()
-        except OSError:
-            found = 'missing'
-        digest = record.backbone_digest if found == record.sha256 else f'{found} (onnx file)'
+        found, expected = self._changed_file(), self.manifest.digest
+        digest = f'{found} (onnx file)' if found else self._bare.record.backbone_digest
         return BaseCheck(self.manifest.id, digest, expected, self._probe_equal())
+
+    def _changed_file(self) -> str:
+        """Return the digest of the bare graph's file if it may not be served, else ''.
+
+        The record in memory has the digest of the bytes that were loaded. The file may have been
+        exported anew since, in 8 bits for other tasks: it then has a new record beside it, which
+        is written right after the file.
+        """
+        served, found = self._bare, 'missing'
+        for attempt in range(RECORD_TRIES):
+            time.sleep(RECORD_PAUSE_S if attempt else 0.0)
+            try:
+                found = hashlib.sha256(served.path.read_bytes()).hexdigest()
+            except OSError:
+                found = 'missing'
+            if found == served.record.sha256:
+                return ''
+            anew = self._store.find(BARE, int8=self._int8)
+            if anew is not None and anew.path == served.path:
+                return ''
+        return found
 
     def _require_intact_weights(self) -> None:
         """Raise unless the package's tensors are the released ones.
@@ -175,22 +197,16 @@ class OnnxEngine:
             raise BaseChangedError(self.manifest.id, 'digest', digest, self.manifest.digest)
 
     def _probe_equal(self) -> bool:
-        probe = self._path / PROBE_NAME
-        try:
-            stored = safetensors.numpy.load_file(probe)
-        except (OSError, safetensors.SafetensorError) as error:
-            raise PackageError(
-                probe, f'cannot be read ({error})', 'a whole safetensors file'
-            ) from error
+        stored = read_probe(self._path, self.manifest, self._bare.session.features)
         # Of what is there now: adding a graph meanwhile is none of this check's business.
         graphs = [graph for ref in self._graphs.valuerefs() if (graph := ref()) is not None]
         return all(self._is_as_before(graph, stored) for graph in graphs)
 
-    def _is_as_before(self, graph: ServedGraph, stored: Mapping[str, Any]) -> bool:
+    def _is_as_before(self, graph: ServedGraph, stored: Probe) -> bool:
         """Return whether a graph gives the stored features, and bit for bit its first ones."""
-        features = graph.run_probe(stored['image'])
+        features = graph.run_probe(stored.image)
         if graph.first_probe is None:
-            if not self._is_near(graph, features, stored['features']):
+            if not self._is_near(graph, features, stored.features):
                 return False
             graph.first_probe = features
         return np.array_equal(features, graph.first_probe)

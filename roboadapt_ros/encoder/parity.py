@@ -33,6 +33,14 @@ class Error:
             float(np.linalg.norm(difference) / np.linalg.norm(wanted)),
         )
 
+    @classmethod
+    def worst(cls, errors: Sequence[Error]) -> Error:
+        """Return the largest of each; NaN where one is."""
+        return cls(
+            float(np.max([error.largest for error in errors])),
+            float(np.max([error.distance for error in errors])),
+        )
+
 
 def measure(
     engine: TorchEngine,
@@ -52,19 +60,27 @@ def measure(
         tasks: What it is run with.
         images: What it is run on.
         block: Channels of a block, 0 for a graph that is not blocked.
+
+    Returns:
+        The worst of all runs, each task's features relative to their own size.
     """
     session = Session(content, threads=1)
     maps = engine.backbone.chain.is_convolutional
     arrays = [None, *(task.arrays(maps=maps) for task in tasks)]
     handles = [None, *(engine.add(*task) for task in tasks)]
-    found = [session.run(images, blocked_arrays(values or {}, block)) for values in arrays]
-    wanted = [engine.run(images, handle) for handle in handles]
+    errors = [
+        Error.of(session.run(images, blocked_arrays(values or {}, block)), engine.run(images, own))
+        for values, own in zip(arrays, handles, strict=True)
+    ]
     if tasks:
-        order = [index % len(arrays) for index in range(1, len(images) + 1)]
+        order = np.arange(1, len(images) + 1) % len(arrays)
         batch = stack([arrays[index] for index in order])
-        found.append(session.run(images, mixed_inputs(batch, block)))
-        wanted.append(engine.run_mixed(images, [handles[index] for index in order]))
+        found = session.run(images, mixed_inputs(batch, block))
+        wanted = engine.run_mixed(images, [handles[index] for index in order])
+        rows = [order == index for index in set(order.tolist())]
+        errors += [Error.of(found[own], wanted[own]) for own in rows]
         each = stack([values for values in arrays for _ in images])
-        found.append(session.run(images, mixed_inputs(each, block), len(arrays)))
-        wanted.extend(engine.run_shared(images, handles))
-    return Error.of(np.concatenate(found), np.concatenate(wanted))
+        found = session.run(images, mixed_inputs(each, block), len(arrays))
+        shared = engine.run_shared(images, handles)
+        errors += map(Error.of, np.split(found, len(arrays)), shared)
+    return Error.worst(errors)

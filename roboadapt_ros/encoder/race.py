@@ -31,7 +31,7 @@ from roboadapt_ros.encoder.places import Places
 from roboadapt_ros.encoder.session import Session, Values
 from roboadapt_ros.encoder.torch_engine import TorchEngine
 from roboadapt_ros.engines import EngineKind
-from roboadapt_ros.errors import RoboAdaptError
+from roboadapt_ros.errors import EngineError, RoboAdaptError
 
 WARM_UPS = 3
 ROUNDS = 15
@@ -80,25 +80,30 @@ def compare(
 
 
 def race(path: Path, threads: int) -> Choice:
-    """Time both engines over the bare backbone; adapters cost each next to nothing.
+    """Time the engines over the bare backbone; adapters cost each next to nothing.
+
+    One that can't serve the backbone is left out, and the outcome says why.
 
     Args:
         path: Folder of the backbone.
         threads: Threads of each engine.
 
     Raises:
-        RoboAdaptError: One of them does not run.
+        RoboAdaptError: The backbone is unreadable or not intact, or nothing can be written.
     """
     torch = TorchEngine(path, threads=threads)
-    store = GraphStore(path, torch.manifest)
-    with store.exporting():
-        export_missing(path, torch, usual_places(torch.backbone))
-    engines: dict[EngineKind, Engine] = {
-        EngineKind.TORCH: torch,
-        EngineKind.ONNX: OnnxEngine(path, threads=threads),
+    store, left_out = GraphStore(path, torch.manifest), {}
+    engines: dict[EngineKind, Engine] = {EngineKind.TORCH: torch}
+    others: dict[EngineKind, Callable[[], Engine]] = {
+        EngineKind.ONNX: partial(_exported, torch, path, threads)
     }
     if torch_sees_gpu():
-        engines[EngineKind.CUDA] = CudaEngine(path)
+        others[EngineKind.CUDA] = partial(CudaEngine, path)
+    for kind, load in others.items():
+        try:
+            engines[kind] = load()
+        except EngineError as error:
+            left_out[EXACT[kind]] = ' '.join(str(error).split())
     side = torch.manifest.image_size
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, side, side, 3), dtype=np.uint8)
     figures = time_by_turns(
@@ -106,6 +111,7 @@ def race(path: Path, threads: int) -> Choice:
     )
     choice = Choice(
         backbone_digest=torch.manifest.digest,
+        backbone_settings=torch.manifest.settings_digest,
         format=FORMAT,
         machine=machine_name(),
         gpus=gpu_names(),
@@ -113,9 +119,22 @@ def race(path: Path, threads: int) -> Choice:
         versions=libraries(),
         winner=min(engines, key=lambda kind: figures[EXACT[kind]]),
         milliseconds=figures,
+        left_out=left_out,
     )
     save_json(choice, store.writable / choice_name(threads))
     return choice
+
+
+def _exported(torch: TorchEngine, path: Path, threads: int) -> OnnxEngine:
+    """Return the engine on ONNX Runtime, its usual graphs exported.
+
+    Raises:
+        EngineError: A graph can't be exported, or can't be written.
+    """
+    store = GraphStore(path, torch.manifest)
+    with store.exporting():
+        export_missing(path, torch, usual_places(torch.backbone))
+    return OnnxEngine(path, threads=threads)
 
 
 def main(words: Sequence[str]) -> int:

@@ -25,18 +25,29 @@ class SiteWeights:
     site: Site
     weights: Mapping[str, torch.Tensor]
     """By what follows the site's name: 'down.weight' or, linear, 'weight'. 'up' is (1 + hidden,
-    channels_out): the bias, then the weight, rows of channels."""
+    channels_out): what takes the bias, then the weight, rows of channels. With a steady unit,
+    'down.weight' is (1 + hidden, channels) and 'down.bias' (1 + hidden,)."""
 
     @property
     def is_linear(self) -> bool:
         """True for a linear top."""
         return 'weight' in self.weights
 
+    @property
+    def has_steady_unit(self) -> bool:
+        """True where the first hidden value is the same in every row, see `STEADY`."""
+        if self.is_linear:
+            return False
+        return self.weights['down.bias'].shape[-1] == self.weights['up'].shape[-2]
+
     def first(self, tasks: int) -> SiteWeights:
         """Return the weights of the first tasks of a gathered batch."""
         return SiteWeights(self.site, {n: w[:tasks] for n, w in self.weights.items()})
 
 
+STEADY = 8.0
+"""Value of a steady unit: a hidden unit without inputs, whose up-projection is the bias. GELU
+leaves it as it is, and by a power of two a bias is divided without loss."""
 SiteKey = tuple[int, bool]
 """Position in the chain, and whether the site is linear."""
 Sites = dict[SiteKey, SiteWeights]
@@ -60,17 +71,33 @@ class RowFormat:
     down-projections are a view (3, hidden, channels) of that.
     """
 
-    def __init__(self, layout: AdapterLayout, device: torch.device, dtype: torch.dtype):
-        """Create rows of a layout on a device."""
-        self.layout = layout
-        self._shapes = _row_shapes(layout)
+    def __init__(
+        self,
+        layout: AdapterLayout,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        steady: bool = False,
+    ):
+        """Create rows of a layout on a device.
+
+        Args:
+            layout: Of the tasks.
+            device: Where rows are.
+            dtype: Of their values.
+            steady: Give bottlenecks a steady unit, so that biases are added by the product. Not
+                for a layout with 3x3 convolutions, which would mix it with the others.
+        """
+        self.layout, self._steady = layout, steady
+        self._shapes = _row_shapes(layout, steady=steady)
         size = sum(math.prod(shape) for shape in self._shapes.values())
         self._zeros = torch.zeros(size, device=device, dtype=dtype)
         """The row of no adapters at all."""
 
     def pack(self, tensors: Mapping[str, npt.NDArray[np.float32]]) -> RowAdapters:
         """Copy one task's tensors into a row of its own."""
-        flat = np.concatenate([_part(tensors, name) for name in self._shapes] or [_EMPTY])
+        parts = [_part(tensors, name, steady=self._steady) for name in self._shapes]
+        flat = np.concatenate(parts or [_EMPTY])
         row = torch.from_numpy(flat).to(self._zeros)
         return RowAdapters(self.layout, row.nbytes, row, self._split(row), self)
 
@@ -111,22 +138,31 @@ class RowFormat:
 _EMPTY = np.zeros(0, np.float32)
 
 
-def _row_shapes(layout: AdapterLayout) -> Shapes:
+def _row_shapes(layout: AdapterLayout, *, steady: bool) -> Shapes:
     """Return what a row holds by name: a layout's tensors, up-projections with their bias."""
     shapes: Shapes = {}
     for name, shape in layout.shapes().items():
         if name.endswith('.up.weight'):
             shapes[name.removesuffix('.weight')] = (1 + shape[1], shape[0])
+        elif steady and '.down.' in name:
+            shapes[name] = (1 + shape[0], *shape[1:])
         elif not name.endswith('.up.bias'):
             shapes[name] = shape
     return shapes
 
 
-def _part(tensors: Mapping[str, npt.NDArray[np.float32]], name: str) -> npt.NDArray[np.float32]:
+def _part(
+    tensors: Mapping[str, npt.NDArray[np.float32]], name: str, *, steady: bool
+) -> npt.NDArray[np.float32]:
     """Return the values of one part of a row, flat."""
-    if not name.endswith('.up'):
-        return tensors[name].reshape(-1)
-    return np.vstack([tensors[f'{name}.bias'], tensors[f'{name}.weight'].T]).reshape(-1)
+    if name.endswith('.up'):
+        bias = tensors[f'{name}.bias'] / np.float32(STEADY if steady else 1.0)
+        return np.vstack([bias, tensors[f'{name}.weight'].T]).reshape(-1)
+    value = tensors[name]
+    if steady and '.down.' in name:
+        unit = np.full((1, *value.shape[1:]), STEADY if name.endswith('bias') else 0, np.float32)
+        value = np.concatenate([unit, value])
+    return value.reshape(-1)
 
 
 def merge(batches: Sequence[tuple[Sequence[int], Sites]], tasks: int) -> Sites:
@@ -159,9 +195,10 @@ def _stack(
     """Pad one tensor of each task to the widest bottleneck."""
     example = next(w.weights[name] for _, w in present if name in w.weights)
     hidden, rest = widest.hidden, example.shape[2:]
+    inner = hidden + any(weights.has_steady_unit for _, weights in present)
     shape = {
-        'down.weight': (hidden, *rest),
-        'down.bias': (hidden,),
+        'down.weight': (inner, *rest),
+        'down.bias': (inner,),
         'mix.weight': (hidden, hidden, *rest[1:]),
         'up': (1 + hidden, *rest),
     }.get(name, tuple(example.shape[1:]))

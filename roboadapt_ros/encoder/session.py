@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+import ctypes
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ CUDA = 'CUDAExecutionProvider'
 CPU = 'CPUExecutionProvider'
 _EXACT_CUDA = {'use_tf32': '0', 'cudnn_conv_algo_search': 'HEURISTIC'}
 """Full float32 products, and the same algorithm at every start."""
+_ON_CUDA: list[Any] = [(CUDA, _EXACT_CUDA), CPU]
 ERRORS_ONLY = 3
 REFUSALS = (
     errors.Fail,
@@ -28,13 +31,59 @@ REFUSALS = (
 )
 """What ONNX Runtime raises about a graph that it can't run."""
 
+CUDA_DRIVER = 'libcuda.so.1'
+"""NVIDIA's driver as programs load it; it comes with the card's kernel module."""
+_SMALLEST = (
+    b'\x08\x08:/\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x01gZ\x0b\n\x01x\x12\x06\n\x04\x08\x01\x12\x00'
+    b'b\x0b\n\x01y\x12\x06\n\x04\x08\x01\x12\x00B\x04\n\x00\x10\x11'
+)
+"""A graph as onnx writes it: y = Identity(x), one float."""
+
 Values = Mapping[str, Any]
 """Adapter inputs by name: arrays, or what `Session.hold` returned."""
 
 
+@cache
 def has_cuda() -> bool:
-    """Return whether graphs run on the graphics card."""
-    return CUDA in ort.get_available_providers()
+    """Return whether graphs run on the graphics card; asked once, by loading a small one.
+
+    onnxruntime-gpu offers CUDA on any machine, and runs a graph on the CPU where there is no
+    card, or where CUDA's libraries are missing. Without a card nothing is loaded for it, so that
+    nothing is said on stderr; of a missing library ONNX Runtime tells there once.
+    """
+    if CUDA not in ort.get_available_providers() or not _driver_has_gpu():
+        return False
+    try:
+        session = ort.InferenceSession(_SMALLEST, _options(1), providers=_ON_CUDA)
+    except REFUSALS:
+        return False
+    return _device(session) == 'cuda'
+
+
+def _driver_has_gpu() -> bool:
+    """Return whether NVIDIA's driver is installed and lets this process see a card."""
+    try:
+        driver = ctypes.CDLL(CUDA_DRIVER)
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    fails = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    return not fails and count.value > 0
+
+
+def _options(threads: int) -> Any:
+    """Return a session's options, see `Session`."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = ERRORS_ONLY
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    return options
+
+
+def _device(session: Any) -> str:
+    """Return where a session runs what it can: 'cuda' or 'cpu'."""
+    return 'cuda' if session.get_providers()[0] == CUDA else 'cpu'
 
 
 class Session:
@@ -48,14 +97,14 @@ class Session:
             threads: Threads of one pass; they sleep between passes, for the cameras' and the
                 arm's processes need the cores too.
         """
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = ERRORS_ONLY
-        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-        providers: list[Any] = [(CUDA, _EXACT_CUDA), CPU] if has_cuda() else [CPU]
-        self._session = ort.InferenceSession(content, options, providers=providers)
-        self.device = 'cuda' if self._session.get_providers()[0] == CUDA else 'cpu'
+        providers = _ON_CUDA if has_cuda() else [CPU]
+        self._session = ort.InferenceSession(content, _options(threads), providers=providers)
+        self.device = _device(self._session)
+
+    @property
+    def features(self) -> int:
+        """Features of one image."""
+        return int(self._session.get_outputs()[0].shape[1])
 
     def hold(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Values:
         """Return values kept where the graph runs, to be given to many runs."""

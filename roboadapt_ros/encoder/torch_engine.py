@@ -48,6 +48,9 @@ class Branches:
 class TorchEngine:
     """Runs a frozen backbone on the CPU with torch."""
 
+    _steady = True
+    """Whether bottlenecks without a convolution have a steady unit."""
+
     def __init__(self, path: Path, *, threads: int = 1):
         """Load and check the backbone.
 
@@ -93,7 +96,9 @@ class TorchEngine:
         parameter = next(self.backbone.parameters())
         with self._adding:
             known = self._formats.get(layout)
-            format_ = known or RowFormat(layout, parameter.device, parameter.dtype)
+            format_ = known or RowFormat(
+                layout, parameter.device, parameter.dtype, steady=self._steady and not is_maps
+            )
             self._formats[layout] = format_
         adapters = format_.pack(tensors)
         if known is None:

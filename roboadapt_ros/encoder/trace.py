@@ -8,6 +8,7 @@ streams are repeated where the first adapter sits; left out, they are not.
 from __future__ import annotations
 
 import io
+from typing import Any
 import warnings
 
 import numpy as np
@@ -18,7 +19,9 @@ from roboadapt_ros.encoder.examples import example_tasks
 from roboadapt_ros.encoder.graph_module import AdaptedGraph
 from roboadapt_ros.encoder.map_adapters import DOMAIN, write_out
 from roboadapt_ros.encoder.places import Places, REPEATS, stack
+from roboadapt_ros.errors import EngineError
 import torch
+from torch.onnx.errors import OnnxExporterError
 
 OPSET = 17
 """The first with a layer normalisation of its own; ONNX Runtime fuses the GELUs itself."""
@@ -31,6 +34,9 @@ def trace(backbone: FrozenBackbone, places: Places, *, branches: bool = True) ->
         backbone: What to trace.
         places: Where the adapters are.
         branches: As `map_adapters.write_out`.
+
+    Raises:
+        EngineError: It has an operation that graphs do not have.
     """
     module = AdaptedGraph(backbone, places).requires_grad_(False)
     side = backbone.manifest.image_size
@@ -41,30 +47,48 @@ def trace(backbone: FrozenBackbone, places: Places, *, branches: bool = True) ->
     is_marked = backbone.chain.is_convolutional and places.has_blocks
     examples = {REPEATS: np.ones(1, np.int64), **arrays}
     inputs = [torch.from_numpy(examples[name]) for name in places.inputs()]
+    options = {
+        'input_names': ['images', *places.inputs()],
+        'output_names': ['features'],
+        'dynamic_axes': {
+            'images': {0: 'batch'},
+            'features': {0: 'rows' if places.positions else 'batch'},
+            **_free_axes(places, is_maps=backbone.chain.is_convolutional),
+        },
+        'custom_opsets': {DOMAIN: 1} if is_marked else {},
+    }
+    try:
+        model = _traced(module, (images, *inputs), options)
+    except OnnxExporterError as error:
+        problem = str(error).partition('\n')[0].partition('. ')[0]
+        raise EngineError(
+            'onnx',
+            f'{backbone.manifest.id} can not be written as a graph ({problem})',
+            "Choose the engine 'torch' for this backbone.",
+        ) from error
+    write_out(model, branches=branches)
+    _add_defaults(model)
+    written: bytes = model.SerializeToString()
+    return written
+
+
+def _traced(
+    module: AdaptedGraph, inputs: tuple[torch.Tensor, ...], options: dict[str, Any]
+) -> onnx.ModelProto:
+    """Return what the exporter writes; `options` are its arguments."""
     stream = io.BytesIO()
     with warnings.catch_warnings():
         # The tracer warns of sizes that become constants: a graph is for one image size.
         warnings.simplefilter('ignore')
         torch.onnx.export(
             module,
-            (images, *inputs),
+            inputs,
             stream,  # type: ignore[arg-type]  # the tracing exporter writes to streams
-            input_names=['images', *places.inputs()],
-            output_names=['features'],
-            dynamic_axes={
-                'images': {0: 'batch'},
-                'features': {0: 'rows' if places.positions else 'batch'},
-                **_free_axes(places, is_maps=backbone.chain.is_convolutional),
-            },
             opset_version=OPSET,
-            custom_opsets={DOMAIN: 1} if is_marked else {},
             dynamo=False,  # which needs one graph for batches of one task and another for mixed
+            **options,
         )
-    model = onnx.load_from_string(stream.getvalue())
-    write_out(model, branches=branches)
-    _add_defaults(model)
-    written: bytes = model.SerializeToString()
-    return written
+    return onnx.load_from_string(stream.getvalue())
 
 
 def _add_defaults(model: onnx.ModelProto) -> None:

@@ -133,6 +133,45 @@ def replaced(models, change):
     return load_package(folder)
 
 
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda t: t.pop('head.out.bias'), 'missing: head.out.bias'),
+        (lambda t: t.update(extra=np.zeros(3, np.float32)), 'unexpected: extra'),
+        (
+            lambda t: t.update({'head.out.bias': np.zeros(3, np.float32)}),
+            r'head.out.bias: found \(3,\)',
+        ),
+        (
+            lambda t: t.update({'head.out.bias': t['head.out.bias'].astype(np.float64)}),
+            'found float64, required float32',
+        ),
+        (
+            lambda t: t.update({'head.out.bias': t['head.out.bias'] * np.nan}),
+            'non-finite',
+        ),
+    ],
+)
+def test_a_wrong_tensor_is_named(models, change, words: str) -> None:
+    with pytest.raises(TensorError, match=words):
+        replaced(models, change)
+
+
+def test_random_manifest_damage_gives_a_typed_error(models) -> None:
+    path = models / 'tasks' / 'pick' / 'manifest.json'
+    good = path.read_bytes()
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        bad = bytearray(good)
+        for position in rng.integers(0, len(good), 3):
+            bad[position] = int(rng.integers(256))
+        path.write_bytes(bytes(bad))
+        try:
+            load_package(path.parent)
+        except RoboAdaptError:
+            continue
+
+
 def test_the_same_tensors_in_another_setting_are_another_backbone(models) -> None:
     """The digest of the tensors says nothing of the picture's size or the model's arguments."""
     package = load_package(models / 'tasks' / 'pick')

@@ -110,7 +110,8 @@ def test_a_batch_has_its_figures_and_says_how_to_get_the_peers(no_peers) -> None
 def test_resident_tasks_are_measured_in_a_process_of_their_own() -> None:
     figures = memory.run(memory.MemoryConfig(model='test_vit', **TINY, tasks=4, runs=1)).figures
     assert {'resident4_ratio', 'resident4_rss_ratio', 'resident4_held_ratio'} <= figures.keys()
-    assert figures['resident4_held_ratio'] == 1.0
+    # One hidden unit more than the tensors have, see `rows.STEADY`.
+    assert 1.0 < figures['resident4_held_ratio'] < 1.05
     assert figures['process_one_task_mb'] > 10
     assert _finite(figures)
 

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 import json
 from pathlib import Path
 import subprocess
 import sys
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 from roboadapt_ros.adapters.bottleneck import TaskAdapters
+from roboadapt_ros.adapters.package import TaskPackage
 from roboadapt_ros.adapters.pictures import read_pictures, write_picture
 from roboadapt_ros.backbones.digest import tensors_digest
 from roboadapt_ros.backbones.manifest import load_backbone_manifest
 from roboadapt_ros.cli.main import main
-from roboadapt_ros.encoder import choice, export
+from roboadapt_ros.encoder import choice, export, session
+from roboadapt_ros.encoder import race as race_module
+from roboadapt_ros.encoder.blocked_graph import block_size
 from roboadapt_ros.encoder.choice import choice_name, choose, find_choice
 from roboadapt_ros.encoder.examples import scene_images, TaskTensors
-from roboadapt_ros.encoder.export import export_graph, export_int8
+from roboadapt_ros.encoder.export import export_graph, export_int8, export_missing
 from roboadapt_ros.encoder.graphs import GraphStore
-from roboadapt_ros.encoder.int8 import MAX_INT8_ERROR
+from roboadapt_ros.encoder.int8 import MAX_INT8_ERROR, quantise
 from roboadapt_ros.encoder.onnx_engine import OnnxEngine
+from roboadapt_ros.encoder.parity import Error, measure
 from roboadapt_ros.encoder.places import BARE, Places
 from roboadapt_ros.encoder.race import race
 from roboadapt_ros.encoder.select import load_encoder, load_engine
 from roboadapt_ros.encoder.session import write_adapters
 from roboadapt_ros.encoder.torch_engine import TorchEngine
+from roboadapt_ros.encoder.trace import trace
 from roboadapt_ros.engines import EngineKind
-from roboadapt_ros.errors import EngineError
+from roboadapt_ros.errors import EngineError, PackageError
 from roboadapt_ros.evaluation.inprocess import LearnedPolicy
 from roboadapt_ros.policy.policy import TaskPolicies
-from tiny import CAMERAS, FAMILIES, make_backbone, make_task, SIZE
+from tiny import CAMERAS, FAMILIES, LAYOUT, make_backbone, make_task, SIZE
 import torch
 from torch import nn
 
@@ -133,6 +141,49 @@ def test_the_encoder_tells_of_a_task_that_eight_bits_were_not_measured_on(
     assert caplog.messages == [f"Task 'lift': {encoder.note('lift')}"]
 
 
+def test_tasks_exported_for_later_do_not_seal_a_running_encoder(tmp_path) -> None:
+    """Ranges of a convolutional net follow the pictures of its tasks."""
+    make_backbone(tmp_path, 'resnet', **FAMILIES['resnet'])
+    path = tmp_path / 'backbones' / 'resnet'
+    engine, folder = TorchEngine(path), store(path).writable
+    first = export_int8(path, engine, BARE, folder)
+    served = OnnxEngine(path, int8=True)
+    served.check().require()
+    second = export_int8(path, engine, BARE, folder, pictures=images(2) // 4)
+    assert first.sha256 != second.sha256
+    served.check().require()
+
+
+def test_a_loud_task_does_not_hide_the_error_of_another(vit) -> None:
+    engine = TorchEngine(vit)
+    layout = engine.backbone.layout(top=8)
+    arrays = {n: np.zeros(shape, np.float32) for n, shape in layout.shapes().items()}
+    quiet = TaskTensors(layout, arrays)
+    loud = TaskTensors(layout, {**arrays, 'top.up.bias': arrays['top.up.bias'] + 1e3})
+    content = trace(engine.backbone, Places.of(layout), branches=False)
+    content = quantise(content, [], maps=False)
+    alone, both = (measure(engine, content, own, images(3)) for own in ([quiet], [quiet, loud]))
+    assert both.distance > 0.5 * alone.distance > 1e-4
+    assert both.largest > 0.5 * alone.largest
+
+
+def test_the_worst_error_is_nan_where_one_is() -> None:
+    worst = Error.worst([Error(0.2, 0.1), Error(float('nan'), 0.3), Error(0.1, 0.2)])
+    assert np.isnan(worst.largest) and worst.distance == 0.3
+
+
+def test_the_matrices_of_a_transformer_over_a_resnet_are_in_eight_bits(tmp_path) -> None:
+    small = {'depth': 2, 'embed_dim': 64, 'num_heads': 2}
+    make_backbone(tmp_path, timm_name='vit_tiny_r_s16_p8_224', timm_kwargs=small)
+    path = tmp_path / 'backbones' / 'tiny'
+    record = export_int8(path, TorchEngine(path), BARE, tmp_path)
+    nodes = onnx.load(tmp_path / f'{record.name}.onnx').graph.node
+    kinds = Counter(node.op_type for node in nodes)
+    assert kinds['MatMulInteger'] == 4 * 2, 'the weighted matrices of two blocks'
+    assert not kinds['QuantizeLinear'], 'what makes the tokens stays float32'
+    assert 0.0 < record.feature_error < 0.01
+
+
 def test_an_older_record_is_exported_anew(vit) -> None:
     """Records without what the tasks were, as of format 2."""
     OnnxEngine(vit)
@@ -160,14 +211,14 @@ def test_an_adapter_file_gives_another_runtime_the_same_features(path, tmp_path)
     record = export_graph(path, engine, Places.of(task.layout), folder)
     file = tmp_path / 'task.onnx_adapter'
     write_adapters(file, task.arrays(maps=record.is_maps))
-    session = ort.InferenceSession(folder / f'{record.places.name}.onnx')
+    other = ort.InferenceSession(folder / f'{record.places.name}.onnx')
     adapter, run = ort.LoraAdapter(), ort.RunOptions()
     adapter.Load(str(file))
     run.add_active_adapter(adapter)
     served = OnnxEngine(path)
-    found = session.run(None, {'images': images()}, run)[0]
+    found = other.run(None, {'images': images()}, run)[0]
     np.testing.assert_array_equal(found, served.run(images(), served.add(*task)))
-    bare = session.run(None, {'images': images()})[0]
+    bare = other.run(None, {'images': images()})[0]
     np.testing.assert_allclose(bare, served.run(images(), None), rtol=1e-4, atol=1e-5)
 
 
@@ -180,7 +231,14 @@ def test_the_faster_engine_wins_and_both_figures_are_told(vit) -> None:
 
 
 @pytest.mark.parametrize(
-    'change', [{'machine': 'x'}, {'gpus': 'x'}, {'versions': {}}, {'backbone_digest': 'x'}]
+    'change',
+    [
+        {'machine': 'x'},
+        {'gpus': 'x'},
+        {'versions': {}},
+        {'backbone_digest': 'x'},
+        {'backbone_settings': 'x'},
+    ],
 )
 def test_an_outcome_of_other_surroundings_does_not_hold(vit, change) -> None:
     race(vit, 1)
@@ -196,6 +254,80 @@ def test_the_next_engine_serves_where_the_winner_fails(vit) -> None:
     told: list[str] = []
     assert isinstance(load_engine(vit, EngineKind.AUTO, threads=1, log=told.append), OnnxEngine)
     assert 'not served by cuda' in told[1]
+
+
+def test_an_export_that_fails_costs_no_other_engine_and_is_not_tried_again(
+    vit, monkeypatch
+) -> None:
+    def fail(*words: object) -> None:
+        raise EngineError('onnx', 'no operator\nfor it', "Choose the engine 'torch'.")
+
+    monkeypatch.setattr(race_module, 'export_missing', fail)
+    monkeypatch.setattr(race_module, 'torch_sees_gpu', lambda: True)
+    monkeypatch.setattr(race_module, 'CudaEngine', TorchEngine)
+    outcome = race(vit, 1)
+    assert set(outcome.milliseconds) == {'torch', 'torch on the GPU'}
+    monkeypatch.setattr(choice, 'run_module', fail)
+    kind, reason = choose(vit, 1)
+    assert kind is outcome.winner and kind is not EngineKind.ONNX
+    assert "; without onnxruntime: Engine 'onnx': no operator for it." in reason
+    assert find_choice(vit, 1) == outcome
+
+
+def test_an_outcome_that_left_nothing_out_says_nothing_of_it(vit) -> None:
+    race(vit, 1)
+    file = store(vit).writable / choice_name(1)
+    older = json.loads(file.read_text())
+    del older['left_out']
+    file.write_text(json.dumps(older))
+    found = find_choice(vit, 1)
+    assert found is not None and 'without' not in found.reason
+
+
+def test_a_package_built_for_cuda_runs_on_the_cpu_where_there_is_no_card(
+    tmp_path, monkeypatch, capfd
+) -> None:
+    """And then serves graphs in blocks, and says nothing on stderr."""
+    monkeypatch.setattr(ort, 'get_available_providers', lambda: [session.CUDA, session.CPU])
+    monkeypatch.setattr(session, 'CUDA_DRIVER', 'libcuda.so.none')
+    make_backbone(tmp_path, 'resnet', **FAMILIES['resnet'])
+    path = tmp_path / 'backbones' / 'resnet'
+    session.has_cuda.cache_clear()
+    try:
+        assert not session.has_cuda()
+        engine = TorchEngine(path)
+        task = trained(engine)
+        export_missing(path, engine, [BARE, Places.of(task.layout)])
+        served = OnnxEngine(path)
+        assert 'CPU' in served.name
+        assert served.add(*task).graph.record.block == (block_size() if block_size() > 1 else 0)
+    finally:
+        session.has_cuda.cache_clear()
+    assert capfd.readouterr().err == ''
+
+
+@pytest.mark.parametrize('providers', [[session.CUDA, session.CPU], [session.CPU]])
+def test_where_a_graph_runs_is_asked_of_a_small_one(monkeypatch, providers) -> None:
+    """CUDA's libraries may be missing, or be of another version."""
+    loaded: list[bytes] = []
+
+    class Fake:
+        def __init__(self, content: bytes, options: object, providers: list[object]):
+            loaded.append(content)
+
+        def get_providers(self) -> list[str]:
+            return providers
+
+    monkeypatch.setattr(ort, 'get_available_providers', lambda: [session.CUDA, session.CPU])
+    monkeypatch.setattr(session, '_driver_has_gpu', lambda: True)
+    monkeypatch.setattr(ort, 'InferenceSession', Fake)
+    session.has_cuda.cache_clear()
+    try:
+        assert [session.has_cuda() for _ in range(2)] == [providers[0] == session.CUDA] * 2
+    finally:
+        session.has_cuda.cache_clear()
+    onnx.checker.check_model(onnx.load_from_string(loaded[0]))
+    assert len(loaded) == 1, 'what ONNX Runtime says of a missing library, it says once'
 
 
 def test_the_gpus_are_those_the_driver_lists(tmp_path, monkeypatch) -> None:
@@ -252,6 +384,76 @@ def test_the_command_exports_for_a_task(tmp_path, capsys) -> None:
         assert text in table
     names = {file.name for file in (out / 'tiny').iterdir()}
     assert {'bare.onnx', 'bare.json', 'at0-1.3_mlp_k1_int8.onnx', 'lift.onnx_adapter'} <= names
+    assert not (models / 'backbones' / 'tiny' / 'onnx').exists(), 'with --out all goes there'
+
+
+def spoil(package: TaskPackage) -> None:
+    (package.path / 'weights.safetensors').write_bytes(b'damaged')
+
+
+def test_a_broken_package_is_told_and_the_others_are_exported(tmp_path, capsys) -> None:
+    models, out = tmp_path / 'models', tmp_path / 'out'
+    manifest = make_backbone(models)
+    make_task(models, 'lift', manifest)
+    spoil(make_task(models, 'damaged', manifest))
+    make_task(models, 'older', replace(manifest, digest='0' * 64))
+    make_task(models, 'wider', manifest, layout=replace(LAYOUT, channels=(32,) * 4))
+    spoil(make_task(models, 'elsewhere', replace(manifest, id='another')))
+    words = ['export', '--models', str(models), '--out', str(out)]
+    assert main(words) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(':')[0] for line in said] == ['damaged', 'older', 'wider']
+    assert 'truncated or corrupted' in said[0] and 'was trained over' in said[1]
+    assert 'adapters.channels' in said[2]
+    assert [file.name for file in (out / 'tiny').glob('*.onnx_adapter')] == ['lift.onnx_adapter']
+
+
+def test_a_backbone_that_can_not_be_exported_is_told_and_the_others_are(
+    tmp_path, capsys, monkeypatch
+) -> None:
+    models, out = tmp_path / 'models', tmp_path / 'out'
+    for backbone in ('able', 'unable'):
+        make_backbone(models, backbone)
+
+    def refuse(path, *words):
+        if path.name == 'unable':
+            raise EngineError('onnx', 'no such operator', "Choose the engine 'torch'.")
+        return export_graph(path, *words)
+
+    monkeypatch.setattr(export, 'export_graph', refuse)
+    words = ['export', '--models', str(models), '--out', str(out)]
+    assert main(words) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith('unable: left out.') and 'no such operator' in printed.err
+    assert 'able' in printed.out and (out / 'able' / 'bare.onnx').is_file()
+    assert main([*words, '--backbone', 'unable']) == 2
+    assert 'no such operator' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('task', 'words'), [('damaged', 'truncated or corrupted'), ('older', 'was trained over')]
+)
+def test_a_broken_package_that_was_asked_for_is_an_error(
+    tmp_path, capsys, task: str, words: str
+) -> None:
+    manifest = make_backbone(tmp_path)
+    spoil(make_task(tmp_path, 'damaged', manifest))
+    make_task(tmp_path, 'older', replace(manifest, digest='0' * 64))
+    out = tmp_path / 'out'
+    assert main(['export', '--models', str(tmp_path), '--task', task, '--out', str(out)]) == 2
+    assert words in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_picture_that_is_a_link_out_of_its_package_is_refused(tmp_path) -> None:
+    package = make_task(tmp_path, 'lift', make_backbone(tmp_path))
+    write_picture(package.path, CAMERAS[0], images(1)[0])
+    picture = package.path / f'reference_{CAMERAS[0]}.png'
+    outside = picture.rename(tmp_path / 'outside.png')
+    assert read_pictures(package.path, package.contract) == {}
+    picture.symlink_to(outside)
+    with pytest.raises(PackageError, match='is a link out of the package'):
+        read_pictures(package.path, package.contract)
 
 
 def test_eight_bits_are_measured_on_what_the_tasks_saw(tmp_path, monkeypatch) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 import subprocess
 import sys
+from types import SimpleNamespace
 import weakref
 
 import numpy as np
@@ -13,9 +15,10 @@ import onnx
 import pytest
 from roboadapt_ros.adapters.bottleneck import TaskAdapters
 from roboadapt_ros.adapters.layout import AdapterLayout, TopKind
+from roboadapt_ros.backbones import plain
 from roboadapt_ros.backbones.manifest import load_backbone_manifest
 from roboadapt_ros.config import to_mapping
-from roboadapt_ros.encoder import export
+from roboadapt_ros.encoder import export, onnx_engine
 from roboadapt_ros.encoder.blocked import blocked_arrays, plain_arrays
 from roboadapt_ros.encoder.blocked_graph import block_size
 from roboadapt_ros.encoder.export import export_blocked, export_graph, export_missing, main
@@ -25,8 +28,15 @@ from roboadapt_ros.encoder.places import BARE, graph_arrays, Places
 from roboadapt_ros.encoder.session import REFUSALS
 from roboadapt_ros.encoder.torch_engine import TorchEngine
 from roboadapt_ros.encoder.trace import trace
-from roboadapt_ros.errors import BaseChangedError, ConfigError, PackageError
+from roboadapt_ros.errors import (
+    BaseChangedError,
+    ConfigError,
+    EngineError,
+    PackageError,
+    TensorError,
+)
 import safetensors.numpy
+from timm.layers import norm, norm_act
 from tiny import FAMILIES, make_backbone, SIZE
 import torch
 from torch import nn
@@ -286,13 +296,14 @@ def spoil(path: Path) -> None:
     [
         lambda folder: spoil(folder / 'bare.onnx'),
         lambda folder: edit(folder / 'bare.json', backbone_digest='0' * 64),
+        lambda folder: edit(folder / 'bare.json', backbone_settings='0' * 64),
         lambda folder: edit(folder / 'bare.json', format=0),
         lambda folder: edit(folder / 'bare.json', versions={'onnxruntime': '0.1'}),
         lambda folder: edit(folder / 'bare.json', parity=0.5),
         lambda folder: (folder / 'bare.json').write_text('{'),
         lambda folder: (folder / 'bare.onnx').unlink(),
     ],
-    ids=['bytes', 'backbone', 'format', 'runtime', 'parity', 'record', 'missing'],
+    ids=['bytes', 'backbone', 'settings', 'format', 'runtime', 'parity', 'record', 'missing'],
 )
 def test_a_graph_that_is_not_what_was_exported_is_not_served(vit, tmp_path, change) -> None:
     path = copied(vit, tmp_path)
@@ -321,13 +332,176 @@ def test_spoilt_weights_are_not_served_though_their_graphs_are_whole(vit, tmp_pa
         OnnxEngine(path)
 
 
-def test_a_graph_changed_under_a_running_engine_fails_the_check(vit, tmp_path) -> None:
+def test_a_graph_changed_under_a_running_engine_fails_the_check(vit, tmp_path, no_pause) -> None:
     path = copied(vit, tmp_path)
     engine = OnnxEngine(path)
     engine.check().require()
     spoil(path / 'onnx' / 'bare.onnx')
     with pytest.raises(BaseChangedError, match='digest'):
         engine.check().require()
+
+
+@pytest.fixture
+def no_pause(monkeypatch) -> None:
+    monkeypatch.setattr(onnx_engine, 'RECORD_PAUSE_S', 0.0)
+
+
+@pytest.fixture
+def bad_probe(vit, tmp_path, request) -> Path:
+    """A backbone whose probe is whole but not what its manifest asks for."""
+    path = copied(vit, tmp_path)
+    probe = safetensors.numpy.load_file(path / 'probe.safetensors')
+    image, features = probe['image'], probe['features']
+    changes = {
+        'no features': {'image': image},
+        'one more': {**probe, 'more': features},
+        'float image': {**probe, 'image': image.astype(np.float32)},
+        'small image': {**probe, 'image': image[:, :16]},
+        'two images': {**probe, 'image': np.concatenate([image, image])},
+        'short features': {**probe, 'features': features[:, :1]},
+        'double features': {**probe, 'features': features.astype(np.float64)},
+        'inf': {**probe, 'features': np.where(features == features.max(), np.inf, features)},
+        'nan': {**probe, 'features': np.where(features == features.max(), np.nan, features)},
+    }
+    kept = {name: np.ascontiguousarray(value) for name, value in changes[request.param].items()}
+    safetensors.numpy.save_file(kept, path / 'probe.safetensors')
+    return path
+
+
+@pytest.mark.parametrize(
+    'bad_probe',
+    [
+        *('no features', 'one more', 'float image', 'small image', 'two images'),
+        *('short features', 'double features', 'inf', 'nan'),
+    ],
+    indirect=True,
+)
+def test_both_engines_refuse_a_probe_that_is_not_the_backbones(bad_probe) -> None:
+    """One infinite feature would make any difference small beside the largest."""
+    for engine in (TorchEngine(bad_probe), OnnxEngine(bad_probe)):
+        with pytest.raises(TensorError, match=r'probe\.safetensors.*(features|image|more)'):
+            engine.check()
+
+
+def test_both_engines_refuse_a_probe_that_can_not_be_read(vit, tmp_path) -> None:
+    path = copied(vit, tmp_path)
+    whole = (path / 'probe.safetensors').read_bytes()
+    engines = TorchEngine(path), OnnxEngine(path)
+    (path / 'probe.safetensors').write_bytes(whole[: len(whole) // 2])
+    for engine in engines:
+        with pytest.raises(PackageError, match='whole safetensors file'):
+            engine.check()
+    (path / 'probe.safetensors').unlink()
+    (tmp_path / 'elsewhere').write_bytes(whole)
+    (path / 'probe.safetensors').symlink_to(tmp_path / 'elsewhere')
+    for engine in engines:
+        with pytest.raises(PackageError, match='link out of the package'):
+            engine.check()
+
+
+def another_graph(path: Path) -> tuple[bytes, str]:
+    """Return other bytes of the same graph, and the record that belongs to them."""
+    model = onnx.load(path / 'onnx' / 'bare.onnx')
+    model.doc_string = 'exported anew'
+    content = model.SerializeToString()
+    record = json.loads((path / 'onnx' / 'bare.json').read_text())
+    return content, json.dumps({**record, 'sha256': hashlib.sha256(content).hexdigest()})
+
+
+def test_a_graph_exported_anew_under_a_running_engine_passes(vit, tmp_path, no_pause) -> None:
+    """And a spoilt one does not, though it was exported anew before."""
+    path = copied(vit, tmp_path)
+    engine = OnnxEngine(path)
+    content, record = another_graph(path)
+    (path / 'onnx' / 'bare.onnx').write_bytes(content)
+    (path / 'onnx' / 'bare.json').write_text(record)
+    engine.check().require()
+    spoil(path / 'onnx' / 'bare.onnx')
+    with pytest.raises(BaseChangedError, match='digest'):
+        engine.check().require()
+    (path / 'onnx' / 'bare.onnx').unlink()
+    with pytest.raises(BaseChangedError, match='missing'):
+        engine.check().require()
+
+
+def test_a_check_between_a_graph_and_its_record_waits(vit, tmp_path, monkeypatch) -> None:
+    path = copied(vit, tmp_path)
+    engine = OnnxEngine(path)
+    content, record = another_graph(path)
+    (path / 'onnx' / 'bare.onnx').write_bytes(content)
+
+    def sleep(pause_s: float) -> None:
+        if pause_s:
+            (path / 'onnx' / 'bare.json').write_text(record)
+
+    monkeypatch.setattr(onnx_engine, 'time', SimpleNamespace(sleep=sleep))
+    engine.check().require()
+
+
+def test_a_graph_that_can_not_be_written_leaves_nothing_behind(vit, tmp_path, monkeypatch) -> None:
+    path = copied(vit, tmp_path)
+    store = GraphStore(path, load_backbone_manifest(path))
+    graph = store.find(BARE)
+    folder = tmp_path / 'full'
+    folder.mkdir()
+
+    def fail(self: Path, target: Path) -> None:
+        raise OSError(28, 'No space left on device', str(self))
+
+    monkeypatch.setattr(Path, 'replace', fail)
+    with pytest.raises(OSError, match='No space left'):
+        store.put(graph.record, graph.content, folder)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    'made',
+    [
+        norm.RmsNorm(8),
+        norm.RmsNorm(8, eps=0.1, affine=False),
+        norm.RmsNorm((3, 8)),
+        norm.RmsNormFp32(8),
+        norm_act.RmsNormAct(8, inplace=False),
+        norm_act.RmsNormActFp32(8, inplace=False),
+    ],
+    ids=lambda made: f'{type(made).__name__}',
+)
+def test_rms_norms_are_written_out(made) -> None:
+    torch.manual_seed(0)
+    if made.weight is not None:
+        nn.init.normal_(made.weight)
+    model, x = nn.Sequential(nn.Sequential(made)).requires_grad_(False), torch.randn(2, 3, 8)
+    found = plain.plain_form(model)
+    torch.testing.assert_close(found(x), model(x))
+    assert not isinstance(found[0][0], type(made))
+
+
+@pytest.fixture
+def rms(tmp_path) -> Path:
+    """A transformer with RMS norms, as timm's aimv2 and parallel-scaling ones have."""
+    make_backbone(tmp_path, 'rms', timm_name='test_vit4', timm_kwargs={'depth': 2})
+    return tmp_path / 'backbones' / 'rms'
+
+
+def test_a_transformer_with_rms_norms_is_exported(rms, tmp_path) -> None:
+    engine = TorchEngine(rms)
+    for layout in (engine.backbone.layout(), engine.backbone.layout(bottom=4, middle=4, top=8)):
+        assert export_graph(rms, engine, Places.of(layout), tmp_path).parity <= PARITY
+
+
+def test_what_graphs_have_no_operation_for_is_told_in_a_line(rms, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(plain, '_PlainRmsNorm', lambda norm: norm)
+    backbone = TorchEngine(rms).backbone
+    with pytest.raises(EngineError, match=r"rms can not be written.*aten::rms_norm.*'torch'"):
+        trace(backbone, BARE)
+    assert main([str(rms), json.dumps(to_mapping(BARE))]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_graph_that_onnx_runtime_refuses_is_told_in_a_line(vit, monkeypatch) -> None:
+    monkeypatch.setattr(export, 'measure', refuse)
+    with pytest.raises(EngineError, match=r'does not run the graph bare.*no such operator'):
+        export_graph(vit.path, vit.torch, BARE, vit.path)
 
 
 def test_a_forged_record_over_other_weights_fails_the_probe(vit, tmp_path) -> None:
