@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from roboadapt_ros.adapters.package import load_package, MANIFEST_NAME, TaskPackage, VERSION_MARK
+from roboadapt_ros.adapters.package import load_package, MANIFEST_NAME, TaskPackage
 from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.errors import UnknownNameError
 
@@ -20,11 +20,6 @@ class TaskLibrary:
         """Return the tasks that have a manifest, sorted; hidden folders are being written."""
         names = (path.parent.name for path in self.root.glob(f'*/{MANIFEST_NAME}'))
         return tuple(sorted(name for name in names if not name.startswith('.')))
-
-    def versions(self, task: str) -> tuple[str, ...]:
-        """Return the names of a task's packages, of whatever version, sorted."""
-        stem = task.partition(VERSION_MARK)[0]
-        return tuple(n for n in self.names() if n.partition(VERSION_MARK)[0] == stem)
 
     def path(self, task: str) -> Path:
         """Return a task's folder.

@@ -78,10 +78,12 @@ class Encoding:
         features: dict[int, Features] = {}
         for numbers in passes(tasks):
             together = [tasks[number] for number in numbers]
-            views = {_view(task): task.package for task in together}
+            views = {view_of(task): task.package for task in together}
             images = {view: self._images(package, frames) for view, package in views.items()}
             times = self._prepared()
-            found = _run(self.engine, together, [images[_view(task)] for task in together])
+            found = run_together(
+                self.engine, together, [images[view_of(task)] for task in together]
+            )
             times = self._encoded(times)
             for number, values in zip(numbers, found, strict=True):
                 package = tasks[number].package
@@ -134,15 +136,6 @@ class Encoding:
         )
 
 
-def warm_up(engine: Engine, tasks: Sequence[ResidentTask]) -> None:
-    """Run what `Encoding.under_all` will: no live frame waits for what an engine makes first."""
-    size = engine.manifest.image_size
-    for numbers in passes(tasks):
-        together = [tasks[number] for number in numbers]
-        black = [np.zeros((len(_view(task)), size, size, 3), np.uint8) for task in together]
-        _run(engine, together, black)
-
-
 def passes(tasks: Sequence[ResidentTask]) -> list[list[int]]:
     """Return which tasks go through the engine together when they are given the same frames.
 
@@ -154,15 +147,17 @@ def passes(tasks: Sequence[ResidentTask]) -> list[list[int]]:
     """
     views: dict[tuple[CameraContract, ...], list[int]] = {}
     for number, task in enumerate(tasks):
-        views.setdefault(_view(task), []).append(number)
+        views.setdefault(view_of(task), []).append(number)
     shared = [numbers for numbers in views.values() if len(numbers) > 1]
     single = [number for numbers in views.values() if len(numbers) == 1 for number in numbers]
     return [*shared, single] if single else shared
 
 
-def _run(engine: Engine, tasks: Sequence[ResidentTask], images: Sequence[Images]) -> Values:
+def run_together(
+    engine: Engine, tasks: Sequence[ResidentTask], images: Sequence[Images]
+) -> Values:
     """Run the tasks of one of the `passes`, each with its images."""
-    if len({_view(task) for task in tasks}) > 1:
+    if len({view_of(task) for task in tasks}) > 1:
         return _run_each(engine, tasks, images)
     return list(engine.run_shared(images[0], [task.handle for task in tasks]))
 
@@ -174,5 +169,6 @@ def _run_each(engine: Engine, tasks: Sequence[ResidentTask], images: Sequence[Im
     return np.split(values, np.cumsum([len(own) for own in images])[:-1])
 
 
-def _view(task: ResidentTask) -> tuple[CameraContract, ...]:
+def view_of(task: ResidentTask) -> tuple[CameraContract, ...]:
+    """Return what a task sees of the frames."""
     return task.package.contract.cameras

@@ -12,18 +12,17 @@ from dataclasses import dataclass, replace
 import threading
 import time
 
-import numpy as np
-from roboadapt_ros.adapters.layout import AdapterLayout
 from roboadapt_ros.adapters.library import TaskLibrary
 from roboadapt_ros.adapters.package import TaskPackage
 from roboadapt_ros.backbones.check import BaseCheck
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.dataflow import Features
-from roboadapt_ros.encoder.encoding import Encoding, TaskFrames, warm_up
+from roboadapt_ros.encoder.encoding import Encoding, TaskFrames
 from roboadapt_ros.encoder.engine import AdapterHandle, Engine
 from roboadapt_ros.encoder.fit import require_head
 from roboadapt_ros.encoder.preprocess import Frames
 from roboadapt_ros.encoder.residency import DEFAULT_MAX_BYTES, Residency, ResidentTask
+from roboadapt_ros.encoder.warm_up import WarmUp
 from roboadapt_ros.errors import ConfigError, RefusedError
 
 
@@ -66,13 +65,10 @@ class TaskEncoder:
         """
         self.engine, self.library = engine, library
         self._tasks = Residency(max_bytes)
+        self._warm_up = WarmUp(engine)
         self._active: _Active | None = None
         self._shadows: tuple[ResidentTask, ...] = ()
         self._generation = 0
-        self._warm: set[tuple[int, AdapterLayout]] = set()
-        """Numbers of images and layouts that have been run."""
-        self._features_per_camera = 0
-        """Known once something has been run."""
         self._base_problem = ''
         self._lock = threading.Lock()
         self.verify_base().require()
@@ -181,8 +177,8 @@ class TaskEncoder:
         package.require_backbone(self.engine.manifest)
         # First what can be refused, so that no task gives way to one that does not come.
         handle = self.engine.add(package.manifest.adapters, package.part('adapters'))
-        self._warm_up(package, handle)
-        require_head(package.manifest, self.backbone_id, self._features_per_camera)
+        features = self._warm_up.stage(package, handle)
+        require_head(package.manifest, self.backbone_id, features)
         with self._lock:
             evicted = self._tasks.make_room(
                 package.task, handle.nbytes, {*staying, *self._in_use()}
@@ -248,7 +244,7 @@ class TaskEncoder:
         """
         with self._lock:
             shadows = tuple(self._tasks.get(task) for task in tasks)
-        warm_up(self.engine, shadows)
+        self._warm_up.together(shadows)
         with self._lock:
             if tasks:
                 self.require_unsealed()
@@ -332,21 +328,6 @@ class TaskEncoder:
     def verify_base(self) -> BaseCheck:
         """Check that the engine's backbone is the one released."""
         return self.engine.check()
-
-    def _warm_up(self, package: TaskPackage, handle: AdapterHandle) -> None:
-        """Run what the task's frames will, unless a task like it has.
-
-        What an engine makes for a number of images and a layout is then made beside the frames
-        that are served, and none waits for it after a switch, to the bare backbone either.
-        """
-        kind = len(package.contract.cameras), handle.layout
-        if kind in self._warm:
-            return
-        size = self.engine.manifest.image_size
-        black = np.zeros((kind[0], size, size, 3), np.uint8)
-        for adapters in (handle, None):
-            self._features_per_camera = self.engine.run(black, adapters).shape[1]
-        self._warm.add(kind)
 
     def _in_use(self) -> set[str]:
         """Return the tasks that must stay: the active one and the shadows."""

@@ -302,7 +302,7 @@ def test_over_a_changed_base_nothing_is_served_any_more(encoder) -> None:
 
 def test_versions_of_a_task_stand_beside_each_other(encoder, tmp_path) -> None:
     make_task(tmp_path, 'pick', encoder.engine.manifest, seed=9, version='2')
-    assert encoder.library.versions('pick') == ('pick', 'pick@2')
+    assert encoder.library.names() == ('pick', 'pick@2', 'place')
     encoder.stage('pick@2')
     encoder.activate('pick')
     first = encode(encoder)

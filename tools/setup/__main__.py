@@ -1,9 +1,9 @@
 """Makes a checkout ready to run: `python3 tools/setup` (or `make setup`).
 
-It makes .venv, installs the pinned requirements, builds roboadapt_interfaces and installs
-roboadapt_ros itself, editable. A step whose inputs have not changed is skipped; one that was
-interrupted is done again. With a ROS 2 installation sourced it builds on that one, otherwise on
-the ROS 2 wheels of PyPI.
+It makes .venv, installs the pinned requirements, builds roboadapt_interfaces, installs
+roboadapt_ros itself, editable, and exports the graphs of the shipped backbone. A step whose
+inputs have not changed is skipped; one that was interrupted is done again. With a ROS 2
+installation sourced it builds on that one, otherwise on the ROS 2 wheels of PyPI.
 
 Standard library only, Python 3.10 syntax.
 """
@@ -24,6 +24,7 @@ from progress import fingerprint, Log, SetupError, Stamps, Step
 
 ROOT = Path(__file__).resolve().parents[2]
 LOG = ROOT / '.build' / 'setup.log'
+SHIPPED_BACKBONE = 'vit_table_s'
 _VERSION = sys.version.split()[0]
 
 
@@ -47,6 +48,12 @@ def tasks(environment: Environment) -> list[Task]:
         *(path for path in requirements if path.name != 'requirements.txt'),
         Path(__file__).with_name('interfaces.py'),
     ]
+    backbone = ROOT / 'models' / 'backbones' / SHIPPED_BACKBONE
+    graph_files = [
+        *requirements,
+        *(backbone / name for name in ('backbone.json', 'weights.safetensors')),
+        ROOT / 'roboadapt_ros' / 'encoder' / 'graphs.py',
+    ]
     project_files = [ROOT / name for name in ('setup.py', 'setup.cfg', 'pyproject.toml')]
     return [
         Task('venv', f'Environment .venv (Python {_VERSION})', base, environment.create),
@@ -69,6 +76,12 @@ def tasks(environment: Environment) -> list[Task]:
             lambda step: environment.install(
                 step, ['--no-deps', '--no-build-isolation', '--editable', str(ROOT)]
             ),
+        ),
+        Task(
+            'graphs',
+            f'Graphs of {SHIPPED_BACKBONE}, and which engine is the faster one here',
+            fingerprint(base, files=graph_files),
+            lambda step: environment.export_graphs(step, backbone),
         ),
     ]
 

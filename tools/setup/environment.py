@@ -131,6 +131,17 @@ class Environment:
         command = [self.python, '-m', 'pip', 'install', *arguments]
         step.run(command, env=env, cwd=self.root, remedy=_NETWORK_REMEDY)
 
+    def export_graphs(self, step: Step, backbone: Path) -> None:
+        """Choose the engine of a backbone and export its graphs, which its first start would do.
+
+        Where that fails, the first start says why.
+        """
+        command = [self.python, '-m', 'roboadapt_ros.encoder.race', backbone, '1']
+        try:
+            step.run(command, env=self.variables(), cwd=self.root, remedy='')
+        except SetupError:
+            print('    not exported (see the log); the encoder will try at its start', flush=True)
+
     def _install_uv(self, step: Step) -> None:
         pins = (self.root / 'requirements.txt').read_text()
         found = re.search(r'^uv==\S+', pins, re.MULTILINE)
