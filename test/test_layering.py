@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / 'roboadapt_ros'
 MODULES = sorted(PACKAGE.rglob('*.py'))
 
-BASE = {'errors', 'specs', 'config', 'contract', 'dataflow', 'engines'}
+BASE = {'errors', 'specs', 'files', 'config', 'contract', 'dataflow', 'engines'}
 CORE = {'backbones', 'adapters', 'encoder', 'policy', 'control', 'sim2real', 'sim', 'doctor'}
 UPPER = {'learning', 'evaluation'}
 EDGE = {'ros', 'nodes', 'bringup', 'bench', 'cli'}

@@ -25,8 +25,9 @@ from roboadapt_ros.adapters.package import (
     TaskPackage,
     WEIGHTS_NAME,
 )
-from roboadapt_ros.config import load_json, package_file, replace_folder
+from roboadapt_ros.config import load_json
 from roboadapt_ros.errors import HubError, PackageError, RoboAdaptError
+from roboadapt_ros.files import package_file, replace_folder
 import yaml
 
 CARD_NAME = 'card.md'

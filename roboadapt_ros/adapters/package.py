@@ -17,17 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.adapters.layout import AdapterLayout, HeadLayout, task_shapes
 from roboadapt_ros.backbones.manifest import BackboneManifest
-from roboadapt_ros.config import (
-    MAX_JSON_BYTES,
-    package_file,
-    parse_json,
-    read_bytes,
-    replacing,
-    require_plain_name,
-    save_json,
-)
+from roboadapt_ros.config import MAX_JSON_BYTES, parse_json, require_plain_name, save_json
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.errors import BackboneMismatchError, ConfigError, PackageError, TensorError
+from roboadapt_ros.files import package_file, read_bytes, replacing
 import safetensors
 import safetensors.numpy
 

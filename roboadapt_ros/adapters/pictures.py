@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.config import package_file, replacing
 from roboadapt_ros.contract import Contract
+from roboadapt_ros.files import package_file, replacing
 
 Rgb = npt.NDArray[np.uint8]
 """(S, S, 3) uint8 RGB, cropped and resized as the network sees it."""

@@ -25,8 +25,9 @@ from roboadapt_ros.backbones.manifest import (
 )
 from roboadapt_ros.backbones.probe import read_probe
 from roboadapt_ros.backbones.tensors import read_tensors, require_tensors
-from roboadapt_ros.config import package_file, replacing, save_json
+from roboadapt_ros.config import save_json
 from roboadapt_ros.errors import BaseChangedError, ConfigError
+from roboadapt_ros.files import package_file, replacing
 import safetensors.torch
 import torch
 from torch import nn

@@ -11,8 +11,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from roboadapt_ros.config import load_json, package_file, require_plain_name
+from roboadapt_ros.config import load_json, require_plain_name
 from roboadapt_ros.errors import ConfigError, PackageError, UnknownNameError
+from roboadapt_ros.files import package_file
 
 MANIFEST_NAME = 'backbone.json'
 WEIGHTS_NAME = 'weights.safetensors'

@@ -14,8 +14,9 @@ from roboadapt_ros.backbones.convert import convert
 from roboadapt_ros.backbones.frozen import save_backbone
 from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.backbones.source import Checkpoint, read_file, read_pretrained
-from roboadapt_ros.config import replace_folder, require_free, require_plain_name
+from roboadapt_ros.config import require_plain_name
 from roboadapt_ros.errors import ConfigError, PackageError
+from roboadapt_ros.files import replace_folder, require_free
 import timm
 from timm.data.config import resolve_data_config
 from timm.models import PretrainedCfg

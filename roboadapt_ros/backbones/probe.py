@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.backbones.manifest import BackboneManifest, PROBE_NAME
-from roboadapt_ros.config import package_file
 from roboadapt_ros.errors import PackageError, TensorError
+from roboadapt_ros.files import package_file
 import safetensors
 import safetensors.numpy
 

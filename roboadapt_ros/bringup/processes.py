@@ -265,7 +265,7 @@ class _Builder:
         return tuple(remaps)
 
     def _only_backbone(self) -> str:
-        # Hidden folders are being written, see `config.replace_folder`.
+        # Hidden folders are being written, see `files.replace_folder`.
         found = Path(self._models_dir).glob('backbones/[!.]*/backbone.json')
         names = sorted(path.parent.name for path in found)
         if len(names) != 1:

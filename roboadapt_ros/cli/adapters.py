@@ -25,7 +25,7 @@ def _list(options: argparse.Namespace, console: Console) -> int:
     """Print one row per package, unreadable ones included."""
     from roboadapt_ros.adapters.library import TaskLibrary
     from roboadapt_ros.adapters.package import load_manifest, WEIGHTS_NAME
-    from roboadapt_ros.config import package_file
+    from roboadapt_ros.files import package_file
 
     library = TaskLibrary(models_folder(options) / 'tasks')
     rows, code = [], 0

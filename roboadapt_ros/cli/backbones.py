@@ -39,7 +39,7 @@ def _list(options: argparse.Namespace, console: Console) -> int:
 def _row(path: Path) -> tuple[object, ...]:
     from roboadapt_ros.backbones.frozen import FrozenBackbone
     from roboadapt_ros.backbones.manifest import load_backbone_manifest, WEIGHTS_NAME
-    from roboadapt_ros.config import package_file
+    from roboadapt_ros.files import package_file
 
     manifest = load_backbone_manifest(path)
     hollow = FrozenBackbone.hollow(manifest)

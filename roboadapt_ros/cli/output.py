@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
-from roboadapt_ros.config import replacing
 from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.files import replacing
 
 QUIET_PERIOD_S = 10.0
 """Without a terminal, how often progress is a line of its own [s]."""

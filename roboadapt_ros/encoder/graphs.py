@@ -20,10 +20,11 @@ from pathlib import Path
 import platform
 
 from roboadapt_ros.backbones.manifest import BackboneManifest
-from roboadapt_ros.config import load_json, replacing, save_json, to_mapping
+from roboadapt_ros.config import load_json, save_json, to_mapping
 from roboadapt_ros.encoder.offshoot import run_module
 from roboadapt_ros.encoder.places import Places
 from roboadapt_ros.errors import EngineError, RoboAdaptError
+from roboadapt_ros.files import replacing
 
 FORMAT = 3
 """Raised when graphs or their inputs change; older ones are then exported anew."""

@@ -27,13 +27,13 @@ from roboadapt_ros.backbones.manifest import (
     WEIGHTS_NAME,
 )
 from roboadapt_ros.backbones.probe import Probe, read_probe
-from roboadapt_ros.config import package_file
 from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_fit, Tensors
 from roboadapt_ros.encoder.graphs import GraphStore
 from roboadapt_ros.encoder.places import BARE, Places
 from roboadapt_ros.encoder.served_graph import by_graph, OnnxAdapters, ServedGraph
 from roboadapt_ros.encoder.session import has_cuda
 from roboadapt_ros.errors import BaseChangedError
+from roboadapt_ros.files import package_file
 
 INT8_PROBE_FACTOR = 2.0
 """How much farther off than measured at export a probe in 8 bits may be."""

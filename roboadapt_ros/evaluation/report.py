@@ -10,12 +10,12 @@ from html import escape
 import json
 from pathlib import Path
 
-from roboadapt_ros.config import replacing
 from roboadapt_ros.evaluation.plots import ledger_plot, switch_plot, trace_plot
 from roboadapt_ros.evaluation.report_parts import figure, microseconds, plural, table
 from roboadapt_ros.evaluation.report_style import STYLE
 from roboadapt_ros.evaluation.run_record import FilmStrip, RunRecord
 from roboadapt_ros.evaluation.statistics import spread
+from roboadapt_ros.files import replacing
 
 _COUNTS = {1: 'One', 2: 'Two', 3: 'Three', 4: 'Four'}
 

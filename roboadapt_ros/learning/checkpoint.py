@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from roboadapt_ros.config import replacing
 from roboadapt_ros.errors import PackageError
+from roboadapt_ros.files import replacing
 import safetensors
 import safetensors.torch
 import torch

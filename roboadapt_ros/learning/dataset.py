@@ -18,11 +18,11 @@ import zipfile
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.adapters.package import VERSION_MARK
-from roboadapt_ros.config import replacing
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.dataflow import RobotState
 from roboadapt_ros.encoder.preprocess import preprocess
 from roboadapt_ros.errors import PackageError, TrainingError
+from roboadapt_ros.files import replacing
 from roboadapt_ros.learning.progress import Progress, silent, Tell, untold
 from roboadapt_ros.policy.decode import encode_actions, proprioception
 

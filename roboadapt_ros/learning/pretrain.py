@@ -10,9 +10,9 @@ import numpy.typing as npt
 from roboadapt_ros.backbones.frozen import build_timm, save_backbone
 from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.backbones.masked import MaskedAutoencoder
-from roboadapt_ros.config import require_free
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.encoder.preprocess import preprocess
+from roboadapt_ros.files import require_free
 from roboadapt_ros.learning.dataset import data_hash, episode_paths, load_episode
 from roboadapt_ros.learning.progress import Progress, silent
 from roboadapt_ros.learning.settings import PretrainConfig

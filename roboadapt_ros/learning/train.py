@@ -17,9 +17,9 @@ import numpy.typing as npt
 from roboadapt_ros.adapters.layout import HeadLayout
 from roboadapt_ros.adapters.package import load_package, Normaliser, TaskPackage, VERSION_MARK
 from roboadapt_ros.backbones.frozen import FrozenBackbone
-from roboadapt_ros.config import require_free
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.files import require_free
 from roboadapt_ros.learning.checkpoint import Checkpoint
 from roboadapt_ros.learning.dataset import (
     data_hash,

@@ -22,8 +22,8 @@ from roboadapt_ros.cli.output import (
     require_writable,
     write_json,
 )
-from roboadapt_ros.config import replacing
 from roboadapt_ros.errors import ConfigError, UnknownNameError
+from roboadapt_ros.files import replacing
 
 ROOT = Path(__file__).parents[2]
 

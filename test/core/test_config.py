@@ -5,16 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from roboadapt_ros.config import (
-    from_mapping,
-    load_json,
-    load_yaml,
-    replace_folder,
-    save_json,
-    to_mapping,
-)
+from roboadapt_ros.config import from_mapping, load_json, load_yaml, save_json, to_mapping
 from roboadapt_ros.contract import ActionSpace
 from roboadapt_ros.errors import ConfigError, PackageError, UnknownKeyError, UnknownNameError
+from roboadapt_ros.files import replace_folder
 
 
 @dataclass(frozen=True, kw_only=True)
