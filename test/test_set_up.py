@@ -71,6 +71,35 @@ def test_a_command_sets_up_first_and_then_runs(command, last):
     assert lines[-1] == last
 
 
+WITHOUT_THE_BACKBONE = """
+import importlib.util
+from pathlib import Path
+import sys
+import tempfile
+sys.path.insert(0, 'tools/setup')
+from environment import Environment
+spec = importlib.util.spec_from_file_location('setup_program', 'tools/setup/__main__.py')
+program = importlib.util.module_from_spec(spec)
+sys.modules['setup_program'] = program
+spec.loader.exec_module(program)
+program.SHIPPED_BACKBONE = sys.argv[1]
+print(*(task.name for task in program.tasks(Environment(program.ROOT, ''))))
+"""
+
+
+@pytest.mark.parametrize(('backbone', 'last'), [('vit_table_s', 'graphs'), ('gone', 'project')])
+def test_graphs_are_exported_where_the_shipped_backbone_is(backbone, last):
+    done = subprocess.run(
+        [sys.executable, '-c', WITHOUT_THE_BACKBONE, backbone],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=True,
+    )
+    assert done.stdout.split()[-1] == last
+
+
 def host_without(missing: tuple[str, ...], *, loads: bool) -> str:
     program = WITHOUT_A_COMPILER.format(missing=missing, loads=loads)
     done = subprocess.run(

@@ -69,7 +69,7 @@ class BackboneManifest:
     def settings_digest(self) -> str:
         """sha256 over what decides the features beside the tensors: model, input and pooling."""
         settings = {
-            'timm_name': self.timm_name,
+            'timm_name': self.timm_name.partition('.')[0],  # a tag is of the weights
             'timm_kwargs': self.timm_kwargs,
             'image_size': self.image_size,
             'mean': [float(value) for value in self.mean],

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console
-    from roboadapt_ros.adapters.package import TaskManifest, TaskPackage
+    from roboadapt_ros.adapters.package import TaskManifest
     from roboadapt_ros.backbones.frozen import FrozenBackbone
     from roboadapt_ros.contract import Contract
 
@@ -122,6 +122,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     from roboadapt_ros.adapters.library import TaskLibrary
     from roboadapt_ros.adapters.package import load_package
     from roboadapt_ros.backbones.check import INTACT
+    from roboadapt_ros.encoder.fit import require_over
 
     models = models_folder(options)
     library = TaskLibrary(models / 'tasks')
@@ -164,29 +165,6 @@ def _verified(models: Path, backbone_id: str) -> FrozenBackbone | RoboAdaptError
         return FrozenBackbone.hollow(backbone.manifest)
     except RoboAdaptError as error:
         return error
-
-
-def require_over(package: TaskPackage, backbone: FrozenBackbone) -> None:
-    """Raise unless a package is of exactly this backbone, and of its sizes.
-
-    Args:
-        package: What is to be served.
-        backbone: Over which; it may be hollow.
-
-    Raises:
-        BackboneMismatchError: Trained over another backbone.
-        ConfigError: As `require_served`.
-    """
-    from roboadapt_ros.encoder.fit import require_served
-
-    package.require_backbone(backbone.manifest)
-    require_served(
-        package.manifest,
-        backbone.manifest,
-        backbone.shape.channels,
-        is_maps=backbone.chain.is_convolutional,
-        features_per_camera=backbone.features_per_camera,
-    )
 
 
 list_command = Command(arguments=add_models, run=_list)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.options import add_models, models_folder
 from roboadapt_ros.cli.output import print_table, printable, progress_line, require_folder, say
-from roboadapt_ros.errors import ConfigError, EngineError, RoboAdaptError, UnknownNameError
+from roboadapt_ros.errors import ConfigError, RoboAdaptError, UnknownNameError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
     from roboadapt_ros.adapters.package import TaskPackage
     from roboadapt_ros.encoder.engine import Images
@@ -79,8 +81,9 @@ def _run(options: argparse.Namespace, console: Console) -> int:
             progress(number, len(backbones), f'exporting {name}')
             over = [p for p in packages if p.manifest.backbone_id == name]
             try:
-                exported += _export(models, name, over, options)
-            except EngineError as error:
+                for made in _export(models, name, over, options):
+                    exported.append(made)
+            except RoboAdaptError as error:
                 if len(backbones) == 1:
                     raise
                 broken[name] = error
@@ -140,7 +143,7 @@ def _load(models: Path, path: Path, backbone: str) -> TaskPackage:
     from roboadapt_ros.adapters.package import load_package
     from roboadapt_ros.backbones.frozen import FrozenBackbone
     from roboadapt_ros.backbones.manifest import backbone_path, load_backbone_manifest
-    from roboadapt_ros.cli.adapters import require_over
+    from roboadapt_ros.encoder.fit import require_over
 
     package = load_package(path)
     manifest = load_backbone_manifest(backbone_path(models, backbone))
@@ -150,8 +153,8 @@ def _load(models: Path, path: Path, backbone: str) -> TaskPackage:
 
 def _export(
     models: Path, name: str, packages: list[TaskPackage], options: argparse.Namespace
-) -> list[tuple[GraphRecord, tuple[str, ...]]]:
-    """Export one backbone for its tasks; return the graphs' records and rows of the table."""
+) -> Iterator[tuple[GraphRecord, tuple[str, ...]]]:
+    """Export one backbone for its tasks; give each graph's record and row of the table."""
     from roboadapt_ros.backbones.manifest import backbone_path
     from roboadapt_ros.encoder.examples import TaskTensors
     from roboadapt_ros.encoder.export import (
@@ -174,7 +177,6 @@ def _export(
     wanted = dict.fromkeys(usual_places(engine.backbone))
     wanted |= dict.fromkeys(Places.of(package.manifest.adapters) for package in packages)
     tasks = {p.task: TaskTensors(p.manifest.adapters, p.part('adapters')) for p in packages}
-    exported = []
     with place as folder:
         for places in wanted:
             over = {n: t for n, t in tasks.items() if Places.of(t.layout) == places}
@@ -188,11 +190,10 @@ def _export(
                 file, block = folder / f'{record.name}.onnx', record.block
                 content = file.read_bytes()
                 times = compare(engine, places, content, options.threads, block=block)
-                exported.append((record, _row(record, file, times)))
+                yield record, _row(record, file, times)
         if options.out is not None:
             for package in packages:
                 _write_adapters(package, folder, is_maps=engine.backbone.chain.is_convolutional)
-    return exported
 
 
 def _pictures(packages: list[TaskPackage], places: Places, size: int) -> Images | None:

@@ -29,7 +29,7 @@ class AdapterHandle:
 
     layout: AdapterLayout
     nbytes: int
-    """Bytes of their tensors."""
+    """Bytes that the engine holds for them."""
     note: str = field(default='', kw_only=True)
     """What whoever serves them should know; '' for nothing."""
 

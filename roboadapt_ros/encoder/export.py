@@ -141,8 +141,11 @@ def export_int8(
     maps = engine.backbone.chain.is_convolutional
     adapters = [{}, *(task.arrays(maps=maps) for task in measured)]
     examples = [{'images': image[None], **arrays} for image in ranges for arrays in adapters]
-    content = quantise(content, examples, maps=maps)
-    error = measure(engine, content, measured, others)
+    try:
+        content = quantise(content, examples, maps=maps)
+        error = measure(engine, content, measured, others)
+    except REFUSALS as refusal:
+        raise _refused(engine, f'the 8-bit graph {places.name}', refusal) from refusal
     if not error.distance <= MAX_INT8_ERROR:
         raise EngineError(
             'onnx_int8',
@@ -171,12 +174,7 @@ def _exact(
     try:
         error = measure(engine, content, tasks, noise_images(_probe(path, engine)))
     except REFUSALS as refusal:
-        raise EngineError(
-            'onnx',
-            f'ONNX Runtime does not run the graph {places.name} of {engine.manifest.id} '
-            f'({str(refusal).partition(chr(10))[0]})',
-            "Choose the engine 'torch' for this backbone.",
-        ) from refusal
+        raise _refused(engine, f'the graph {places.name}', refusal) from refusal
     if not error.largest <= MAX_PARITY:
         raise EngineError(
             'onnx',
@@ -185,6 +183,16 @@ def _exact(
             "Choose the engine 'torch' for this backbone.",
         )
     return content, error
+
+
+def _refused(engine: TorchEngine, what: str, refusal: Exception) -> EngineError:
+    """Return the error for a graph that ONNX Runtime does not run."""
+    return EngineError(
+        'onnx',
+        f'ONNX Runtime does not run {what} of {engine.manifest.id} '
+        f'({str(refusal).partition(chr(10))[0]})',
+        "Choose the engine 'torch' for this backbone.",
+    )
 
 
 def _probe(path: Path, engine: TorchEngine) -> Images:
@@ -253,7 +261,7 @@ def main(words: Sequence[str]) -> int:
         places = from_mapping(Places, json.loads(words[1]), 'places')
         engine = TorchEngine(path)
         export_missing(path, engine, [places, *usual_places(engine.backbone)])
-    except RoboAdaptError as error:
+    except (RoboAdaptError, OSError) as error:
         sys.stderr.write(f'{error}\n')
         return 1
     return 0

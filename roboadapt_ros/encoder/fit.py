@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from roboadapt_ros.adapters.package import TaskManifest
-from roboadapt_ros.backbones.manifest import BackboneManifest
+from typing import TYPE_CHECKING
+
+from roboadapt_ros.adapters.package import TaskManifest, TaskPackage
 from roboadapt_ros.encoder.engine import require_fit
 from roboadapt_ros.errors import ConfigError
 
+if TYPE_CHECKING:
+    from roboadapt_ros.backbones.frozen import FrozenBackbone
 
-def require_served(
-    task: TaskManifest,
-    backbone: BackboneManifest,
-    channels: tuple[int, ...],
-    *,
-    is_maps: bool,
-    features_per_camera: int,
-) -> None:
-    """Raise `ConfigError` unless a task's adapters and head have the sizes of a backbone.
+
+def require_over(package: TaskPackage, backbone: FrozenBackbone) -> None:
+    """Raise unless a package is of exactly this backbone, and of its sizes.
 
     Args:
-        task: Of the package; it may be over another backbone, see `require_backbone`.
-        backbone: Manifest of the backbone.
-        channels: Along its chain.
-        is_maps: Whether what its blocks exchange are maps, as in a convolutional net.
-        features_per_camera: Length of its pooled features of one image.
+        package: What is to be served.
+        backbone: Over which; it may be hollow.
 
     Raises:
-        ConfigError: The layout is for other channels or has a kernel that is not possible, or
-            the head reads another number of features than the contract's cameras give.
+        BackboneMismatchError: Trained over another backbone.
+        ConfigError: The layout is for other channels or has a kernel that is not possible, or as
+            `require_head`.
     """
-    require_fit(backbone, channels, task.adapters, is_maps=is_maps)
-    require_head(task, backbone.id, features_per_camera)
+    package.require_backbone(backbone.manifest)
+    is_maps, layout = backbone.chain.is_convolutional, package.manifest.adapters
+    require_fit(backbone.manifest, backbone.shape.channels, layout, is_maps=is_maps)
+    require_head(package.manifest, backbone.manifest.id, backbone.features_per_camera)
 
 
 def require_head(task: TaskManifest, backbone_id: str, features_per_camera: int) -> None:

@@ -91,7 +91,8 @@ def fits(weights: SiteWeights | None, norm: object) -> bool:
     """Return whether `between_blocks` can run a site.
 
     Args:
-        weights: Must be a bottleneck without a convolution, not too wide; or None.
+        weights: Must be a bottleneck without a convolution or a steady unit, not too wide; or
+            None.
         norm: Must be an affine LayerNorm, not too wide.
     """
     if not isinstance(norm, nn.LayerNorm) or norm.weight is None or norm.bias is None:
@@ -100,7 +101,7 @@ def fits(weights: SiteWeights | None, norm: object) -> bool:
         return False
     if weights is None:
         return True
-    if weights.is_linear or 'mix.weight' in weights.weights:
+    if weights.is_linear or weights.has_steady_unit or 'mix.weight' in weights.weights:
         return False
     site = weights.site
     return triton.next_power_of_2(site.hidden) * triton.next_power_of_2(site.channels) <= LARGEST

@@ -93,7 +93,8 @@ class GraphStore:
             manifest: Its manifest.
         """
         self.backbone, self.manifest = path, manifest
-        self.folders = (path / FOLDER, _cache_root() / f'{manifest.id}-{manifest.digest[:16]}')
+        name = f'{manifest.id}-{manifest.digest[:16]}-{manifest.settings_digest[:8]}'
+        self.folders = (path / FOLDER, _cache_root() / name)
 
     @property
     def writable(self) -> Path:
@@ -162,11 +163,19 @@ class GraphStore:
 
         Returns:
             The graph's file.
+
+        Raises:
+            EngineError: It can't be written.
         """
         path = folder / f'{record.name}.onnx'
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
-        save_json(record, path.with_suffix('.json'))
+        try:
+            with replacing(path) as temporary:
+                temporary.write_bytes(content)
+            save_json(record, path.with_suffix('.json'))
+        except OSError as error:
+            raise EngineError(
+                'onnx', f'{path} can not be written ({error.strerror})', 'Make room for it.'
+            ) from error
         return path
 
     @contextmanager

@@ -31,8 +31,8 @@ from roboadapt_ros.encoder.engine import AdapterHandle, Images, require_fit, Ten
 from roboadapt_ros.encoder.graphs import GraphStore
 from roboadapt_ros.encoder.places import BARE, Places
 from roboadapt_ros.encoder.served_graph import by_graph, OnnxAdapters, ServedGraph
-from roboadapt_ros.encoder.session import has_cuda
-from roboadapt_ros.errors import BaseChangedError
+from roboadapt_ros.encoder.session import has_cuda, REFUSALS
+from roboadapt_ros.errors import BaseChangedError, EngineError
 from roboadapt_ros.files import package_file
 
 INT8_PROBE_FACTOR = 2.0
@@ -226,7 +226,14 @@ class OnnxEngine:
 
     def _load(self, places: Places) -> ServedGraph:
         found = self._store.get(places, int8=self._int8, blocked=not has_cuda())
-        graph = ServedGraph(found, self._threads)
+        try:
+            graph = ServedGraph(found, self._threads)
+        except REFUSALS as error:
+            raise EngineError(
+                'onnx',
+                f'ONNX Runtime does not load {found.path} ({str(error).partition(chr(10))[0]})',
+                "Remove the file to have it exported anew, or choose the engine 'torch'.",
+            ) from error
         self._graphs[places] = graph
         return graph
 

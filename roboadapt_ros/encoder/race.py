@@ -141,7 +141,7 @@ def main(words: Sequence[str]) -> int:
     """Race over the backbone in words[0]; a failure is one line on stderr."""
     try:
         race(Path(words[0]), int(words[1]))
-    except RoboAdaptError as error:
+    except (RoboAdaptError, OSError) as error:
         sys.stderr.write(f'{error}\n')
         return 1
     return 0

@@ -72,7 +72,14 @@ def load_engine(
     if kind in (EngineKind.CUDA, EngineKind.CUDA_HALF):
         from roboadapt_ros.encoder.cuda_engine import CudaEngine
 
-        return CudaEngine(path, half=kind is EngineKind.CUDA_HALF)
+        try:
+            return CudaEngine(path, half=kind is EngineKind.CUDA_HALF)
+        except RuntimeError as error:  # what torch raises, for instance of a card that is full
+            raise EngineError(
+                kind.value,
+                f'torch can not use the GPU ({str(error).partition(chr(10))[0]})',
+                "Free it, or name another engine: 'auto', 'onnx' or 'torch'.",
+            ) from error
     try:
         from roboadapt_ros.encoder.onnx_engine import OnnxEngine
     except ModuleNotFoundError as error:

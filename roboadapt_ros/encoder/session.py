@@ -22,6 +22,7 @@ _EXACT_CUDA = {'use_tf32': '0', 'cudnn_conv_algo_search': 'HEURISTIC'}
 _ON_CUDA: list[Any] = [(CUDA, _EXACT_CUDA), CPU]
 ERRORS_ONLY = 3
 REFUSALS = (
+    errors.EPFail,
     errors.Fail,
     errors.InvalidArgument,
     errors.InvalidGraph,

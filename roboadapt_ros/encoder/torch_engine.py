@@ -49,7 +49,7 @@ class TorchEngine:
     """Runs a frozen backbone on the CPU with torch."""
 
     _steady = True
-    """Whether bottlenecks without a convolution have a steady unit."""
+    """Whether a transformer's bottlenecks have a steady unit, see `rows.STEADY`."""
 
     def __init__(self, path: Path, *, threads: int = 1):
         """Load and check the backbone.

@@ -21,7 +21,6 @@ from roboadapt_ros.encoder.map_adapters import DOMAIN, write_out
 from roboadapt_ros.encoder.places import Places, REPEATS, stack
 from roboadapt_ros.errors import EngineError
 import torch
-from torch.onnx.errors import OnnxExporterError
 
 OPSET = 17
 """The first with a layer normalisation of its own; ONNX Runtime fuses the GELUs itself."""
@@ -59,7 +58,8 @@ def trace(backbone: FrozenBackbone, places: Places, *, branches: bool = True) ->
     }
     try:
         model = _traced(module, (images, *inputs), options)
-    except OnnxExporterError as error:
+    except (RuntimeError, ValueError) as error:
+        # Of the exporter, the tracer, or of protobuf for a graph of more than 2 GB.
         problem = str(error).partition('\n')[0].partition('. ')[0]
         raise EngineError(
             'onnx',

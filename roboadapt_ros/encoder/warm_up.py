@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from weakref import WeakValueDictionary
 
 import numpy as np
 from roboadapt_ros.adapters.layout import AdapterLayout
@@ -18,11 +19,18 @@ class WarmUp:
     def __init__(self, engine: Engine):
         """Remember the engine; nothing is run yet."""
         self._engine = engine
-        self._features: dict[tuple[int, AdapterLayout], int] = {}
-        """Features per camera, by the numbers of images and the layouts that have been run."""
+        self._features = 0
+        """Of one camera, once something has been run."""
+        self._run: WeakValueDictionary[tuple[int, AdapterLayout], AdapterHandle] = (
+            WeakValueDictionary()
+        )
+        """Adapters that were run, by number of images and layout: what an engine makes for a
+        layout may go with the last of its tasks."""
 
     def stage(self, package: TaskPackage, handle: AdapterHandle) -> int:
-        """Run what the task's frames will, and the bare backbone, unless a task like it has.
+        """Run what the task's frames will, and the bare backbone.
+
+        Not where a task like it, which is still held, has run the same.
 
         No frame waits after a switch then, nor after one to 'none:<task>'.
 
@@ -34,11 +42,12 @@ class WarmUp:
             Length of the features of one camera.
         """
         kind = len(package.contract.cameras), handle.layout
-        if kind not in self._features:
+        if kind not in self._run:
             black = self._black(kind[0])
             for adapters in (handle, None):
-                self._features[kind] = self._engine.run(black, adapters).shape[1]
-        return self._features[kind]
+                self._features = self._engine.run(black, adapters).shape[1]
+            self._run[kind] = handle
+        return self._features
 
     def together(self, tasks: Sequence[ResidentTask]) -> None:
         """Run what `Encoding.under_all` will."""

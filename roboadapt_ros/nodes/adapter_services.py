@@ -174,9 +174,10 @@ class AdapterServices:
         try:
             check = self._engine.verify_base()
             check.require()
-        except RoboAdaptError as error:
-            self._engine.seal(str(error))
-            self._broken(str(error))
+        except Exception as error:  # noqa: BLE001 - as in `stage`; what can't be checked is not served
+            problem = str(error) if isinstance(error, RoboAdaptError) else repr(error)
+            self._engine.seal(problem)
+            self._broken(problem)
         self._changed()
         return check
 

@@ -261,14 +261,16 @@ class EncoderNode(GraphNode[EncoderParameters]):
         self.get_logger().error(problem)
 
     def _report(self) -> None:
-        engine, services = self._engine, self._adapters
+        if not hasattr(self, '_engine') or not hasattr(self, '_adapters'):
+            return  # a call that was going on when the node was cleaned up
+        engine, services, worker = self._engine, self._adapters, self._worker
         status = AdapterStatus(stamp=to_time(self.now_ns()))
         status.backbone_id, status.backbone_digest = engine.backbone_id, engine.backbone_digest
         status.active_task, status.generation = engine.active or '', engine.generation
         status.active_digest, status.adapters_off = engine.active_digest, engine.adapters_off
         status.resident_tasks = list(engine.resident)
         status.switches = services.switches
-        status.frames_encoded = self._worker.frames_encoded if self._worker else 0
+        status.frames_encoded = worker.frames_encoded if worker else 0
         status.frames_dropped_at_switch = services.dropped_at_switch
         status.base_intact = not engine.base_problem
         self._status_out.publish(status)

@@ -10,14 +10,10 @@ import pytest
 from roboadapt_ros.adapters.package import save_package, TaskPackage
 from roboadapt_ros.backbones.frozen import FrozenBackbone
 from roboadapt_ros.cli import main as cli
-from roboadapt_ros.encoder.fit import require_served
+from roboadapt_ros.encoder.fit import require_over
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.learning.head import TorchHead
 from tiny import camera, LAYOUT, make_backbone, make_task
-
-CHANNELS = (64,) * 4
-FEATURES = 32
-"""Of one image: 2 x 2 tokens of 8 pooled channels."""
 
 
 def with_head(package: TaskPackage, feature_size: int) -> TaskPackage:
@@ -36,19 +32,21 @@ def verify(models, capsys) -> tuple[int, dict[str, str]]:
 
 
 def test_a_task_of_the_backbones_sizes_fits(tmp_path) -> None:
-    backbone = make_backbone(tmp_path)
+    backbone = FrozenBackbone.hollow(make_backbone(tmp_path))
     for cameras in ((), (camera('scene'),)):
-        task = make_task(tmp_path, 'pick', backbone, cameras=cameras).manifest
-        require_served(task, backbone, CHANNELS, is_maps=False, features_per_camera=FEATURES)
+        require_over(make_task(tmp_path, 'pick', backbone.manifest, cameras=cameras), backbone)
 
 
 def test_what_does_not_fit_is_named(tmp_path) -> None:
-    backbone = make_backbone(tmp_path)
-    task = make_task(tmp_path, 'pick', backbone).manifest
-    with pytest.raises(ConfigError, match=r'head\.feature_size = 64: must be 80, for 2 cameras'):
-        require_served(task, backbone, CHANNELS, is_maps=False, features_per_camera=40)
+    backbone = FrozenBackbone.hollow(make_backbone(tmp_path))
+    task = make_task(tmp_path, 'pick', backbone.manifest)
+    with pytest.raises(ConfigError, match=r'head\.feature_size = 40: must be 64, for 2 cameras'):
+        require_over(with_head(task, 40), backbone)
+    wide = make_task(
+        tmp_path, 'wide', backbone.manifest, layout=replace(LAYOUT, channels=(32,) * 4)
+    )
     with pytest.raises(ConfigError, match=r'adapters\.channels.*over backbone tiny'):
-        require_served(task, backbone, (64,) * 5, is_maps=False, features_per_camera=FEATURES)
+        require_over(wide, backbone)
 
 
 def test_asking_loads_no_torch() -> None:

@@ -256,6 +256,18 @@ def test_the_next_engine_serves_where_the_winner_fails(vit) -> None:
     assert 'not served by cuda' in told[1]
 
 
+def test_the_next_engine_serves_where_the_gpu_is_full(vit, monkeypatch) -> None:
+    def full(*words: object, **options: object) -> None:
+        raise torch.OutOfMemoryError('CUDA out of memory.\nTried to allocate 2 GiB')
+
+    race(vit, 1)
+    edit(store(vit).writable / choice_name(1), winner='cuda')
+    monkeypatch.setattr('roboadapt_ros.encoder.cuda_engine.CudaEngine', full)
+    told: list[str] = []
+    assert isinstance(load_engine(vit, EngineKind.AUTO, threads=1, log=told.append), OnnxEngine)
+    assert 'CUDA out of memory' in told[1] and 'Tried' not in told[1]
+
+
 def test_an_export_that_fails_costs_no_other_engine_and_is_not_tried_again(
     vit, monkeypatch
 ) -> None:

@@ -449,7 +449,7 @@ def test_a_graph_that_can_not_be_written_leaves_nothing_behind(vit, tmp_path, mo
         raise OSError(28, 'No space left on device', str(self))
 
     monkeypatch.setattr(Path, 'replace', fail)
-    with pytest.raises(OSError, match='No space left'):
+    with pytest.raises(EngineError, match=r'full.bare.onnx can not be written .No space left'):
         store.put(graph.record, graph.content, folder)
     assert not list(folder.iterdir())
 

@@ -2,10 +2,13 @@
 
 import gc
 import threading
+import time
 import weakref
 
 import pytest
 import rclpy
+from rclpy.executors import MultiThreadedExecutor
+from roboadapt_interfaces.srv import ListAdapters, StageAdapter, VerifyBase
 from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.nodes.encoder_node import EncoderNode
 from tiny import CAMERAS, make_backbone, make_task
@@ -50,6 +53,54 @@ def test_a_backbone_found_changed_is_served_again_by_configuring_alone(node):
     assert node.trigger_configure().name == DONE
     assert node.trigger_activate().name == DONE
     assert node._engine.active == 'pick'
+
+
+def _answer(node, service, name, request=None):
+    """Return the future of a call to the node, by a client of its own."""
+    client = node.create_client(service, name)
+    assert client.wait_for_service(5.0)
+    return client.call_async(request or service.Request())
+
+
+def _settled(future, within_s=5.0):
+    end_s = time.monotonic() + within_s
+    while not future.done() and time.monotonic() < end_s:
+        time.sleep(0.01)
+    return future.done()
+
+
+def test_questions_are_answered_while_a_task_is_staged(node, domain):
+    assert node.trigger_configure().name == DONE
+    assert node.trigger_activate().name == DONE
+    may_go_on, add = threading.Event(), node._engine.engine.add
+
+    def add_slowly(*words):
+        assert may_go_on.wait(30.0)
+        return add(*words)
+
+    node._engine.engine.add = add_slowly
+    asker = rclpy.create_node('asker')
+    executor = MultiThreadedExecutor(5)
+    executor.add_node(node)
+    executor.add_node(asker)
+    thread = threading.Thread(target=executor.spin, daemon=True)
+    thread.start()
+    try:
+        request = StageAdapter.Request(task='pick')
+        staging = _answer(asker, StageAdapter, 'encoder/stage_adapter', request)
+        questions = [
+            _answer(asker, ListAdapters, 'encoder/list_adapters'),
+            _answer(asker, VerifyBase, 'encoder/verify_base'),
+        ]
+        assert all(_settled(question) for question in questions)
+        assert not staging.done()
+        may_go_on.set()
+        assert _settled(staging) and staging.result().success
+    finally:
+        may_go_on.set()
+        executor.shutdown(5.0)
+        thread.join(5.0)
+        asker.destroy_node()
 
 
 def test_cleaned_up_it_holds_no_backbone(node):

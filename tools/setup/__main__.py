@@ -49,13 +49,10 @@ def tasks(environment: Environment) -> list[Task]:
         Path(__file__).with_name('interfaces.py'),
     ]
     backbone = ROOT / 'models' / 'backbones' / SHIPPED_BACKBONE
-    graph_files = [
-        *requirements,
-        *(backbone / name for name in ('backbone.json', 'weights.safetensors')),
-        ROOT / 'roboadapt_ros' / 'encoder' / 'graphs.py',
-    ]
+    released = [backbone / name for name in ('backbone.json', 'weights.safetensors')]
+    graph_files = [*requirements, *released, ROOT / 'roboadapt_ros' / 'encoder' / 'graphs.py']
     project_files = [ROOT / name for name in ('setup.py', 'setup.cfg', 'pyproject.toml')]
-    return [
+    made = [
         Task('venv', f'Environment .venv (Python {_VERSION})', base, environment.create),
         Task(
             'requirements',
@@ -77,13 +74,18 @@ def tasks(environment: Environment) -> list[Task]:
                 step, ['--no-deps', '--no-build-isolation', '--editable', str(ROOT)]
             ),
         ),
-        Task(
-            'graphs',
-            f'Graphs of {SHIPPED_BACKBONE}, and which engine is the faster one here',
-            fingerprint(base, files=graph_files),
-            lambda step: environment.export_graphs(step, backbone),
-        ),
     ]
+    if all(path.is_file() for path in released):  # a person may have removed it
+        title = f'Graphs of {SHIPPED_BACKBONE}, and which engine is the faster one here'
+        made.append(
+            Task(
+                'graphs',
+                title,
+                fingerprint(base, files=graph_files),
+                lambda step: environment.export_graphs(step, backbone),
+            )
+        )
+    return made
 
 
 def prepare_host(log: Log) -> bool:
