@@ -135,8 +135,22 @@ class GraphNode(LifecycleNode, Generic[ConfigT]):
         callback: Callable[[Any, Any], Any],
         group: CallbackGroup | None = None,
     ) -> None:
-        """Answer a service for as long as the node is active; for `activate`."""
+        """Answer a service for as long as the node is active; for `activate`.
+
+        A call that is still going on when the node is deactivated has no answer.
+        """
         made = self.create_service(service_type, name, callback, callback_group=group)
+        send = made.send_response
+
+        def answer(response: Any, header: Any) -> None:
+            try:
+                send(response, header)
+            except RuntimeError as error:  # rclpy's InvalidHandle, which would end the process
+                if made in self.services:
+                    raise
+                self.get_logger().warning(f'{name} has ended before its answer: {error}')
+
+        made.send_response = answer
         self._while_active.append((self.destroy_service, made))
 
     def every(

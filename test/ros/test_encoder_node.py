@@ -69,12 +69,18 @@ def _settled(future, within_s=5.0):
     return future.done()
 
 
-def test_questions_are_answered_while_a_task_is_staged(node, domain):
+@pytest.fixture
+def slow_staging(node):
+    """Return a client's node, beside an active encoder that stages 'pick' until it may go on.
+
+    Also the event for that, and the thread that spins both.
+    """
     assert node.trigger_configure().name == DONE
     assert node.trigger_activate().name == DONE
-    may_go_on, add = threading.Event(), node._engine.engine.add
+    began, may_go_on, add = threading.Event(), threading.Event(), node._engine.engine.add
 
     def add_slowly(*words):
+        began.set()
         assert may_go_on.wait(30.0)
         return add(*words)
 
@@ -88,19 +94,37 @@ def test_questions_are_answered_while_a_task_is_staged(node, domain):
     try:
         request = StageAdapter.Request(task='pick')
         staging = _answer(asker, StageAdapter, 'encoder/stage_adapter', request)
-        questions = [
-            _answer(asker, ListAdapters, 'encoder/list_adapters'),
-            _answer(asker, VerifyBase, 'encoder/verify_base'),
-        ]
-        assert all(_settled(question) for question in questions)
-        assert not staging.done()
-        may_go_on.set()
-        assert _settled(staging) and staging.result().success
+        assert began.wait(5.0)
+        yield asker, staging, may_go_on, thread
     finally:
         may_go_on.set()
         executor.shutdown(5.0)
         thread.join(5.0)
         asker.destroy_node()
+
+
+def test_questions_are_answered_while_a_task_is_staged(slow_staging):
+    asker, staging, may_go_on, _ = slow_staging
+    questions = [
+        _answer(asker, ListAdapters, 'encoder/list_adapters'),
+        _answer(asker, VerifyBase, 'encoder/verify_base'),
+    ]
+    assert all(_settled(question) for question in questions)
+    assert not staging.done()
+    may_go_on.set()
+    assert _settled(staging) and staging.result().success
+
+
+def test_cleaned_up_while_a_task_is_staged_it_goes_on(node, slow_staging):
+    asker, _, may_go_on, thread = slow_staging
+    assert node.trigger_deactivate().name == DONE
+    assert node.trigger_cleanup().name == DONE
+    may_go_on.set()
+    time.sleep(0.5)
+    assert thread.is_alive(), 'the answer that could not be sent has ended the executor'
+    assert node.trigger_configure().name == DONE
+    assert node.trigger_activate().name == DONE
+    assert _settled(_answer(asker, ListAdapters, 'encoder/list_adapters'))
 
 
 def test_cleaned_up_it_holds_no_backbone(node):
