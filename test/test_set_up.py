@@ -14,17 +14,20 @@ TIMEOUT_S = 120
 needs_checkout = pytest.mark.skipif(
     not (ROOT / '.venv').is_dir(), reason='not a checkout that was set up by make'
 )
-WITHOUT_A_COMPILER = """
+THE_PROGRAM = """
 import importlib.util
 import sys
 import tempfile
 sys.path.insert(0, 'tools/setup')
+from environment import Environment
 import host
 from progress import Log, SetupError
 spec = importlib.util.spec_from_file_location('setup_program', 'tools/setup/__main__.py')
 program = importlib.util.module_from_spec(spec)
 sys.modules['setup_program'] = program
 spec.loader.exec_module(program)
+"""
+WITHOUT_A_COMPILER = """
 host._privilege = lambda: None
 host._has_program = lambda name: name not in {missing!r}
 host._loads = lambda library: {loads!r}
@@ -72,16 +75,6 @@ def test_a_command_sets_up_first_and_then_runs(command, last):
 
 
 WITHOUT_THE_BACKBONE = """
-import importlib.util
-from pathlib import Path
-import sys
-import tempfile
-sys.path.insert(0, 'tools/setup')
-from environment import Environment
-spec = importlib.util.spec_from_file_location('setup_program', 'tools/setup/__main__.py')
-program = importlib.util.module_from_spec(spec)
-sys.modules['setup_program'] = program
-spec.loader.exec_module(program)
 program.SHIPPED_BACKBONE = sys.argv[1]
 print(*(task.name for task in program.tasks(Environment(program.ROOT, ''))))
 """
@@ -90,7 +83,7 @@ print(*(task.name for task in program.tasks(Environment(program.ROOT, ''))))
 @pytest.mark.parametrize(('backbone', 'last'), [('vit_table_s', 'graphs'), ('gone', 'project')])
 def test_graphs_are_exported_where_the_shipped_backbone_is(backbone, last):
     done = subprocess.run(
-        [sys.executable, '-c', WITHOUT_THE_BACKBONE, backbone],
+        [sys.executable, '-c', THE_PROGRAM + WITHOUT_THE_BACKBONE, backbone],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -101,7 +94,7 @@ def test_graphs_are_exported_where_the_shipped_backbone_is(backbone, last):
 
 
 def host_without(missing: tuple[str, ...], *, loads: bool) -> str:
-    program = WITHOUT_A_COMPILER.format(missing=missing, loads=loads)
+    program = THE_PROGRAM + WITHOUT_A_COMPILER.format(missing=missing, loads=loads)
     done = subprocess.run(
         [sys.executable, '-c', program],
         cwd=ROOT,
