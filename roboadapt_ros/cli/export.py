@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import nullcontext
+from functools import cache, partial
 from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
@@ -14,13 +15,16 @@ from roboadapt_ros.cli.output import print_table, printable, progress_line, requ
 from roboadapt_ros.errors import ConfigError, RoboAdaptError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.console import Console
     from roboadapt_ros.adapters.package import TaskPackage
+    from roboadapt_ros.backbones.frozen import FrozenBackbone
     from roboadapt_ros.encoder.engine import Images
     from roboadapt_ros.encoder.graphs import GraphRecord
     from roboadapt_ros.encoder.places import Places
+
+    _Hollow = Callable[[str], FrozenBackbone]
 
 MOST_PICTURES = 8
 """That ranges of 8 bits are taken from, each in four forms."""
@@ -70,11 +74,12 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         require_folder(options.out)
     backbones = [options.backbone] if options.backbone else list(known)
     broken: dict[str, RoboAdaptError] = {}
+    hollow = cache(partial(_hollow, models))
     if options.task:
-        packages = [_named(models, task, options.backbone) for task in options.task]
+        packages = [_named(models, task, options.backbone, hollow) for task in options.task]
         backbones = sorted({package.manifest.backbone_id for package in packages})
     else:
-        packages, broken = _all_over(models, backbones)
+        packages, broken = _all_over(models, backbones, hollow)
     exported: list[tuple[GraphRecord, tuple[str, ...]]] = []
     with progress_line(console) as progress:
         for number, name in enumerate(backbones):
@@ -106,7 +111,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     return 1 if broken else 0
 
 
-def _named(models: Path, task: str, backbone: str | None) -> TaskPackage:
+def _named(models: Path, task: str, backbone: str | None, hollow: _Hollow) -> TaskPackage:
     """Return a package that was asked for, read and checked."""
     from roboadapt_ros.adapters.library import TaskLibrary
     from roboadapt_ros.adapters.package import load_manifest
@@ -115,11 +120,11 @@ def _named(models: Path, task: str, backbone: str | None) -> TaskPackage:
     found = load_manifest(path)[0].backbone_id
     if backbone not in (None, found):
         raise ConfigError('--task', task, f'was trained over backbone {found}')
-    return _load(models, path, found)
+    return _load(path, hollow(found))
 
 
 def _all_over(
-    models: Path, backbones: list[str]
+    models: Path, backbones: list[str], hollow: _Hollow
 ) -> tuple[list[TaskPackage], dict[str, RoboAdaptError]]:
     """Return the packages over some backbones, and what is wrong with others, by name."""
     from roboadapt_ros.adapters.library import TaskLibrary
@@ -132,23 +137,28 @@ def _all_over(
         try:
             backbone = load_manifest(path)[0].backbone_id
             if backbone in backbones:  # of others the manifest alone is read
-                packages.append(_load(models, path, backbone))
+                packages.append(_load(path, hollow(backbone)))
         except RoboAdaptError as error:
             broken[task] = error
     return packages, broken
 
 
-def _load(models: Path, path: Path, backbone: str) -> TaskPackage:
+def _load(path: Path, backbone: FrozenBackbone) -> TaskPackage:
     """Return a package that can be served over a backbone."""
     from roboadapt_ros.adapters.package import load_package
-    from roboadapt_ros.backbones.frozen import FrozenBackbone
-    from roboadapt_ros.backbones.manifest import backbone_path, load_backbone_manifest
     from roboadapt_ros.encoder.fit import require_over
 
     package = load_package(path)
-    manifest = load_backbone_manifest(backbone_path(models, backbone))
-    require_over(package, FrozenBackbone.hollow(manifest))
+    require_over(package, backbone)
     return package
+
+
+def _hollow(models: Path, name: str) -> FrozenBackbone:
+    """Return a backbone without its weights."""
+    from roboadapt_ros.backbones.frozen import FrozenBackbone
+    from roboadapt_ros.backbones.manifest import backbone_path, load_backbone_manifest
+
+    return FrozenBackbone.hollow(load_backbone_manifest(backbone_path(models, name)))
 
 
 def _export(

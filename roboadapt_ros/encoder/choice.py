@@ -2,7 +2,8 @@
 
 The race runs in a process of its own, and its outcome is kept beside the exported graphs, for
 this processor and GPU, this number of threads and these versions. So a later start measures
-nothing, and loads torch only where torch won. Imports neither torch nor onnxruntime.
+nothing, and loads torch only where torch won; a GPU that was left out is tried again. Imports
+neither torch nor onnxruntime.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def choose(path: Path, threads: int) -> tuple[EngineKind, str]:
         return kind, f'{kind.value}, because {absent} is not installed'
     try:
         choice = find_choice(path, threads)
-        if choice is None:
+        if choice is None or EXACT[EngineKind.CUDA] in choice.left_out:  # it was full, perhaps
             run_module('roboadapt_ros.encoder.race', str(path), str(threads))
             choice = find_choice(path, threads)
         if choice is None:

@@ -20,7 +20,6 @@ from roboadapt_ros.encoder.choice import (
     IMAGES,
     libraries,
 )
-from roboadapt_ros.encoder.cuda_engine import CudaEngine
 from roboadapt_ros.encoder.engine import Engine
 from roboadapt_ros.encoder.examples import example_tasks
 from roboadapt_ros.encoder.export import export_missing, usual_places
@@ -28,6 +27,7 @@ from roboadapt_ros.encoder.gpu import torch_sees_gpu
 from roboadapt_ros.encoder.graphs import FORMAT, GraphStore, machine_name
 from roboadapt_ros.encoder.onnx_engine import OnnxEngine
 from roboadapt_ros.encoder.places import Places
+from roboadapt_ros.encoder.select import load_engine
 from roboadapt_ros.encoder.session import Session, Values
 from roboadapt_ros.encoder.torch_engine import TorchEngine
 from roboadapt_ros.engines import EngineKind
@@ -98,7 +98,7 @@ def race(path: Path, threads: int) -> Choice:
         EngineKind.ONNX: partial(_exported, torch, path, threads)
     }
     if torch_sees_gpu():
-        others[EngineKind.CUDA] = partial(CudaEngine, path)
+        others[EngineKind.CUDA] = partial(load_engine, path, EngineKind.CUDA, threads=threads)
     for kind, load in others.items():
         try:
             engines[kind] = load()

@@ -43,6 +43,8 @@ from tiny import CAMERAS, FAMILIES, LAYOUT, make_backbone, make_task, SIZE
 import torch
 from torch import nn
 
+CUDA_ENGINE = 'roboadapt_ros.encoder.cuda_engine.CudaEngine'
+
 
 def images(count: int = 2) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
@@ -256,16 +258,29 @@ def test_the_next_engine_serves_where_the_winner_fails(vit) -> None:
     assert 'not served by cuda' in told[1]
 
 
-def test_the_next_engine_serves_where_the_gpu_is_full(vit, monkeypatch) -> None:
-    def full(*words: object, **options: object) -> None:
-        raise torch.OutOfMemoryError('CUDA out of memory.\nTried to allocate 2 GiB')
+def full(*words: object, **options: object) -> None:
+    raise torch.OutOfMemoryError('CUDA out of memory.\nTried to allocate 2 GiB')
 
+
+def test_the_next_engine_serves_where_the_gpu_is_full(vit, monkeypatch) -> None:
     race(vit, 1)
     edit(store(vit).writable / choice_name(1), winner='cuda')
-    monkeypatch.setattr('roboadapt_ros.encoder.cuda_engine.CudaEngine', full)
+    monkeypatch.setattr(CUDA_ENGINE, full)
     told: list[str] = []
     assert isinstance(load_engine(vit, EngineKind.AUTO, threads=1, log=told.append), OnnxEngine)
     assert 'CUDA out of memory' in told[1] and 'Tried' not in told[1]
+
+
+def test_a_gpu_that_is_full_at_the_race_is_left_out(vit, monkeypatch) -> None:
+    monkeypatch.setattr(race_module, 'torch_sees_gpu', lambda: True)
+    monkeypatch.setattr(CUDA_ENGINE, full)
+    outcome = race(vit, 1)
+    assert set(outcome.milliseconds) == {'torch', 'onnxruntime'}
+    assert 'CUDA out of memory' in outcome.left_out['torch on the GPU']
+    raced: list[str] = []
+    monkeypatch.setattr(choice, 'run_module', lambda *words: raced.extend(words))
+    assert choose(vit, 1) == (outcome.winner, outcome.reason)
+    assert raced, 'it may be free at the next start'
 
 
 def test_an_export_that_fails_costs_no_other_engine_and_is_not_tried_again(
@@ -276,7 +291,7 @@ def test_an_export_that_fails_costs_no_other_engine_and_is_not_tried_again(
 
     monkeypatch.setattr(race_module, 'export_missing', fail)
     monkeypatch.setattr(race_module, 'torch_sees_gpu', lambda: True)
-    monkeypatch.setattr(race_module, 'CudaEngine', TorchEngine)
+    monkeypatch.setattr(CUDA_ENGINE, lambda path, half: TorchEngine(path))
     outcome = race(vit, 1)
     assert set(outcome.milliseconds) == {'torch', 'torch on the GPU'}
     monkeypatch.setattr(choice, 'run_module', fail)

@@ -132,8 +132,11 @@ def test_a_later_trajectory_replaces_the_running_one_without_a_step(jtc):
 
 
 def test_a_step_is_the_robots_error_and_ends_the_trajectory(jtc):
-    rest = np.zeros(7)
-    jtc.publish('joint_trajectory', trajectory((0.06, jtc.target() + 0.05, rest)))
+    rest, start = np.zeros(7), jtc.target()
+    # On its way first: the first point of a motion is judged by its distance alone.
+    jtc.publish('joint_trajectory', trajectory((4.0, start + 0.2, rest)))
+    wait_for(lambda: np.abs(jtc.target() - start).max() > 0.02, 'the arm to be on its way')
+    jtc.publish('joint_trajectory', trajectory((0.06, jtc.target() + 0.1, rest)))
     wait_for(jtc.errors, 'the robot to refuse')
     assert STEP_ERROR in jtc.errors()
     held = jtc.target()
