@@ -106,6 +106,11 @@ class CameraContract:
     base_from_camera: tuple[float, ...] | None
     """Row-major 4x4 pose of the optical frame in the base frame (None: moves with the arm)."""
 
+    @property
+    def view(self) -> tuple[str, int, int, tuple[int, int, int, int], str]:
+        """Return what decides which pixels the network is given; where it stands does not."""
+        return self.name, self.width, self.height, self.crop, self.colour
+
     def __post_init__(self) -> None:
         """Check the crop lies in the image and the pose is 4x4."""
         left, top, width, height = self.crop

@@ -185,7 +185,7 @@ class BaseChangedError(RoboAdaptError):
         self.found, self.required = found, required
         super().__init__(
             f"Backbone '{backbone_id}' is not intact: {check} is {found}, required {required}. "
-            'Adapters are refused over a changed base; restore its weights file.'
+            'Adapters are refused over a changed base; restore its files.'
         )
 
 

@@ -92,6 +92,8 @@ def _family(config: EncoderConfig, family: str, progress: Progress) -> dict[str,
         base = random_backbone(Path(folder), config.models[family], config.image_size)
         engine = load_engine(base.path, EngineKind.TORCH, threads=config.threads)
         figures = _ratios(config, base, engine, family, progress)
+        adapters = random_tensors(base.default_layout, 0)
+        figures[f'{family}_values'] = float(sum(array.size for array in adapters.values()))
         if config.onnx:
             figures |= _onnx(config, base, engine, family, progress)
     return figures
@@ -133,8 +135,10 @@ def _onnx(
     _export_int8(base, config.threads)
     int8 = load_engine(base.path, EngineKind.ONNX_INT8, threads=config.threads)
     image, rounds = base.images(1), BATCHES[1] * config.rounds
+    adapters = base.default_layout, random_tensors(base.default_layout, 0)
+    own, own_int8 = onnx.add(*adapters), int8.add(*adapters)
     timings = interleave(
-        {'float': lambda: onnx.run(image, None), 'int8': lambda: int8.run(image, None)},
+        {'float': lambda: onnx.run(image, own), 'int8': lambda: int8.run(image, own_int8)},
         rounds=rounds,
         each=lambda done: progress(done, rounds, '8 bits'),
     )

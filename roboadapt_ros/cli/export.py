@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import nullcontext
 from functools import cache, partial
+from itertools import zip_longest
 from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from roboadapt_ros.cli.command import Command
 from roboadapt_ros.cli.options import add_models, models_folder
 from roboadapt_ros.cli.output import print_table, printable, progress_line, require_folder, say
-from roboadapt_ros.errors import ConfigError, RoboAdaptError, UnknownNameError
+from roboadapt_ros.errors import ConfigError, EngineError, RoboAdaptError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,10 +87,10 @@ def _run(options: argparse.Namespace, console: Console) -> int:
             progress(number, len(backbones), f'exporting {name}')
             over = [p for p in packages if p.manifest.backbone_id == name]
             try:
-                for made in _export(models, name, over, options):
+                for made in _export(models, name, over, options, broken):
                     exported.append(made)
             except RoboAdaptError as error:
-                if len(backbones) == 1:
+                if len(backbones) == 1 and not exported:
                     raise
                 broken[name] = error
     for name, error in broken.items():
@@ -162,9 +163,16 @@ def _hollow(models: Path, name: str) -> FrozenBackbone:
 
 
 def _export(
-    models: Path, name: str, packages: list[TaskPackage], options: argparse.Namespace
+    models: Path,
+    name: str,
+    packages: list[TaskPackage],
+    options: argparse.Namespace,
+    broken: dict[str, RoboAdaptError],
 ) -> Iterator[tuple[GraphRecord, tuple[str, ...]]]:
-    """Export one backbone for its tasks; give each graph's record and row of the table."""
+    """Export one backbone for its tasks; give each graph's record and row of the table.
+
+    What can't be had in 8 bits is put into `broken`, and costs no other graph.
+    """
     from roboadapt_ros.backbones.manifest import backbone_path
     from roboadapt_ros.encoder.examples import TaskTensors
     from roboadapt_ros.encoder.export import (
@@ -173,7 +181,7 @@ def _export(
         export_int8,
         usual_places,
     )
-    from roboadapt_ros.encoder.graphs import GraphStore
+    from roboadapt_ros.encoder.graphs import graph_name, GraphStore
     from roboadapt_ros.encoder.places import Places
     from roboadapt_ros.encoder.race import compare
     from roboadapt_ros.encoder.torch_engine import TorchEngine
@@ -195,7 +203,10 @@ def _export(
             records += [blocked] if blocked else []
             if options.int8:
                 seen = _pictures(packages, places, engine.manifest.image_size)
-                records.append(export_int8(path, engine, places, folder, over, seen))
+                try:
+                    records.append(export_int8(path, engine, places, folder, over, seen))
+                except EngineError as error:
+                    broken[f'{name}, {graph_name(places, int8=True)}'] = error
             for record in records:
                 file, block = folder / f'{record.name}.onnx', record.block
                 content = file.read_bytes()
@@ -215,13 +226,18 @@ def _pictures(packages: list[TaskPackage], places: Places, size: int) -> Images 
     from roboadapt_ros.adapters.pictures import read_pictures
     from roboadapt_ros.encoder.places import BARE, Places
 
-    found = [
-        picture
+    by_task = [
+        [
+            picture
+            for picture in read_pictures(package.path, package.contract).values()
+            if picture.shape == (size, size, 3)
+        ]
         for package in packages
         if places == BARE or Places.of(package.manifest.adapters) == places
-        for picture in read_pictures(package.path, package.contract).values()
-        if picture.shape == (size, size, 3)
     ]
+    # A camera of each task before the next one of any: where there are many, all have their say.
+    cameras = zip_longest(*by_task)
+    found = [picture for camera in cameras for picture in camera if picture is not None]
     return np.stack(found[:MOST_PICTURES]) if found else None
 
 

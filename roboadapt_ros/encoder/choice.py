@@ -61,7 +61,8 @@ def choose(path: Path, threads: int) -> tuple[EngineKind, str]:
     found = libraries()
     if not found['onnxruntime'] or not found['torch']:
         absent = 'onnxruntime' if not found['onnxruntime'] else 'torch'
-        kind = EngineKind.TORCH if absent == 'onnxruntime' else EngineKind.ONNX
+        with_torch = EngineKind.CUDA if gpu_names() else EngineKind.TORCH
+        kind = with_torch if absent == 'onnxruntime' else EngineKind.ONNX
         return kind, f'{kind.value}, because {absent} is not installed'
     try:
         choice = find_choice(path, threads)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from roboadapt_ros.adapters.package import TaskPackage
-from roboadapt_ros.contract import CameraContract
 from roboadapt_ros.dataflow import Features, Identity, LatencyLedger
 from roboadapt_ros.encoder.engine import AdapterHandle, Engine, Images
 from roboadapt_ros.encoder.preprocess import Frames, preprocess_set
@@ -21,6 +20,8 @@ from roboadapt_ros.encoder.residency import ResidentTask
 
 Values = Sequence[npt.NDArray[np.float32]]
 """(n_cameras, features_per_camera) for each task."""
+View = tuple[tuple[object, ...], ...]
+"""`CameraContract.view` of each camera of a task."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Encoding:
 
     engine: Engine
     generation: int
-    """Of the active task, for the features' identity."""
+    """Of the active task as the frames came, for the features' identity."""
     received_ns: int
     """When the frames were complete [ns]."""
     clock: Callable[[], int]
@@ -145,7 +146,7 @@ def passes(tasks: Sequence[ResidentTask]) -> list[list[int]]:
     Returns:
         Their numbers, for each pass.
     """
-    views: dict[tuple[CameraContract, ...], list[int]] = {}
+    views: dict[View, list[int]] = {}
     for number, task in enumerate(tasks):
         views.setdefault(view_of(task), []).append(number)
     shared = [numbers for numbers in views.values() if len(numbers) > 1]
@@ -169,6 +170,6 @@ def _run_each(engine: Engine, tasks: Sequence[ResidentTask], images: Sequence[Im
     return np.split(values, np.cumsum([len(own) for own in images])[:-1])
 
 
-def view_of(task: ResidentTask) -> tuple[CameraContract, ...]:
+def view_of(task: ResidentTask) -> View:
     """Return what a task sees of the frames."""
-    return task.package.contract.cameras
+    return tuple(camera.view for camera in task.package.contract.cameras)

@@ -13,6 +13,7 @@ that `graphs.GraphStore` starts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 import hashlib
 from importlib.metadata import version
@@ -144,6 +145,7 @@ def export_int8(
     try:
         content = quantise(content, examples, maps=maps)
         error = measure(engine, content, measured, others)
+        probe_error = measure(engine, content, [], _probe(path, engine)).distance
     except REFUSALS as refusal:
         raise _refused(engine, f'the 8-bit graph {places.name}', refusal) from refusal
     if not error.distance <= MAX_INT8_ERROR:
@@ -155,6 +157,7 @@ def export_int8(
         )
     record = replace(
         _record(engine, places, content, error, parity=exact.largest, int8=True),
+        probe_error=probe_error,
         tasks={name: arrays_digest(task.tensors) for name, task in named.items()},
     )
     GraphStore(path, engine.manifest).put(record, content, folder)
@@ -224,6 +227,7 @@ def _record(
         parity=parity,
         largest_error=error.largest,
         feature_error=error.distance,
+        probe_error=0.0,
         tasks={},
         versions={
             **{name: version(name) for name in ('torch', 'timm', 'onnx')},
@@ -251,6 +255,13 @@ def export_missing(path: Path, engine: TorchEngine, wanted: Iterable[Places]) ->
             export_blocked(path, engine, places, store.writable)
 
 
+def export_usual(path: Path, engine: TorchEngine) -> None:
+    """Export what may be asked for next, as far as it can be; the caller holds `exporting`."""
+    for places in usual_places(engine.backbone):
+        with suppress(EngineError):  # whoever asks for it is told
+            export_missing(path, engine, [places])
+
+
 def main(words: Sequence[str]) -> int:
     """Export what a `GraphStore` asks for; a failure is one line on stderr.
 
@@ -260,7 +271,8 @@ def main(words: Sequence[str]) -> int:
     try:
         places = from_mapping(Places, json.loads(words[1]), 'places')
         engine = TorchEngine(path)
-        export_missing(path, engine, [places, *usual_places(engine.backbone)])
+        export_missing(path, engine, [places])
+        export_usual(path, engine)
     except (RoboAdaptError, OSError) as error:
         sys.stderr.write(f'{error}\n')
         return 1

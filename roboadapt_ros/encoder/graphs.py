@@ -26,7 +26,7 @@ from roboadapt_ros.encoder.places import Places
 from roboadapt_ros.errors import EngineError, RoboAdaptError
 from roboadapt_ros.files import replacing
 
-FORMAT = 3
+FORMAT = 4
 """Raised when graphs or their inputs change; older ones are then exported anew."""
 MAX_PARITY = 1e-4
 """Largest relative difference of a float32 graph from torch."""
@@ -59,6 +59,9 @@ class GraphRecord:
     """Largest difference of this graph's features from torch's, relative to the largest."""
     feature_error: float
     """Relative L2 distance of the features from torch's; 8 bits make it worth knowing."""
+    probe_error: float
+    """Of a graph in 8 bits: relative L2 distance of its probe's features from torch's, which may
+    be far more than that on the tasks' pictures. 0 for an exact one."""
     tasks: dict[str, str]
     """Tasks that an error in 8 bits was measured on, by name: the `arrays_digest` of their
     adapters. Without any, random adapters stood in for them; the bare backbone has none."""

@@ -73,7 +73,7 @@ class OnnxEngine:
         precision = 'float32'
         if self._int8:
             error = self._bare.record.feature_error
-            precision = f'8-bit matrices (features {error:.2%} off)'
+            precision = f'8-bit matrices (bare features {error:.2%} off)'
         device = 'CUDA' if self._bare.session.device == 'cuda' else 'CPU'
         return f'onnxruntime {ort.__version__}, {device}, {precision}, {self._threads} threads'
 
@@ -220,7 +220,7 @@ class OnnxEngine:
         """Return whether the probe's features are the stored ones, as well as can be told."""
         difference = features - stored
         if self._int8:
-            allowed = INT8_PROBE_FACTOR * graph.record.feature_error
+            allowed = INT8_PROBE_FACTOR * graph.record.probe_error
             return bool(np.linalg.norm(difference) <= allowed * np.linalg.norm(stored))
         return bool(np.abs(difference).max() <= PROBE_TOLERANCE * np.abs(stored).max())
 

@@ -22,11 +22,11 @@ from roboadapt_ros.encoder.choice import (
 )
 from roboadapt_ros.encoder.engine import Engine
 from roboadapt_ros.encoder.examples import example_tasks
-from roboadapt_ros.encoder.export import export_missing, usual_places
+from roboadapt_ros.encoder.export import export_missing, export_usual
 from roboadapt_ros.encoder.gpu import torch_sees_gpu
 from roboadapt_ros.encoder.graphs import FORMAT, GraphStore, machine_name
 from roboadapt_ros.encoder.onnx_engine import OnnxEngine
-from roboadapt_ros.encoder.places import Places
+from roboadapt_ros.encoder.places import BARE, Places
 from roboadapt_ros.encoder.select import load_engine
 from roboadapt_ros.encoder.session import Session, Values
 from roboadapt_ros.encoder.torch_engine import TorchEngine
@@ -99,13 +99,15 @@ def race(path: Path, threads: int) -> Choice:
     }
     if torch_sees_gpu():
         others[EngineKind.CUDA] = partial(load_engine, path, EngineKind.CUDA, threads=threads)
-    for kind, load in others.items():
-        try:
-            engines[kind] = load()
-        except EngineError as error:
-            left_out[EXACT[kind]] = ' '.join(str(error).split())
     side = torch.manifest.image_size
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, side, side, 3), dtype=np.uint8)
+    for kind, load in others.items():
+        try:
+            engine = load()
+            engine.run(images, None)
+            engines[kind] = engine
+        except (EngineError, RuntimeError) as error:  # torch's of a GPU that is full
+            left_out[EXACT[kind]] = ' '.join(str(error).split())
     figures = time_by_turns(
         {EXACT[kind]: partial(engine.run, images, None) for kind, engine in engines.items()}
     )
@@ -129,11 +131,12 @@ def _exported(torch: TorchEngine, path: Path, threads: int) -> OnnxEngine:
     """Return the engine on ONNX Runtime, its usual graphs exported.
 
     Raises:
-        EngineError: A graph can't be exported, or can't be written.
+        EngineError: The bare graph can't be exported, or can't be written.
     """
     store = GraphStore(path, torch.manifest)
     with store.exporting():
-        export_missing(path, torch, usual_places(torch.backbone))
+        export_missing(path, torch, [BARE])
+        export_usual(path, torch)
     return OnnxEngine(path, threads=threads)
 
 

@@ -53,8 +53,9 @@ class Residency:
         return self._tasks[name]
 
     def use(self, name: str) -> None:
-        """Note that a task is used now."""
-        self._tasks.move_to_end(name)
+        """Note that a task is used now, if it is held."""
+        if name in self._tasks:
+            self._tasks.move_to_end(name)
 
     def put(self, task: ResidentTask) -> None:
         """Hold a task, in the place of another version of it."""

@@ -100,6 +100,8 @@ class Session:
         """
         providers = _ON_CUDA if has_cuda() else [CPU]
         self._session = ort.InferenceSession(content, _options(threads), providers=providers)
+        # It keeps the file beside what it made of it, to load it anew on other providers.
+        self._session._model_bytes = None
         self.device = _device(self._session)
 
     @property

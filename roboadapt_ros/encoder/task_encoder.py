@@ -20,10 +20,10 @@ from roboadapt_ros.dataflow import Features
 from roboadapt_ros.encoder.encoding import Encoding, TaskFrames
 from roboadapt_ros.encoder.engine import AdapterHandle, Engine
 from roboadapt_ros.encoder.fit import require_head
-from roboadapt_ros.encoder.preprocess import Frames
+from roboadapt_ros.encoder.preprocess import Frames, require_seen
 from roboadapt_ros.encoder.residency import DEFAULT_MAX_BYTES, Residency, ResidentTask
 from roboadapt_ros.encoder.warm_up import WarmUp
-from roboadapt_ros.errors import ConfigError, RefusedError
+from roboadapt_ros.errors import ConfigError, ImageError, RefusedError
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,10 @@ class TaskEncoder:
 
     @property
     def resident_nbytes(self) -> int:
-        """Bytes of the resident tasks' adapters."""
+        """Bytes of the adapters of resident tasks, and of older versions in use."""
         with self._lock:
-            return self._tasks.nbytes
+            kept = {self._tasks.get(name) for name in self._tasks.names}
+            return sum(resident.handle.nbytes for resident in kept.union(self._used()))
 
     def contract(self, task: str) -> Contract:
         """Return a resident task's contract."""
@@ -180,9 +181,10 @@ class TaskEncoder:
         features = self._warm_up.stage(package, handle)
         require_head(package.manifest, self.backbone_id, features)
         with self._lock:
-            evicted = self._tasks.make_room(
-                package.task, handle.nbytes, {*staying, *self._in_use()}
-            )
+            # An older version of the task may be in use, which stays until the next switch.
+            older = {used for used in self._used() if used.package.task == package.task}
+            needed = handle.nbytes + sum(used.handle.nbytes for used in older)
+            evicted = self._tasks.make_room(package.task, needed, {*staying, *self._in_use()})
             # The engine holds the adapters and another process the head: no second copy here.
             self._tasks.put(ResidentTask(replace(package, tensors={}), handle))
         return package, evicted
@@ -220,9 +222,11 @@ class TaskEncoder:
             resident = self._tasks.get(task)
             self._generation = generation = self._generation + 1
             handle = resident.handle if with_adapters else None
+            before = self._in_use()
             self._active = _Active(resident, handle, generation)
             elapsed_us = (time.perf_counter_ns() - start) / 1e3
-            self._tasks.use(task)
+            for used in (*before, task):  # up to now, and from now on
+                self._tasks.use(used)
         return Activation(task, resident.package.digest, generation, elapsed_us)
 
     def seal(self, problem: str) -> None:
@@ -242,13 +246,17 @@ class TaskEncoder:
             UnknownNameError: One is not resident; nothing changes.
             ConfigError: The backbone is sealed.
         """
+        tasks = tuple(dict.fromkeys(tasks))
         with self._lock:
             shadows = tuple(self._tasks.get(task) for task in tasks)
         self._warm_up.together(shadows)
         with self._lock:
             if tasks:
                 self.require_unsealed()
-            self._shadows = tuple(self._tasks.get(task) for task in tasks)
+            shadows, before = tuple(self._tasks.get(task) for task in tasks), self._in_use()
+            self._shadows = shadows
+            for used in before:
+                self._tasks.use(used)
 
     def encode(
         self,
@@ -287,15 +295,33 @@ class TaskEncoder:
         stamps_ns: Mapping[str, int],
         received_ns: int,
         clock: Callable[[], int],
+        *,
+        generation: int,
+        unfit: Callable[[str, ImageError], None],
     ) -> tuple[Features, ...]:
-        """Encode a set of frames under every candidate that rides along.
+        """Encode a set of frames under every candidate that rides along and can see it.
 
         Candidates with the same view of the frames share what lies below their adapters; those
-        with a view of their own are one forward pass.
-        Arguments and errors as `encode`; the generation is the active task's.
+        with a view of their own are one forward pass. For any thread, beside `encode`.
+
+        Args:
+            frames: As `encode`.
+            stamps_ns: As `encode`.
+            received_ns: As `encode`.
+            clock: As `encode`.
+            generation: Of the active task's features of these frames.
+            unfit: Told each candidate to which the frames can't be shown, and why.
         """
-        encoding = Encoding(self.engine, self._generation, received_ns, clock)
-        return encoding.under_all(self._shadows, frames, stamps_ns)
+        fit = []
+        for shadow in self._shadows:
+            try:
+                require_seen(frames, shadow.package.contract)
+            except ImageError as error:
+                unfit(shadow.package.task, error)
+            else:
+                fit.append(shadow)
+        encoding = Encoding(self.engine, generation, received_ns, clock)
+        return encoding.under_all(fit, frames, stamps_ns)
 
     def encode_batch(
         self, sets: Sequence[TaskFrames], received_ns: int, clock: Callable[[], int]
@@ -329,7 +355,11 @@ class TaskEncoder:
         """Check that the engine's backbone is the one released."""
         return self.engine.check()
 
-    def _in_use(self) -> set[str]:
-        """Return the tasks that must stay: the active one and the shadows."""
+    def _used(self) -> tuple[ResidentTask, ...]:
+        """Return what frames are encoded under: the active task and the shadows."""
         active = () if self._active is None else (self._active.resident,)
-        return {resident.package.task for resident in (*active, *self._shadows)}
+        return (*active, *self._shadows)
+
+    def _in_use(self) -> set[str]:
+        """Return the tasks that must stay."""
+        return {resident.package.task for resident in self._used()}

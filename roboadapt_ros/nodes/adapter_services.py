@@ -188,6 +188,9 @@ class AdapterServices:
         timeout_s, worker = self._parameters.switch_timeout_s, self.worker
         boundary = worker.await_generation(activation.generation, timeout_s) if worker else None
         response.success = boundary is not None
+        if boundary is None and worker is not None and worker.has_failed:
+            response.message = 'encoding ended with an exception; see the log of the encoder'
+            return
         if boundary is None:
             response.message = (
                 f"task '{activation.task}' is active, but no frame was encoded within "

@@ -6,7 +6,8 @@ Subscribes:
 Publishes:
     encoder/features (roboadapt_interfaces/Features): one per complete set of frames.
     encoder/shadow_features (roboadapt_interfaces/Features): of every candidate that rides along,
-        after the active task's and only while no newer frames wait.
+        computed in a thread of its own for which no frame of the active task waits; of frames
+        that come faster the newest.
     encoder/status (roboadapt_interfaces/AdapterStatus): latched; on change and once a second.
     /diagnostics
 Serves:
@@ -15,7 +16,8 @@ Serves:
     encoder/stage_adapter (StageAdapter): beside the active task, which goes on meanwhile.
     encoder/shadow_adapters (ShadowAdapters), encoder/list_adapters (ListAdapters),
     encoder/verify_base (VerifyBase).
-On failure: a changed backbone fails configuring and activating, and stops the serving when it
+On failure: an exception while encoding ends the process, for whoever starts it again. A changed
+backbone fails configuring and activating, and stops the serving when it
 is found later. A frame of the wrong size, with a zero, repeated, old or future stamp, or that
 can't be decoded is refused, counted by cause and logged. Without a task, or with a camera
 missing, nothing is published.
@@ -48,6 +50,7 @@ from roboadapt_ros.ros.encoding import EncodeWorker
 from roboadapt_ros.ros.frames import Frame, FramePairer, FrameSet, StampRule
 from roboadapt_ros.ros.images import to_rgb
 from roboadapt_ros.ros.listener import Listener
+from roboadapt_ros.ros.newest import NewestWorker
 from roboadapt_ros.ros.node import GraphNode
 from roboadapt_ros.ros.node_parameters import EncoderParameters
 from roboadapt_ros.ros.qos import DATA, IMAGE, LATCHED
@@ -72,6 +75,8 @@ class EncoderNode(GraphNode[EncoderParameters]):
         self._engine: TaskEncoder
         self._adapters: AdapterServices
         self._worker: EncodeWorker | None = None
+        self._candidates: NewestWorker[tuple[FrameSet, int]] | None = None
+        self._failure = ''
 
     def configure(self, config: EncoderParameters) -> None:
         """Load the backbone, check it, stage and warm up the tasks."""
@@ -127,8 +132,9 @@ class EncoderNode(GraphNode[EncoderParameters]):
         """When a set was last encoded, or would have been; why later ones were not."""
         if config.initial_task and self._engine.active is None:
             services.activate(config.initial_task)
+        self._candidates = NewestWorker(self._encode_shadows, self._on_failed, name='shadows')
         self._worker = services.worker = EncodeWorker(self._encode, self._on_failed)
-        self.destroy_with_active(EncoderNode._stop_worker, self)
+        self.destroy_with_active(EncoderNode._stop_workers, self)
         kind, leaf = (CompressedImage, '/compressed') if config.compressed else (Image, '')
         frames = Listener(self, 'frames', self._on_failed)
         for name in config.cameras:
@@ -141,14 +147,15 @@ class EncoderNode(GraphNode[EncoderParameters]):
         self.serve(ListAdapters, 'encoder/list_adapters', services.list_all, self._asking)
         self.serve(ShadowAdapters, 'encoder/shadow_adapters', services.shadow, self._switching)
         self.serve(VerifyBase, 'encoder/verify_base', services.verify, self._asking)
-        self.every(STATUS_PERIOD_S, self._report)
+        self.every(STATUS_PERIOD_S, self._watch)
         self._report()
 
-    def _stop_worker(self) -> None:
+    def _stop_workers(self) -> None:
         """Encode no more."""
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
+        for worker in (self._worker, self._candidates):
+            if worker is not None:
+                worker.stop()
+        self._worker = self._candidates = None
 
     def release(self) -> None:
         """Let the backbone and its tasks go."""
@@ -225,36 +232,45 @@ class EncoderNode(GraphNode[EncoderParameters]):
         else:
             self._set_ns, self._refusal = self.now_ns(), ''
             self._features_out.publish(to_features(features))
-            self._encode_shadows(frames)
+            self._offer_shadows(frames, features.identity.generation)
             return features
         return None
 
-    def _encode_shadows(self, frames: FrameSet) -> None:
-        """Encode a set for the candidates, unless that would keep newer frames waiting."""
-        if not self._engine.shadows:
+    def _offer_shadows(self, frames: FrameSet, generation: int) -> None:
+        """Hand a set to the candidates, if there are any."""
+        if self._candidates is None or not self._engine.shadows:
             return
-        if self._worker is not None and self._worker.is_behind:
-            self.refuse('shadow_behind', 'newer frames wait; candidates leave this one out')
-            return
+        if self._candidates.offer((frames, generation)):
+            self.refuse('shadow_behind', 'candidates take longer than frames; they left one out')
+
+    def _encode_shadows(self, seen: tuple[FrameSet, int]) -> None:
+        """Encode a set for the candidates; the generation is that of the active task's."""
+        frames, generation = seen
         try:
             candidates = self._engine.encode_shadows(
                 {name: frame.pixels for name, frame in frames.frames.items()},
                 {name: frame.stamp_ns for name, frame in frames.frames.items()},
                 frames.received_ns,
                 self.now_ns,
+                generation=generation,
+                unfit=lambda task, error: self.refuse('shadow_image', f"'{task}': {error}"),
             )
-        except ImageError as error:
-            self.refuse('shadow_image', str(error))
         except Exception as error:  # noqa: BLE001 - a candidate must not end the active task
             self._engine.shadow(())
             self.refuse('shadow_failed', f'candidates no longer ride along: {error!r}')
         else:
-            for features in candidates:
+            for features in () if self._engine.base_problem else candidates:
                 self._shadow_out.publish(to_features(features))
 
     def _on_failed(self, report: str) -> None:
-        self.problem = 'encoding ended with an exception; see the log'
+        self._failure = self.problem = 'encoding ended with an exception; see the log'
         self.get_logger().fatal(f'Encoding has ended:\n{report}')
+
+    def _watch(self) -> None:
+        """Report, and end the process after an exception in one of its threads."""
+        if self._failure:
+            raise RuntimeError(self._failure)
+        self._report()
 
     def _on_broken(self, problem: str) -> None:
         self.problem = problem

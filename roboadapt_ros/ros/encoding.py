@@ -65,7 +65,7 @@ class EncodeWorker:
         self._condition = threading.Condition()
         self._pending: deque[FrameSet] = deque()
         self._waiting, self._behind_since_ns = waiting, 0
-        self._is_stopping, self._is_idle = False, True
+        self._is_stopping, self._is_idle, self._has_failed = False, True, False
         self._received: deque[int] = deque(maxlen=REMEMBERED)
         self._encoded: deque[tuple[int, int, int]] = deque(maxlen=REMEMBERED)
         self.frames_encoded = 0
@@ -75,9 +75,9 @@ class EncodeWorker:
         self._thread.start()
 
     @property
-    def is_behind(self) -> bool:
-        """True while a newer set waits for its turn."""
-        return bool(self._pending)
+    def has_failed(self) -> bool:
+        """Whether `encode` raised: nothing is encoded any more."""
+        return self._has_failed
 
     def offer(self, frames: FrameSet) -> None:
         """Hand over a complete set."""
@@ -106,13 +106,13 @@ class EncodeWorker:
             timeout_s: Longest wait [s].
 
         Returns:
-            The boundary, or None when the time is over.
+            The boundary, or None when the time is over or encoding has failed.
         """
         with self._condition:
-            is_there = self._condition.wait_for(
-                lambda: self._first(generation) is not None, timeout_s
+            self._condition.wait_for(
+                lambda: self._has_failed or self._first(generation) is not None, timeout_s
             )
-            return self._boundary(generation) if is_there else None
+            return self._boundary(generation)
 
     def _is_too_late(self, now_ns: int) -> bool:
         """Return whether the oldest set that waits must give way to a newer one."""
@@ -136,6 +136,9 @@ class EncodeWorker:
             self._encode_until_stopped()
         except Exception:  # noqa: BLE001 - the edge of this thread; reported with its traceback
             self._failed(traceback.format_exc())
+            with self._condition:
+                self._has_failed = True
+                self._condition.notify_all()
 
     def _encode_until_stopped(self) -> None:
         while True:

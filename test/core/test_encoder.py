@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 import itertools
 import subprocess
@@ -12,10 +13,11 @@ import weakref
 import numpy as np
 import pytest
 from roboadapt_ros.adapters.layout import AdapterLayout
+from roboadapt_ros.dataflow import Features
 from roboadapt_ros.encoder.encoding import TaskFrames
 from roboadapt_ros.encoder.engine import AdapterHandle
 from roboadapt_ros.encoder.last_batch import LastBatch
-from roboadapt_ros.encoder.preprocess import preprocess
+from roboadapt_ros.encoder.preprocess import Frames, preprocess
 from roboadapt_ros.encoder.select import load_encoder
 from roboadapt_ros.encoder.task_encoder import TaskEncoder
 from roboadapt_ros.errors import (
@@ -170,6 +172,33 @@ def test_the_least_recently_used_task_gives_way(encoder, tmp_path) -> None:
     assert encoder.stage('pour')[1] == ('place',)
     assert encoder.resident == ('pick', 'pour', 'stack')
     assert encoder.resident_nbytes <= bound
+
+
+def test_a_task_is_used_as_long_as_it_is_active_or_rides_along(encoder, tmp_path) -> None:
+    for seed, task in enumerate(('stack', 'pour', 'wipe'), start=3):
+        make_task(tmp_path, task, encoder.engine.manifest, seed=seed)
+    encoder = load_encoder(tmp_path, 'tiny', max_bytes=2 * encoder.resident_nbytes)
+    for task in ('pick', 'place', 'stack', 'pour'):
+        encoder.stage(task)
+    encoder.activate('pick')
+    encoder.shadow(['place'])
+    for task in ('stack', 'pour'):
+        encoder.activate(task)
+    encoder.shadow([])
+    encoder.activate('pick')
+    assert encoder.stage('wipe')[1] == ('stack',), 'the others were in use after it'
+
+
+def test_the_version_in_use_counts_beside_the_one_that_replaces_it(encoder, tmp_path) -> None:
+    one = encoder.resident_nbytes // 2
+    encoder = load_encoder(tmp_path, 'tiny', max_bytes=2 * one)
+    encoder.stage('pick')
+    encoder.activate('pick')
+    encoder.stage('place')
+    assert encoder.stage('pick')[1] == ('place',)
+    assert encoder.resident_nbytes == 2 * one
+    encoder.activate('pick')
+    assert encoder.resident_nbytes == one
 
 
 def test_what_does_not_fit_beside_the_tasks_in_use_is_refused(encoder, tmp_path) -> None:
@@ -337,6 +366,21 @@ def test_staging_while_encoding_changes_nothing_in_flight(encoder, tmp_path) -> 
         thread.join()
 
 
+def ride_along(
+    encoder: TaskEncoder,
+    seen: Frames,
+    clock: Callable[[], int] = lambda: 2_000,
+    *,
+    generation: int = 1,
+) -> tuple[Features, ...]:
+    """Return what candidates make of frames that all of them can see."""
+
+    def unfit(task: str, error: ImageError) -> None:
+        raise AssertionError(task) from error
+
+    return encoder.encode_shadows(seen, STAMPS, 1_500, clock, generation=generation, unfit=unfit)
+
+
 def test_shadows_ride_along_without_touching_the_active_task(encoder) -> None:
     encoder.activate('place')
     place = encode(encoder)
@@ -345,12 +389,12 @@ def test_shadows_ride_along_without_touching_the_active_task(encoder) -> None:
     encoder.shadow(['place', 'pick'])
     np.testing.assert_array_equal(encode(encoder).values, pick.values)
     ticks = itertools.count(2_000)
-    shadows = encoder.encode_shadows(frames(0), STAMPS, 1_500, lambda: next(ticks))
+    shadows = ride_along(encoder, frames(0), lambda: next(ticks), generation=7)
     assert [f.identity.task for f in shadows] == ['place', 'pick']
-    assert {f.identity.generation for f in shadows} == {encoder.generation}
+    assert {f.identity.generation for f in shadows} == {7}, "that of the active task's features"
     np.testing.assert_allclose(shadows[0].values, place.values, rtol=1e-4, atol=1e-4)
     encoder.shadow([])
-    assert encoder.encode_shadows(frames(0), STAMPS, 1_500, lambda: 1) == ()
+    assert ride_along(encoder, frames(0)) == ()
 
 
 @pytest.fixture
@@ -389,7 +433,7 @@ def test_candidates_share_what_they_see_alike_and_else_are_one_batch(views, monk
     passes = [('run_shared', 2, 2), ('run_mixed', 3, 3)]
     assert calls == passes, 'else the first live frame would wait'
     ticks = itertools.count(2_000)
-    found = views.encode_shadows(frames(0), STAMPS, 1_500, lambda: next(ticks))
+    found = ride_along(views, frames(0), lambda: next(ticks))
     assert calls == 2 * passes
     assert tuple(features.identity.task for features in found) == tasks
     for features, task in zip(found, tasks, strict=True):
@@ -404,16 +448,50 @@ def test_a_candidate_that_sees_something_else_is_alone(views, monkeypatch) -> No
     views.activate('pick')
     views.shadow(['pour'])
     calls = counted(views, monkeypatch)
-    views.encode_shadows(frames(0), STAMPS, 1_500, lambda: 2_000)
+    ride_along(views, frames(0))
     assert calls == [('run_shared', 1, 1)]
 
 
-def test_a_frame_that_a_candidate_can_not_see_is_named(views) -> None:
+def test_where_a_camera_stands_changes_nothing_of_what_is_shared(
+    encoder, tmp_path, monkeypatch
+) -> None:
+    moved = tuple(
+        replace(camera(name), base_from_camera=tuple(map(float, np.eye(4).ravel())))
+        for name in CAMERAS
+    )
+    make_task(tmp_path, 'again', encoder.engine.manifest, seed=5, cameras=moved)
+    encoder.stage('again')
+    encoder.activate('pick')
+    encoder.shadow(['place', 'again'])
+    calls = counted(encoder, monkeypatch)
+    ride_along(encoder, frames(0))
+    assert calls == [('run_shared', 2, 2)]
+
+
+def test_a_task_rides_along_once(encoder) -> None:
+    encoder.activate('pick')
+    encoder.shadow(['place', 'place'])
+    assert encoder.shadows == ('place',)
+
+
+def test_a_frame_that_a_candidate_can_not_see_is_told_and_costs_no_other(views, tmp_path) -> None:
+    tall = (replace(camera('wrist'), height=96),)
+    make_task(tmp_path, 'tall', views.engine.manifest, seed=5, cameras=tall)
+    views.stage('tall')
     views.activate('pick')
-    views.shadow(['stack', 'pour'])
-    small = {**frames(), 'wrist': np.zeros((10, 10, 3), np.uint8)}
-    with pytest.raises(ImageError, match=r"'wrist'.*\(10, 10, 3\).*\(48, 64, 3\)"):
-        views.encode_shadows(small, STAMPS, 1_500, lambda: 2_000)
+    views.shadow(['stack', 'tall', 'pour'])
+    told: dict[str, str] = {}
+    found = views.encode_shadows(
+        frames(0),
+        STAMPS,
+        1_500,
+        lambda: 2_000,
+        generation=1,
+        unfit=lambda task, error: told.update({task: str(error)}),
+    )
+    assert [features.identity.task for features in found] == ['stack', 'pour']
+    assert list(told) == ['tall']
+    assert "'wrist'" in told['tall'] and '(96, 64, 3)' in told['tall']
 
 
 def test_nothing_rides_along_over_a_changed_base(encoder) -> None:

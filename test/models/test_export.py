@@ -19,13 +19,14 @@ from roboadapt_ros.adapters.pictures import read_pictures, write_picture
 from roboadapt_ros.backbones.digest import tensors_digest
 from roboadapt_ros.backbones.manifest import load_backbone_manifest
 from roboadapt_ros.cli.main import main
+from roboadapt_ros.config import to_mapping
 from roboadapt_ros.encoder import choice, export, session
 from roboadapt_ros.encoder import race as race_module
 from roboadapt_ros.encoder.blocked_graph import block_size
 from roboadapt_ros.encoder.choice import choice_name, choose, find_choice
 from roboadapt_ros.encoder.examples import scene_images, TaskTensors
 from roboadapt_ros.encoder.export import export_graph, export_int8, export_missing
-from roboadapt_ros.encoder.graphs import GraphStore
+from roboadapt_ros.encoder.graphs import GraphRecord, GraphStore
 from roboadapt_ros.encoder.int8 import MAX_INT8_ERROR, quantise
 from roboadapt_ros.encoder.onnx_engine import OnnxEngine
 from roboadapt_ros.encoder.parity import Error, measure
@@ -36,7 +37,7 @@ from roboadapt_ros.encoder.session import write_adapters
 from roboadapt_ros.encoder.torch_engine import TorchEngine
 from roboadapt_ros.encoder.trace import trace
 from roboadapt_ros.engines import EngineKind
-from roboadapt_ros.errors import EngineError, PackageError
+from roboadapt_ros.errors import BaseChangedError, EngineError, PackageError
 from roboadapt_ros.evaluation.inprocess import LearnedPolicy
 from roboadapt_ros.policy.policy import TaskPolicies
 from tiny import CAMERAS, FAMILIES, LAYOUT, make_backbone, make_task, SIZE
@@ -154,6 +155,46 @@ def test_tasks_exported_for_later_do_not_seal_a_running_encoder(tmp_path) -> Non
     second = export_int8(path, engine, BARE, folder, pictures=images(2) // 4)
     assert first.sha256 != second.sha256
     served.check().require()
+
+
+def test_a_probe_unlike_the_tasks_pictures_does_not_refuse_a_graph(tmp_path) -> None:
+    """Ranges of grey pictures cut a probe of noise off, and are right for the tasks."""
+    make_backbone(tmp_path, 'nfnet', **FAMILIES['nfnet'])
+    path = tmp_path / 'backbones' / 'nfnet'
+    engine, folder = TorchEngine(path), store(path).writable
+    record = export_int8(path, engine, BARE, folder, pictures=images(2) // 32 + 112)
+    assert record.probe_error > 4 * record.feature_error, 'else it shows nothing'
+    served = OnnxEngine(path, int8=True)
+    served.check().require()
+    edit(folder / 'bare_int8.json', probe_error=record.probe_error / 10)
+    with pytest.raises(BaseChangedError, match='probe'):
+        OnnxEngine(path, int8=True).check().require()
+
+
+def test_what_is_refused_in_8_bits_costs_no_exact_graph(tmp_path, monkeypatch, capsys) -> None:
+    models, out = tmp_path / 'models', tmp_path / 'out'
+    make_task(models, 'lift', make_backbone(models))
+    monkeypatch.setattr('roboadapt_ros.encoder.export.MAX_INT8_ERROR', 1e-9)
+    words = ['export', '--models', str(models), '--int8', '--out', str(out)]
+    assert main(words) == 1
+    told = capsys.readouterr()
+    assert 'tiny, bare_int8: left out' in told.err and 'is offered' in told.err
+    assert 'at0-1.3_mlp_k1' in told.out
+    names = {file.name for file in (out / 'tiny').iterdir()}
+    assert {'bare.onnx', 'at0-1.3_mlp_k1.onnx', 'lift.onnx_adapter'} <= names
+    assert not [name for name in names if 'int8' in name]
+
+
+def test_a_usual_graph_that_can_not_be_exported_costs_no_other(vit, monkeypatch) -> None:
+    def fails(path: Path, engine: TorchEngine, places: Places, folder: Path) -> GraphRecord:
+        if places.positions and places != wanted:
+            raise EngineError('onnx', 'no operator for it', "Choose the engine 'torch'.")
+        return export_graph(path, engine, places, folder)
+
+    wanted = Places.of(TorchEngine(vit).backbone.layout(top=8))
+    monkeypatch.setattr('roboadapt_ros.encoder.export.export_graph', fails)
+    assert export.main([str(vit), json.dumps(to_mapping(wanted))]) == 0
+    assert {BARE.name, wanted.name} == {p.stem for p in store(vit).writable.glob('*.onnx')}
 
 
 def test_a_loud_task_does_not_hide_the_error_of_another(vit) -> None:

@@ -46,7 +46,7 @@ def services(encoder, broken):
         encoder, parameters, now_ns=lambda: 0, changed=lambda: None, broken=broken.append
     )
     boundary = Boundary(1, 2, 3, 0)
-    made.worker = SimpleNamespace(await_generation=lambda *_: boundary)
+    made.worker = SimpleNamespace(await_generation=lambda *_: boundary, has_failed=False)
     return made
 
 
@@ -124,14 +124,13 @@ def _encode_shadows(encoder):
     refused, published = [], []
     node = SimpleNamespace(
         _engine=encoder,
-        _worker=None,
         _shadow_out=SimpleNamespace(publish=published.append),
         now_ns=lambda: 2_000,
         refuse=lambda cause, detail: refused.append((cause, detail)),
     )
     pixels = frames()
     seen = FrameSet({name: Frame(1_000, 1_500, pixels[name]) for name in CAMERAS})
-    EncoderNode._encode_shadows(node, seen)
+    EncoderNode._encode_shadows(node, (seen, encoder.generation))
     return published, refused
 
 

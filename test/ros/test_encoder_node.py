@@ -5,13 +5,15 @@ import threading
 import time
 import weakref
 
+from graph_watch import wait_for
 import pytest
 import rclpy
 from rclpy.executors import MultiThreadedExecutor
 from roboadapt_interfaces.srv import ListAdapters, StageAdapter, VerifyBase
 from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.nodes.encoder_node import EncoderNode
-from tiny import CAMERAS, make_backbone, make_task
+from roboadapt_ros.ros.frames import Frame, FrameSet
+from tiny import CAMERAS, frames, make_backbone, make_task
 
 DONE, FAILED = 'SUCCESS', 'FAILURE'
 
@@ -39,7 +41,7 @@ def node(tmp_path, domain):
 
 
 def _encoding_threads():
-    return [thread for thread in threading.enumerate() if thread.name == 'encode']
+    return [thread for thread in threading.enumerate() if thread.name in ('encode', 'shadows')]
 
 
 def test_a_backbone_found_changed_is_served_again_by_configuring_alone(node):
@@ -137,6 +139,53 @@ def test_cleaned_up_it_holds_no_backbone(node):
     assert backbone() is None
 
 
+def _frame_set(stamp_ns):
+    frame = frames()
+    return FrameSet({name: Frame(stamp_ns, stamp_ns, frame[name]) for name in CAMERAS})
+
+
+def test_frames_of_the_active_task_do_not_wait_for_candidates(node, monkeypatch):
+    assert node.trigger_configure().name == DONE
+    assert node.trigger_activate().name == DONE
+    node._engine.shadow(['pick'])
+    began, may_go_on = threading.Event(), threading.Event()
+
+    def slow(*_, **__):
+        began.set()
+        assert may_go_on.wait(10.0)
+        return ()
+
+    monkeypatch.setattr(node._engine, 'encode_shadows', slow)
+    start_ns = node.now_ns()
+    for number in range(5):
+        node._worker.offer(_frame_set(start_ns + number))
+        wait_for(lambda n=number: node._worker.frames_encoded == n + 1, 'the next frame')
+    assert began.wait(5.0)
+    assert node._worker.frames_overrun == 0
+    assert node.refused['shadow_behind'] >= 3, 'what they leave out is counted'
+    may_go_on.set()
+    assert node.trigger_deactivate().name == DONE
+
+
+def test_an_exception_while_encoding_ends_the_process(node, monkeypatch):
+    """So that whatever started it starts it again."""
+    assert node.trigger_configure().name == DONE
+    assert node.trigger_activate().name == DONE
+
+    def broken(*_):
+        raise RuntimeError('CUDA error: an illegal memory access')
+
+    monkeypatch.setattr(node._engine, 'encode', broken)
+    node._worker.offer(_frame_set(node.now_ns()))
+    wait_for(lambda: node._worker.has_failed, 'the exception')
+    executor = MultiThreadedExecutor()
+    executor.add_node(node)
+    with pytest.raises(RuntimeError, match='encoding ended with an exception'):
+        for _ in range(50):
+            executor.spin_once(timeout_sec=0.1)
+    executor.shutdown()
+
+
 def test_an_activation_that_fails_leaves_no_thread(node, monkeypatch):
     def refuse(*_):
         raise RefusedError('name', 'the name is taken')
@@ -147,6 +196,6 @@ def test_an_activation_that_fails_leaves_no_thread(node, monkeypatch):
     assert _encoding_threads() == []
     monkeypatch.undo()
     assert node.trigger_activate().name == DONE
-    assert len(_encoding_threads()) == 1
+    assert len(_encoding_threads()) == 2
     assert node.trigger_deactivate().name == DONE
     assert _encoding_threads() == []

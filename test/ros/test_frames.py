@@ -3,11 +3,13 @@
 import threading
 import time
 
+from graph_watch import wait_for
 import numpy as np
 import pytest
 from roboadapt_ros.dataflow import Features, Identity, LatencyLedger
 from roboadapt_ros.ros.encoding import EncodeWorker
 from roboadapt_ros.ros.frames import Frame, FramePairer, FrameSet, StampRule
+from roboadapt_ros.ros.newest import NewestWorker
 from roboadapt_ros.ros.pacer import Pacer
 
 PERIOD_NS = 101_000_000
@@ -217,6 +219,57 @@ def test_an_exception_ends_the_worker_with_its_traceback():
     worker.stop()
     assert len(failures) == 1
     assert 'the network broke' in failures[0]
+    began_s = time.monotonic()
+    assert worker.await_generation(1, 5.0) is None
+    assert worker.has_failed and time.monotonic() - began_s < 1.0, 'no wait for what does not come'
+
+
+class _Held:
+    """Work on numbers that goes on when it may."""
+
+    def __init__(self):
+        self.done, self.failures = [], []
+        self.begun, self.may_go_on = threading.Event(), threading.Event()
+        self.worker = NewestWorker(self._work, self.failures.append, name='held')
+
+    def _work(self, number):
+        self.begun.set()
+        assert self.may_go_on.wait(5.0)
+        if number < 0:
+            raise ValueError('a number below zero')
+        self.done.append(number)
+
+
+def test_of_what_comes_faster_than_it_is_worked_on_the_newest_is_kept():
+    held = _Held()
+    assert not held.worker.offer(1)
+    assert held.begun.wait(5.0)
+    assert [held.worker.offer(number) for number in (2, 3)] == [False, True]
+    held.may_go_on.set()
+    wait_for(lambda: len(held.done) == 2, 'the newest')
+    held.worker.stop()
+    assert (held.done, held.failures) == ([1, 3], [])
+
+
+def test_a_newest_worker_stops_after_what_it_works_on():
+    held = _Held()
+    held.worker.offer(1)
+    assert held.begun.wait(5.0)
+    held.worker.offer(2)
+    stopper = threading.Thread(target=held.worker.stop)
+    stopper.start()
+    held.may_go_on.set()
+    stopper.join(5.0)
+    assert held.done == [1]
+
+
+def test_an_exception_ends_a_newest_worker_with_its_traceback():
+    held = _Held()
+    held.may_go_on.set()
+    held.worker.offer(-1)
+    wait_for(lambda: held.failures, 'the report')
+    assert 'a number below zero' in held.failures[0]
+    held.worker.stop()
 
 
 def _pace(tick, duration_s, **settings):

@@ -41,8 +41,11 @@ Forward = Callable[[torch.Tensor], object]
 
 
 def forward(rounds: int) -> Figures:
-    """Return what one task's adapter costs a forward pass."""
-    figures: Figures = {}
+    """Return what one task's adapter costs a forward pass, and how many values it has."""
+    figures: Figures = {
+        'peft_values': _values(lora_model()),
+        'adapters_values': _values(adapters_model()),
+    }
     for batch in (1, len(TASKS)):
         figures |= _compare('peft', f'batch{batch}', timm_model(), lora_model(), batch, rounds)
         adapted = _under(adapters_model(), TASKS[0])
@@ -60,6 +63,12 @@ def mixed(rounds: int) -> Figures:
         **_compare('peft', name, timm_model(), by_name, batch, rounds),
         **_compare('adapters', name, vit_model(), split, batch, rounds),
     }
+
+
+def _values(model: torch.nn.Module) -> float:
+    """Return the number of values of the first task's adapter."""
+    own = [value for name, value in model.named_parameters() if f'.{TASKS[0]}.' in name]
+    return float(sum(value.numel() for value in own))
 
 
 def _under(model: torch.nn.Module, active: str | BatchSplit) -> Forward:
