@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+import os
 from pathlib import Path
 import shutil
 import stat
+import tempfile
 
 from roboadapt_ros.errors import PackageError
 
@@ -88,6 +90,32 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def folder_aside(target: Path) -> Iterator[Path]:
+    """Give an empty folder beside `target`, which it replaces when the block has ended well.
+
+    Each process has its own; of one that was killed it stays, hidden.
+
+    Raises:
+        OSError: It can't be made or moved; what was there stands.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f'.{target.name}.', suffix='.part', dir=target.parent))
+    try:
+        made.chmod(0o777 & ~_umask())
+        yield made
+        replace_folder(made, target)
+    finally:
+        _remove(made)
+
+
+def _umask() -> int:
+    """Return what new files may not be; there is no other way to ask."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
 def replace_folder(made: Path, target: Path) -> None:
     """Move a folder to its place; what was there is gone only once the new one stands.
 
@@ -107,8 +135,8 @@ def replace_folder(made: Path, target: Path) -> None:
         target.replace(aside)
     try:
         made.replace(target)
-    except OSError:
-        if had_one:
+    except BaseException:  # an interrupt, too
+        if had_one and not target.exists():
             aside.replace(target)
         raise
     _remove(aside)

@@ -7,16 +7,12 @@ fetched, into a folder aside, and a package is moved into place when it has load
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-import errno
 from pathlib import Path
 import re
 import shutil
 import tempfile
 
-from huggingface_hub import constants, hf_hub_download, HfApi
-from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # its client's own
+from huggingface_hub import hf_hub_download, HfApi
 from roboadapt_ros.adapters.package import (
     load_package,
     MANIFEST_NAME,
@@ -25,8 +21,9 @@ from roboadapt_ros.adapters.package import (
     TaskPackage,
     WEIGHTS_NAME,
 )
+from roboadapt_ros.backbones.hub import hub_faults
 from roboadapt_ros.config import load_json
-from roboadapt_ros.errors import HubError, PackageError, RoboAdaptError
+from roboadapt_ros.errors import PackageError, RoboAdaptError
 from roboadapt_ros.files import package_file, replace_folder
 import yaml
 
@@ -36,8 +33,6 @@ LICENCE = 'apache-2.0'
 TAGS = ('robotics', 'adapters', 'roboadapt')
 MAX_FILE_BYTES = 8 * 1024 * 1024
 """Largest file beside the weights."""
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Errors of this machine's disk: no fault of a hub."""
 _PICTURE = re.compile(r'reference_[a-z0-9][a-z0-9_-]{0,63}\.png')
 
 
@@ -107,7 +102,7 @@ def push(path: Path, repository: str, *, private: bool = True, endpoint: str | N
     with tempfile.TemporaryDirectory() as name:
         package = stage(path, Path(name))
         remedy = "log in with 'hf auth login' or set HF_TOKEN, and try again"
-        with _hub_faults(repository, endpoint, remedy):
+        with hub_faults(repository, endpoint, remedy):
             api.create_repo(repository, private=private, exist_ok=True)
             commit = api.upload_folder(
                 repo_id=repository,
@@ -148,7 +143,7 @@ def pull(
         folder = Path(name, 'made', 'package')
         folder.mkdir(parents=True)
         fetched = {}
-        with _hub_faults(repository, endpoint, 'check the name, the revision and the network'):
+        with hub_faults(repository, endpoint, 'check the name, the revision and the network'):
             info = HfApi(endpoint=endpoint).model_info(
                 repository, revision=revision, files_metadata=True
             )
@@ -206,19 +201,3 @@ def _check_size(repository: str, name: str, size: int | None) -> None:
     limit = MAX_WEIGHTS_BYTES if name == WEIGHTS_NAME else MAX_FILE_BYTES
     if size is not None and size > limit:
         raise PackageError(f'{repository}/{name}', f'has {size} bytes', f'at most {limit}')
-
-
-@contextmanager
-def _hub_faults(repository: str, endpoint: str | None, remedy: str) -> Iterator[None]:
-    """Turn what the hub's client raises into `HubError`."""
-    try:
-        yield
-    except (HTTPError, OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in _FULL:
-            raise
-        lines = str(error).split('\n')
-        problem = next((line for line in lines if line.strip()), type(error).__name__)
-        address = endpoint or constants.ENDPOINT
-        raise HubError(
-            repository, f'{type(error).__name__} from {address}: {problem}', remedy
-        ) from error

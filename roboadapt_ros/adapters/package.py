@@ -8,8 +8,10 @@ package digest is the sha256 of the manifest, so that one digest names both.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.config import MAX_JSON_BYTES, parse_json, require_plain_name, save_json
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.errors import BackboneMismatchError, ConfigError, PackageError, TensorError
-from roboadapt_ros.files import package_file, read_bytes, replacing
+from roboadapt_ros.files import folder_aside, package_file, read_bytes
 import safetensors
 import safetensors.numpy
 
@@ -30,6 +32,8 @@ VERSION_MARK = '@'
 """Between a task's name and a version, in the name of a package."""
 MAX_WEIGHTS_BYTES = 256 * 1024 * 1024
 """A weights file larger than this is refused unread."""
+_MAX_ENTRY_BYTES = 160
+"""Room a safetensors header needs for one tensor, beside its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,30 +205,73 @@ def load_package(path: Path) -> TaskPackage:
     return TaskPackage(path, manifest, digest, tensors)
 
 
-def save_package(
-    path: Path, manifest: TaskManifest, tensors: dict[str, npt.NDArray[np.float32]], card: str
-) -> TaskPackage:
-    """Write a task package; the manifest's `weights_sha256` is replaced by the file's own.
+def require_loadable(path: Path, adapters: AdapterLayout, head: HeadLayout) -> None:
+    """Raise `PackageError` for layouts whose weights file would be too large to be read.
 
     Args:
-        path: Folder to create or overwrite; its name is the task's.
-        manifest: Everything but the weights' hash.
+        path: The package's folder, for the message.
+        adapters: Sites and widths.
+        head: Sizes of the head.
+    """
+    size = sum(
+        4 * math.prod(shape) + len(name) + _MAX_ENTRY_BYTES
+        for name, shape in task_shapes(adapters, head).items()
+    )
+    if size > MAX_WEIGHTS_BYTES:
+        raise PackageError(
+            path / WEIGHTS_NAME,
+            f'would have {size} bytes',
+            f'at most {MAX_WEIGHTS_BYTES}; choose smaller adapters or a smaller head',
+        )
+
+
+def save_package(
+    path: Path,
+    manifest: TaskManifest,
+    tensors: dict[str, npt.NDArray[np.float32]],
+    card: str,
+    *,
+    add_files: Callable[[Path], None] | None = None,
+) -> TaskPackage:
+    """Write a task package whole or not at all; nothing of one that was there stays.
+
+    Args:
+        path: Folder to create or replace; its name is the package's.
+        manifest: Everything but the weights' hash, which is replaced by the file's own.
         tensors: float32 tensors named as `task_shapes`.
         card: Markdown model card.
+        add_files: Writes what else belongs to the package into the folder it is given.
 
     Returns:
         The package as read back.
+
+    Raises:
+        PackageError: The folder has another name than the package, the package would be too
+            large, or it can't be written; what was there stands.
+        TensorError: The tensors are not the layout's.
     """
-    path.mkdir(parents=True, exist_ok=True)
+    if manifest.package_name != path.name:
+        raise PackageError(
+            path,
+            'is not the folder to write it to',
+            f"the package's name '{manifest.package_name}'",
+        )
     contiguous = {name: np.ascontiguousarray(t) for name, t in tensors.items()}
     _check(path / WEIGHTS_NAME, manifest, contiguous)
+    require_loadable(path, manifest.adapters, manifest.head)
     data = safetensors.numpy.save(contiguous)
-    with replacing(path / WEIGHTS_NAME) as temporary:
-        temporary.write_bytes(data)
     manifest = replace(manifest, weights_sha256=hashlib.sha256(data).hexdigest())
-    save_json(manifest, path / MANIFEST_NAME)
-    with replacing(path / 'card.md') as temporary:
-        temporary.write_text(card, encoding='utf-8')
+    try:
+        with folder_aside(path) as folder:
+            (folder / WEIGHTS_NAME).write_bytes(data)
+            save_json(manifest, folder / MANIFEST_NAME)
+            (folder / 'card.md').write_text(card, encoding='utf-8')
+            if add_files is not None:
+                add_files(folder)
+    except OSError as error:
+        raise PackageError(
+            path, f'cannot be written ({error.strerror})', 'a folder that can be, with room'
+        ) from error
     return load_package(path)
 
 

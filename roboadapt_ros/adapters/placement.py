@@ -14,13 +14,21 @@ from roboadapt_ros.errors import ConfigError
 if TYPE_CHECKING:
     from roboadapt_ros.backbones.frozen import FrozenBackbone
 
+MAX_WIDTH = 4096
+"""Widest adapter that can be asked for; a bottleneck is narrower than the map it reads."""
+_WIDTH = {'minimum': 0, 'maximum': MAX_WIDTH}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
     """Sites and widths in the paper's terms: bottom, middle and top."""
 
-    bottom: int = field(default=16, metadata={'help': 'width of the bottom adapter, 0 for none'})
-    middle: int = field(default=16, metadata={'help': 'width of each middle adapter, 0 for none'})
+    bottom: int = field(
+        default=16, metadata={'help': 'width of the bottom adapter, 0 for none', **_WIDTH}
+    )
+    middle: int = field(
+        default=16, metadata={'help': 'width of each middle adapter, 0 for none', **_WIDTH}
+    )
     middle_blocks: tuple[int, ...] | None = field(
         default=None,
         metadata={
@@ -28,7 +36,9 @@ class Placement:
             "a transformer, the ends of a convolutional net's stages but the first)"
         },
     )
-    top: int = field(default=64, metadata={'help': 'width of the top adapter, 0 for none'})
+    top: int = field(
+        default=64, metadata={'help': 'width of the top adapter, 0 for none', **_WIDTH}
+    )
     top_kind: TopKind = field(
         default=TopKind.MLP,
         metadata={'help': 'how the top adapter reads the final map; linear has no width'},

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+from unittest import mock
 
 from roboadapt_ros.backbones.chain import Chain, read_chain
 from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.errors import ConfigError, UnknownNameError
 import timm
-from timm.models import PretrainedCfg
+from timm.models import _builder, PretrainedCfg
 import torch
 from torch import nn
 
@@ -25,8 +27,8 @@ _FAULTS = (
 """What timm's constructors raise for arguments that make no model."""
 
 
-def build_timm(manifest: BackboneManifest) -> nn.Module:
-    """Build the timm model a manifest describes, with random weights.
+def build_timm(manifest: BackboneManifest, *, pretrained: bool = False) -> nn.Module:
+    """Build the timm model a manifest describes, with random weights unless `pretrained`.
 
     Raises:
         UnknownNameError: timm has no model of that name, or no weights of that tag.
@@ -37,9 +39,37 @@ def build_timm(manifest: BackboneManifest) -> nn.Module:
     if known is not None and known.fixed_input_size:
         kwargs['img_size'] = manifest.image_size
     try:
-        return timm.create_model(manifest.timm_name, pretrained=False, **kwargs)
+        return timm.create_model(manifest.timm_name, pretrained=pretrained, **kwargs)
     except _FAULTS as error:
         raise ConfigError(f'{manifest.id}.timm_kwargs', kwargs, str(error)) from error
+
+
+class Loading(NamedTuple):
+    """How timm itself loads the weights released for a model."""
+
+    adapted: Callable[[dict[str, torch.Tensor], nn.Module], Mapping[str, torch.Tensor]] | None
+    """Its conversion of names and position grids, with the settings it is called with."""
+    is_strict: bool
+    """False where it leaves out what the model has no place for."""
+
+
+def how_timm_loads(manifest: BackboneManifest) -> Loading:
+    """Return how timm would load the weights of the model that a manifest describes.
+
+    It chooses by the model's name while it builds it: so it builds one, without memory, and is
+    asked for the weights it would then load.
+
+    Raises:
+        RoboAdaptError: As `build_timm`.
+    """
+    found: list[Loading] = []
+
+    def note(model: nn.Module, *, filter_fn: Any, strict: bool, **_: object) -> None:
+        found.append(Loading(filter_fn, strict))
+
+    with mock.patch.object(_builder, 'load_pretrained', note), torch.device('meta'):
+        build_timm(manifest, pretrained=True)
+    return found[0]
 
 
 def timm_config(name: str) -> PretrainedCfg | None:

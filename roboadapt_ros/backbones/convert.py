@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-import functools
+from pathlib import Path
 import re
-import sys
 
+from roboadapt_ros.backbones.build import Loading
 from roboadapt_ros.backbones.tensors import kind
-from roboadapt_ros.errors import TensorError
+from roboadapt_ros.errors import PackageError, TensorError
 from timm.models.resnet import ResNet
 import torch
 from torch import nn
@@ -50,23 +50,26 @@ class Converted:
     """What was left out: names, or 'part.* (n)' for n tensors of a part."""
 
 
-def convert(path: str, found: Mapping[str, torch.Tensor], model: nn.Module) -> Converted:
+def convert(
+    path: str, found: Mapping[str, torch.Tensor], model: nn.Module, loading: Loading
+) -> Converted:
     """Return exactly the tensors a model needs.
 
     Args:
         path: File or repository, for messages.
         found: The checkpoint's tensors under flat names.
         model: The timm model without classes; it may be on the meta device.
+        loading: How timm loads what was released for it.
 
     Raises:
         TensorError: A tensor is missing, unexpected, of another shape or type, or not finite.
     """
     required = model.state_dict()
-    prefix, tensors = _best(found, model, frozenset(required))
+    prefix, tensors = _best(path, found, model, loading)
     counters = {n: torch.zeros((), dtype=t.dtype) for n, t in required.items() if _counts(n)}
     tensors = {**{n: t for n, t in counters.items() if n not in tensors}, **tensors}
     extra = sorted(tensors.keys() - required.keys())
-    leftover = [name for name in extra if not _is_droppable(name)]
+    leftover = [name for name in extra if loading.is_strict and not _is_droppable(name)]
     missing = sorted(required.keys() - tensors.keys())
     kept = {name: _as_type(tensors[name], t) for name, t in required.items() if name in tensors}
     mismatched = [
@@ -82,10 +85,10 @@ def convert(path: str, found: Mapping[str, torch.Tensor], model: nn.Module) -> C
 
 
 def _best(
-    found: Mapping[str, torch.Tensor], model: nn.Module, required: frozenset[str]
+    path: str, found: Mapping[str, torch.Tensor], model: nn.Module, loading: Loading
 ) -> tuple[str, Tensors]:
     """Return the prefix under which most of what is required is found, and its tensors."""
-    names = _renaming(model)
+    names, required = _renaming(model), frozenset(model.state_dict())
     scores = {p: _count(found, p, names, required) for p in _prefixes(found)}
     shallow = [p for p in scores if p.count('.') <= 1]
     full = sorted(scores, key=lambda p: (-scores[p], _rank(p)))
@@ -93,9 +96,41 @@ def _best(
     read = {}
     for prefix in candidates:
         part = {n[len(prefix) :]: t for n, t in found.items() if n.startswith(prefix)}
-        read[prefix] = _adapted({names(n): t for n, t in part.items()}, model)
-    best = min(read, key=lambda p: (-len(required & read[p].keys()), _rank(p)))
+        read[prefix] = _adapted({names(n): t for n, t in part.items()}, model, loading)
+    evidence = {p: len(required & tensors.keys()) for p, tensors in read.items()}
+    best = min(read, key=lambda p: (-evidence[p], _rank(p)))
+    _require_one(path, best, {p: read[p] for p in read if evidence[p] == evidence[best]})
     return best, read[best]
+
+
+def _require_one(path: str, best: str, read: Mapping[str, Tensors]) -> None:
+    """Raise `PackageError` where a checkpoint holds several encoders that nothing tells apart.
+
+    Args:
+        path: As `convert`.
+        best: The prefix that was chosen.
+        read: What there is under it and under others with as much evidence.
+    """
+    worth = _rank(best)[0]
+    others = [p for p in read if _rank(p)[0] == worth and not _contains(p, best)]
+    alike = [p for p in others if not _same(read[p], read[best])]
+    if alike:
+        both = ' and '.join(f"'{prefix}'" for prefix in sorted((best, *alike)))
+        raise PackageError(
+            Path(path),
+            f'holds an encoder under {both}, and their names do not say which one to use',
+            'one encoder: save the tensors of one of them, without the other',
+        )
+
+
+def _contains(one: str, other: str) -> bool:
+    """Return whether two prefixes are of the same tensors: one begins with the other."""
+    return one.startswith(other) or other.startswith(one)
+
+
+def _same(one: Tensors, other: Tensors) -> bool:
+    """Return whether both are the same tensors: a module may be saved under two names."""
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
 
 
 def _prefixes(found: Iterable[str]) -> set[str]:
@@ -132,17 +167,12 @@ def _renaming(model: nn.Module) -> Callable[[str], str]:
     return by_number
 
 
-def _adapted(tensors: Tensors, model: nn.Module) -> Tensors:
+def _adapted(tensors: Tensors, model: nn.Module, loading: Loading) -> Tensors:
     """Apply timm's own conversion for the model: other names, other sizes of position grids."""
-    module = sys.modules[type(model).__module__]
-    filter_fn = getattr(module, 'checkpoint_filter_fn', None)
-    if filter_fn is None or not tensors:
+    if loading.adapted is None or not tensors:
         return tensors
-    architecture = str((getattr(model, 'pretrained_cfg', None) or {}).get('architecture', ''))
-    if 'flexi' in architecture:  # as timm does for these weights
-        filter_fn = functools.partial(filter_fn, interpolation='bilinear', antialias=False)
     try:
-        return dict(filter_fn(dict(tensors), model))
+        return dict(loading.adapted(dict(tensors), model))
     except (LookupError, RuntimeError, ValueError, AttributeError, TypeError):
         # Not a layout that timm converts: the plain names are held against the model's.
         return tensors

@@ -27,6 +27,9 @@ _TORCH_NAMES = {
     'I32': 'int32',
     'I16': 'int16',
     'I8': 'int8',
+    'U64': 'uint64',
+    'U32': 'uint32',
+    'U16': 'uint16',
     'U8': 'uint8',
     'BOOL': 'bool',
 }
@@ -53,9 +56,9 @@ def arrays_digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
     """Return what `tensors_digest` gives for the same tensors as arrays, without torch."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order='C')
         digest.update(_heading(name, f'torch.{array.dtype.name}', array.shape))
-        digest.update(array.data)
+        digest.update(array.tobytes() if array.ndim == 0 else array.data)
     return digest.hexdigest()
 
 

@@ -26,8 +26,8 @@ from roboadapt_ros.backbones.manifest import (
 from roboadapt_ros.backbones.probe import read_probe
 from roboadapt_ros.backbones.tensors import read_tensors, require_tensors
 from roboadapt_ros.config import save_json
-from roboadapt_ros.errors import BaseChangedError, ConfigError
-from roboadapt_ros.files import package_file, replacing
+from roboadapt_ros.errors import BaseChangedError, ConfigError, PackageError
+from roboadapt_ros.files import folder_aside, package_file
 import safetensors.torch
 import torch
 from torch import nn
@@ -255,28 +255,42 @@ class FrozenBackbone(nn.Module):
 def save_backbone(
     path: Path, manifest: BackboneManifest, model: nn.Module, probe: np.ndarray
 ) -> BackboneManifest:
-    """Write a backbone package: weights, digest, and a probe image with its features.
+    """Write a backbone package, whole or not at all: weights, digest, and a probe's features.
 
     Args:
-        path: Folder to create.
+        path: Folder to create or replace.
         manifest: Its `digest` is replaced by the tensors' own.
         model: The trained model.
         probe: (S, S, 3) uint8 RGB probe image.
 
     Returns:
         The manifest as written.
+
+    Raises:
+        PackageError: The probe's features are not finite, or the package can't be written;
+            what was there stands.
+        RoboAdaptError: As `FrozenBackbone`.
     """
-    path.mkdir(parents=True, exist_ok=True)
     manifest = replace(manifest, digest=tensors_digest(model.state_dict()))
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    with replacing(path / WEIGHTS_NAME) as temporary:
-        temporary.write_bytes(safetensors.torch.save(state))
     frozen = FrozenBackbone(manifest, model)
     image = torch.from_numpy(probe)[None].contiguous()
     with torch.inference_mode():
         features = frozen(frozen.normalise(image)).clone()
-    probe_data = safetensors.torch.save({'image': image, 'features': features})
-    with replacing(path / PROBE_NAME) as temporary:
-        temporary.write_bytes(probe_data)
-    save_json(manifest, path / MANIFEST_NAME)
+    if not torch.isfinite(features).all():
+        raise PackageError(
+            path,
+            'would give features that are not finite (of the probe picture)',
+            'weights that are whole: finite, and variances that are not negative',
+        )
+    probed = {'image': image, 'features': features}
+    try:
+        with folder_aside(path) as folder:
+            (folder / WEIGHTS_NAME).write_bytes(safetensors.torch.save(state))
+            (folder / PROBE_NAME).write_bytes(safetensors.torch.save(probed))
+            save_json(manifest, folder / MANIFEST_NAME)
+    except OSError as error:
+        raise PackageError(
+            path, f'cannot be written ({error.strerror})', 'a folder that can be, with room'
+        ) from error
     return manifest

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-import shutil
 from typing import Any
 
 import numpy as np
-from roboadapt_ros.backbones.build import build_timm, chain_shape, timm_config
+from roboadapt_ros.backbones.build import (
+    build_timm,
+    chain_shape,
+    how_timm_loads,
+    timm_config,
+)
 from roboadapt_ros.backbones.convert import convert
 from roboadapt_ros.backbones.frozen import save_backbone
 from roboadapt_ros.backbones.manifest import BackboneManifest
 from roboadapt_ros.backbones.source import Checkpoint, read_file, read_pretrained
 from roboadapt_ros.config import require_plain_name
-from roboadapt_ros.errors import ConfigError, PackageError
-from roboadapt_ros.files import replace_folder, require_free
+from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.files import require_free
 import timm
 from timm.data.config import resolve_data_config
 from timm.models import PretrainedCfg
@@ -151,16 +155,9 @@ def add_backbone(models: Path, request: Request, say: Say, *, force: bool = Fals
     probe = np.random.default_rng(0).integers(
         0, 256, (manifest.image_size, manifest.image_size, 3), dtype=np.uint8
     )
-    temporary = folder.with_name(f'.{manifest.id}.part')
-    shutil.rmtree(temporary, ignore_errors=True)
+    require_free(folder, 'another --id', force=force)  # another process may have come first
     say(f'writing {folder}')
-    try:
-        save_backbone(temporary, replace(manifest, provenance=provenance), model, probe)
-        replace_folder(temporary, folder)
-    except OSError as error:
-        raise PackageError(folder, f'cannot be written ({error.strerror})', 'room') from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    save_backbone(folder, replace(manifest, provenance=provenance), model, probe)
     return folder
 
 
@@ -177,7 +174,8 @@ def _weights(
     checkpoint = _checkpoint(request, manifest, say)
     with torch.device('meta'):
         empty = build_timm(manifest)
-    converted = convert(checkpoint.origin, checkpoint.tensors, empty)
+    loading = how_timm_loads(manifest)
+    converted = convert(checkpoint.origin, checkpoint.tensors, empty, loading)
     where = f"under '{converted.prefix}'" if converted.prefix else 'at the top'
     say(f'found all {len(converted.tensors)} tensors {where}')
     if converted.dropped:

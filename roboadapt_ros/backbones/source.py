@@ -11,12 +11,14 @@ import hashlib
 from pathlib import Path
 import pickle
 import re
+import struct
 from typing import Any
 from urllib.parse import urlparse
 
 from huggingface_hub import constants as hub
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import RemoteEntryNotFoundError
+from roboadapt_ros.backbones.hub import hub_faults
 from roboadapt_ros.backbones.tensors import read_tensors
 from roboadapt_ros.errors import ConfigError, HubError, PackageError
 from timm.models import PretrainedCfg
@@ -27,6 +29,18 @@ HUB_FILES = ('model.safetensors', 'pytorch_model.bin')
 """Weights of a hub repository, the first found wins."""
 MAX_NESTING = 6
 """Deepest mapping inside a checkpoint that is looked into."""
+_TORCH_FAULTS = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    EOFError,
+    struct.error,
+    AssertionError,
+    AttributeError,
+)
+"""What torch raises of files that are damaged or none of its own, beside `UnpicklingError`."""
 _NAMED_HASH = re.compile(r'-([0-9a-f]{8,64})\.')
 """First digits of its sha256 in a file's name, as torch's hub has them. Fewer than eight are not
 meant so: 'IN1K-vit.h.14-300e.pth.tar' counts epochs."""
@@ -68,6 +82,9 @@ def read_file(path: Path) -> Checkpoint:
     tensors = flatten(found)
     if not tensors:
         raise PackageError(path, 'holds no tensors', 'a checkpoint: named tensors')
+    for name, tensor in tensors.items():
+        if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized:
+            raise PackageError(path, f"has '{name}' without plain values", 'plain dense tensors')
     return Checkpoint(tensors, path.name, sha256)
 
 
@@ -89,9 +106,11 @@ def _read_torch(path: Path) -> Any:
             'tensors only; where you trust the file, load it there and save its state_dict anew '
             'with safetensors',
         ) from error
-    except (OSError, RuntimeError, ValueError, LookupError, TypeError, EOFError) as error:
+    except _TORCH_FAULTS as error:
         raise PackageError(
-            path, f'cannot be read ({_first_line(error)})', 'a whole torch file'
+            path,
+            f'cannot be read ({type(error).__name__}: {_first_line(error)})',
+            'a whole torch file',
         ) from error
 
 
@@ -174,12 +193,12 @@ def _from_hub(name: str, config: PretrainedCfg) -> Path:
     problem = f'not in the cache {hub.HF_HUB_CACHE}, and {hub.ENDPOINT} {asked}'
     for file in files:
         try:
-            return Path(hf_hub_download(repository, file, revision=revision or None))
-        except RemoteEntryNotFoundError as error:
-            problem += f'; {file}: {_first_line(error)}'
-        except (OSError, ValueError) as error:
-            problem += f' ({type(error).__name__}: {_first_line(error)})'
-            break
+            with hub_faults(repository, None, _remedy(name)):
+                return Path(hf_hub_download(repository, file, revision=revision or None))
+        except HubError as error:
+            problem += f'; {file}: {error.problem}'
+            if not isinstance(error.__cause__, RemoteEntryNotFoundError):
+                break
     raise HubError(repository, problem, _remedy(name))
 
 

@@ -97,3 +97,8 @@ def _rows(table: Mapping[str, Entry]) -> list[tuple[str, str]]:
         else:
             rows += [(f'{name} {sub}', sub_summary) for sub, sub_summary in _rows(entry.group)]
     return rows
+
+
+def printable(text: str) -> str:
+    """Return text with every control character but line feeds and tabs as a question mark."""
+    return ''.join(c if c.isprintable() or c in '\n\t' else '?' for c in text)

@@ -10,9 +10,9 @@ from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
 
-from roboadapt_ros.cli.command import Command
+from roboadapt_ros.cli.command import Command, printable
 from roboadapt_ros.cli.options import add_models, models_folder
-from roboadapt_ros.cli.output import print_table, printable, progress_line, require_folder, say
+from roboadapt_ros.cli.output import print_table, progress_line, require_folder, say
 from roboadapt_ros.errors import ConfigError, EngineError, RoboAdaptError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -104,12 +104,26 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     for record, _ in exported:
         if record.int8:
             say(console, f'{record.backbone_id}, {record.name}: {_measured_on(record)}.')
+    if options.out is None:
+        for name in dict.fromkeys(record.backbone_id for record, _ in exported):
+            _say_where(console, models, name)
     say(
         console,
         f"Errors are relative to torch's features; times are of one image on "
         f'{options.threads} threads.',
     )
     return 1 if broken else 0
+
+
+def _say_where(console: Console, models: Path, name: str) -> None:
+    """Say where graphs are that did not go to the backbone's folder."""
+    from roboadapt_ros.backbones.manifest import backbone_path, load_backbone_manifest
+    from roboadapt_ros.encoder.graphs import GraphStore
+
+    path = backbone_path(models, name)
+    folder = GraphStore(path, load_backbone_manifest(path)).writable
+    if not folder.is_relative_to(path):
+        say(console, f'{path} can not be written; the graphs are in {folder}.')
 
 
 def _named(models: Path, task: str, backbone: str | None, hollow: _Hollow) -> TaskPackage:

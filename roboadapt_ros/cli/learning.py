@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+import dataclasses
 from functools import partial
 from importlib import import_module
 import inspect
@@ -48,7 +49,7 @@ def _command(
         from roboadapt_ros.cli.options import from_options
         from roboadapt_ros.learning import settings as configurations
 
-        settings = from_options(getattr(configurations, config), options)
+        settings = _named(from_options(getattr(configurations, config), options))
         _check_task(getattr(settings, 'task', None), takes_version=takes_version)
         for folder in _written_to(settings):
             require_folder(folder)
@@ -65,6 +66,17 @@ def _command(
         return 0
 
     return Command(arguments=arguments, run=run)
+
+
+def _named(settings: Any) -> Any:
+    """Return settings in which every package's folder has a name: '.' is the one we are in."""
+    paths = {name: getattr(settings, name, None) for name in ('backbone', 'start', 'out')}
+    nameless = {
+        name: path.resolve()
+        for name, path in paths.items()
+        if path is not None and path.name in ('', '..')
+    }
+    return dataclasses.replace(settings, **nameless)
 
 
 def _written_to(settings: Any) -> list[Path]:

@@ -15,7 +15,7 @@ import traceback
 from types import FrameType
 from typing import NoReturn
 
-from roboadapt_ros.cli.command import Command, Entry, group_help, Parser
+from roboadapt_ros.cli.command import Command, Entry, group_help, Parser, printable
 from roboadapt_ros.errors import RoboAdaptError, UnknownNameError
 
 PROGRAM = 'roboadapt'
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(PROGRAM, DESCRIPTION, COMMANDS, words)
     except RoboAdaptError as error:
-        print(f'{PROGRAM}: {error}', file=sys.stderr)
+        _complain(str(error))
         return 2
     except ModuleNotFoundError as error:
         if (error.name or '').startswith('roboadapt_ros'):
@@ -193,13 +193,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno is None:
             return _own_fault()
-        print(f'{PROGRAM}: {_os_text(error)}', file=sys.stderr)
+        _complain(_os_text(error))
         return 2
     except Exception:  # noqa: BLE001 - whatever it is, it is not an answer
         return _own_fault()
     except KeyboardInterrupt:
         print(f'{PROGRAM}: interrupted', file=sys.stderr)
         return INTERRUPTED
+
+
+def _complain(text: str) -> None:
+    """Say what is wrong; names from a file may hold what a terminal would obey."""
+    print(printable(f'{PROGRAM}: {text}'), file=sys.stderr)
 
 
 def _os_text(error: OSError) -> str:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+from roboadapt_ros.cli.command import printable
 from roboadapt_ros.errors import ConfigError
 from roboadapt_ros.files import replacing
 
@@ -69,11 +70,6 @@ def say(console: Console, text: str) -> None:
     What a package or a robot says may hold control characters; a terminal never gets them.
     """
     console.print(printable(text), markup=False, soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """Return text with every control character but line feeds and tabs as a question mark."""
-    return ''.join(c if c.isprintable() or c in '\n\t' else '?' for c in text)
 
 
 def print_table(

@@ -97,7 +97,8 @@ class GraphStore:
         """
         self.backbone, self.manifest = path, manifest
         name = f'{manifest.id}-{manifest.digest[:16]}-{manifest.settings_digest[:8]}'
-        self.folders = (path / FOLDER, _cache_root() / name)
+        cache = _cache_root()
+        self.folders = (path / FOLDER, *([cache / name] if cache is not None else []))
 
     @property
     def writable(self) -> Path:
@@ -113,8 +114,8 @@ class GraphStore:
                 continue
             if os.access(folder, os.W_OK):
                 return folder
-        folders = ' nor '.join(map(str, self.folders))
-        raise EngineError('onnx', f'neither {folders} can be written', 'Free one of them.')
+        folders = ' or '.join(map(str, self.folders))
+        raise EngineError('onnx', f'no graph can be written to {folders}', 'Free one of them.')
 
     def find(self, places: Places, *, int8: bool = False, blocked: bool = False) -> Graph | None:
         """Return a graph that may be served, or None; a blocked one on request alone."""
@@ -185,7 +186,13 @@ class GraphStore:
     def exporting(self) -> Iterator[Path]:
         """Give the folder for new graphs to one process at a time."""
         folder = self.writable
-        with (folder / '.lock').open('w') as lock:
+        try:
+            lock = (folder / '.lock').open('w')
+        except OSError as error:
+            raise EngineError(
+                'onnx', f'{folder}/.lock can not be written ({error.strerror})', 'Free it.'
+            ) from error
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield folder
 
@@ -253,6 +260,10 @@ def machine_name() -> str:
     return f'{" ".join(facts) or platform.processor()}, {os.cpu_count()} CPUs'
 
 
-def _cache_root() -> Path:
-    root = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-    return Path(root).expanduser() / 'roboadapt' / FOLDER
+def _cache_root() -> Path | None:
+    """Return the user's cache; None for a user without a home, as containers have them."""
+    root = Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache')
+    try:
+        return root.expanduser() / 'roboadapt' / FOLDER
+    except RuntimeError:
+        return None

@@ -14,6 +14,8 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as errors
 from roboadapt_ros.encoder.engine import Images
 from roboadapt_ros.encoder.places import REPEATS
+from roboadapt_ros.errors import EngineError
+from roboadapt_ros.files import replacing
 
 CUDA = 'CUDAExecutionProvider'
 CPU = 'CPUExecutionProvider'
@@ -142,4 +144,8 @@ def write_adapters(path: Path, arrays: Mapping[str, npt.NDArray[np.float32]]) ->
     adapters.set_model_version(1)
     values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     adapters.set_parameters(values)
-    adapters.export_adapter(str(path))
+    with replacing(path) as temporary:
+        try:
+            adapters.export_adapter(str(temporary))
+        except RuntimeError as error:  # what it raises of a disk that is full
+            raise EngineError('onnx', f'{path} can not be written', 'Make room for it.') from error

@@ -18,7 +18,8 @@ from roboadapt_ros.errors import RefusedError
 from roboadapt_ros.evaluation.inprocess import LearnedPolicy, load_policy
 from roboadapt_ros.evaluation.loop import ClosedLoop, make_sim_rig, Observation
 from roboadapt_ros.learning.contracts import sim_contract
-from roboadapt_ros.learning.dataset import Episode, EPISODES, OBJECTS, require_task, save_episode
+from roboadapt_ros.learning.dataset import EPISODES, require_task
+from roboadapt_ros.learning.episode import Episode, OBJECTS, save_episode
 from roboadapt_ros.learning.progress import Progress, silent, Tell, untold
 from roboadapt_ros.learning.settings import CollectConfig
 from roboadapt_ros.sim.expert import Motion

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +35,7 @@ def task_tensors(trainer: Trainer) -> dict[str, npt.NDArray[np.float32]]:
 
 
 def package_task(config: TrainConfig, trainer: Trainer, provenance: dict[str, Any]) -> TaskPackage:
-    """Write the package, its card and one reference picture per camera."""
+    """Write the package with its card and one reference picture per camera; see `save_package`."""
     model = trainer.model
     backbone = model.backbone.manifest
     task, _, version = config.task.partition(VERSION_MARK)
@@ -54,15 +55,18 @@ def package_task(config: TrainConfig, trainer: Trainer, provenance: dict[str, An
         provenance=provenance,
     )
     base = model.backbone.parameter_count
-    package = save_package(
+
+    def add_pictures(folder: Path) -> None:
+        for index, camera in enumerate(trainer.contract.cameras):
+            write_picture(folder, camera.name, trainer.data.images[0, index].numpy())
+
+    return save_package(
         config.out / config.task,
         manifest,
         task_tensors(trainer),
         task_card(manifest, model.adapters.parameter_count, base),
+        add_files=add_pictures,
     )
-    for index, camera in enumerate(trainer.contract.cameras):
-        write_picture(package.path, camera.name, trainer.data.images[0, index].numpy())
-    return package
 
 
 def task_card(manifest: TaskManifest, adapter_count: int, base_count: int) -> str:

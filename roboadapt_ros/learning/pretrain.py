@@ -13,7 +13,8 @@ from roboadapt_ros.backbones.masked import MaskedAutoencoder
 from roboadapt_ros.contract import Contract
 from roboadapt_ros.encoder.preprocess import preprocess
 from roboadapt_ros.files import require_free
-from roboadapt_ros.learning.dataset import data_hash, episode_paths, load_episode
+from roboadapt_ros.learning.dataset import data_hash, episode_paths
+from roboadapt_ros.learning.episode import load_episode, require_cameras
 from roboadapt_ros.learning.progress import Progress, silent
 from roboadapt_ros.learning.settings import PretrainConfig
 import torch
@@ -30,6 +31,7 @@ def load_images(
     images = []
     for number, path in enumerate(paths):
         episode = load_episode(path)
+        require_cameras(path, episode, contract)
         for camera in contract.cameras:
             frames = episode.frames[camera.name][:: config.every]
             images += [preprocess(frame, camera, config.image_size) for frame in frames]
@@ -60,14 +62,14 @@ def pretrain(
 
     Raises:
         PackageError: A package is there, and it is not to be replaced.
+        ConfigError: The name of the folder is no name of a package.
         RoboAdaptError: The data can't be read.
     """
     require_free(config.out, 'another --out', force=config.force)
     torch.manual_seed(config.seed)
     torch.set_num_threads(config.threads)
+    model = MaskedAutoencoder(build_timm(_manifest(config)), config.width // 2, 2)
     images, digest = load_images(config, contract, progress)
-    manifest = _manifest(config)
-    model = MaskedAutoencoder(build_timm(manifest), config.width // 2, 2)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.05
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from roboadapt_ros.adapters.placement import Placement
+from roboadapt_ros.config import require_plain_name
 from roboadapt_ros.errors import ConfigError
 
 
@@ -156,7 +157,12 @@ class TrainConfig(Placement):
     force: bool = field(default=False, metadata={'help': 'replace a package of this name'})
 
     def __post_init__(self) -> None:
-        """Check there is something to train."""
+        """Check the version's name, and that there is something to train."""
+        from roboadapt_ros.adapters.package import VERSION_MARK
+
+        _, mark, version = self.task.partition(VERSION_MARK)
+        if mark:
+            require_plain_name(f"version in task '{self.task}'", version)
         if self.top_steps + self.steps <= 0:
             raise ConfigError(
                 'steps', self.steps, 'the two stages together need at least one step'

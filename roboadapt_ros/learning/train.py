@@ -14,13 +14,13 @@ import time
 
 import numpy as np
 import numpy.typing as npt
-from roboadapt_ros.adapters.layout import HeadLayout
-from roboadapt_ros.adapters.package import load_package, Normaliser, TaskPackage, VERSION_MARK
+from roboadapt_ros.adapters.package import Normaliser, TaskPackage, VERSION_MARK
 from roboadapt_ros.backbones.frozen import FrozenBackbone
+from roboadapt_ros.config import to_mapping
 from roboadapt_ros.contract import Contract
-from roboadapt_ros.errors import ConfigError
+from roboadapt_ros.errors import PackageError
 from roboadapt_ros.files import require_free
-from roboadapt_ros.learning.checkpoint import Checkpoint
+from roboadapt_ros.learning.checkpoint import Checkpoint, Done, Part
 from roboadapt_ros.learning.dataset import (
     data_hash,
     episode_paths,
@@ -30,6 +30,7 @@ from roboadapt_ros.learning.dataset import (
 )
 from roboadapt_ros.learning.model import TaskModel
 from roboadapt_ros.learning.packaging import package_task
+from roboadapt_ros.learning.plan import make_plan, Plan
 from roboadapt_ros.learning.pretrain import cosine
 from roboadapt_ros.learning.progress import Progress, silent, Tell, untold
 from roboadapt_ros.learning.settings import TrainConfig
@@ -92,40 +93,22 @@ def _jitter(images: torch.Tensor, strength: float) -> torch.Tensor:
 class Trainer:
     """Runs the two stages of one task."""
 
-    def __init__(
-        self, config: TrainConfig, backbone: FrozenBackbone, samples: Samples, contract: Contract
-    ):
-        """Build the model for `contract` and normalise the data."""
-        self.config = config
-        self.contract = contract
-        start = None if config.start is None else load_package(config.start)
+    def __init__(self, plan: Plan, samples: Samples):
+        """Build the model and normalise the data."""
+        self.plan, self.config, self.contract = plan, plan.config, plan.contract
+        start = plan.start
         self.normaliser = start.manifest.normaliser if start else fit_normaliser(samples)
         self.data = _tensors(samples, self.normaliser)
-        feature_size = backbone.features_per_camera * len(contract.cameras)
-        adapters = config.layout(backbone)
-        head = HeadLayout(
-            feature_size=feature_size,
-            proprio_size=contract.proprio_size,
-            hidden=config.hidden,
-            chunk_length=contract.chunk_length,
-            action_size=contract.action_size,
-        )
         objects_size = samples.objects.shape[1]
-        self.model = TaskModel(backbone, adapters, head, objects_size, config.dropout)
+        self.model = TaskModel(
+            plan.backbone, plan.adapters, plan.head, objects_size, self.config.dropout
+        )
         if start is not None:
             self._start_from(start)
-        self.rng = np.random.default_rng(config.seed)
+        self.rng = np.random.default_rng(self.config.seed)
 
     def _start_from(self, package: TaskPackage) -> None:
-        """Load a package's adapters and head.
-
-        Raises:
-            RoboAdaptError: Trained over another backbone, or of another layout.
-        """
-        package.require_backbone(self.model.backbone.manifest)
-        layouts = (self.model.adapters.layout, self.model.head.layout)
-        if layouts != (package.manifest.adapters, package.manifest.head):
-            raise ConfigError('start', str(package.path), f'must have the layout {layouts}')
+        """Load a package's adapters and head."""
         for part, module in (('adapters', self.model.adapters), ('head', self.model.head)):
             module.load_state_dict(
                 {name: torch.from_numpy(t.copy()) for name, t in package.part(part).items()}
@@ -154,14 +137,18 @@ class Trainer:
                 held_out = self._held_out_top(tokens)
             progress(step + 1, config.top_steps, f'top: loss {value:.4f}, {self._told(held_out)}')
 
-    def second_stage(self, progress: Progress, checkpoint: Checkpoint) -> None:
-        """Train all adapters and the head end to end through the frozen backbone."""
+    def second_stage(self, progress: Progress, checkpoint: Checkpoint) -> Done:
+        """Train all adapters and the head end to end through the frozen backbone.
+
+        Returns:
+            What was done, by this process and by those it went on from.
+        """
         config = self.config
         optimiser = self._optimiser()
-        start = checkpoint.restore(self.model, optimiser) if config.resume else 0
+        before = checkpoint.restore(self.model, optimiser) if config.resume else Done()
         held_out = self.held_out()
         self.model.train()
-        for step in range(start, config.steps):
+        for step in range(before.step, config.steps):
             self._set_rate(optimiser, step, config.steps)
             index = self.rng.choice(self.data.train, config.batch)
             images = _jitter(self.data.images[index], config.brightness)
@@ -169,8 +156,14 @@ class Trainer:
             if (step + 1) % 200 == 0:
                 held_out = self.held_out()
             if (step + 1) % config.checkpoint_every == 0:
-                checkpoint.save(self.model, optimiser, step + 1)
+                checkpoint.save(self.model, optimiser, self._done(before, step + 1))
             progress(step + 1, config.steps, f'all: loss {value:.4f}, {self._told(held_out)}')
+        return self._done(before, config.steps)
+
+    def _done(self, before: Done, step: int) -> Done:
+        part = (Part(to=step, of=self.config.steps),) if step > before.step else ()
+        seconds = before.seconds + time.monotonic() - self.plan.began
+        return Done(parts=before.parts + part, seconds=round(seconds, 1))
 
     @torch.inference_mode()
     def held_out(self) -> float:
@@ -257,16 +250,20 @@ def train(
     require_free(config.out / config.task, other, force=config.force)
     torch.manual_seed(config.seed)
     torch.set_num_threads(config.threads)
-    started = time.monotonic()
     backbone = FrozenBackbone.load(config.backbone)
+    plan = make_plan(config, backbone, contract)
     paths = [path for folder in config.data for path in episode_paths(folder)]
     require_task(config.data, config.task, tell)
+    data_sha256 = data_hash(paths)
+    checkpoint = Checkpoint(
+        config.out / f'.{config.task}.checkpoint.safetensors', plan.identity(data_sha256)
+    )
+    resumes = config.resume and _can_resume(checkpoint, config.steps, tell)
     samples = load_samples(paths, contract, backbone.manifest.image_size, progress)
-    trainer = Trainer(config, backbone, samples, contract)
-    checkpoint = Checkpoint(config.out / f'.{config.task}.checkpoint.safetensors')
-    if config.start is None and not (config.resume and checkpoint.exists()):
+    trainer = Trainer(plan, samples)
+    if plan.start is None and not resumes:
         trainer.first_stage(progress)
-    trainer.second_stage(progress, checkpoint)
+    done = trainer.second_stage(progress, checkpoint)
     held_out = trainer.held_out()
     backbone.check(config.backbone).require()
     package = package_task(
@@ -276,17 +273,38 @@ def train(
             'recipe': 'behaviour cloning of a scripted expert (roboadapt train)',
             'episodes': len(paths),
             'samples': len(samples.images),
-            'data_sha256': data_hash(paths),
+            'data_sha256': data_sha256,
             'data': [folder.name for folder in config.data],
             'top_steps': config.top_steps,
-            'steps': config.steps,
+            'steps': done.step,
+            **({'parts': to_mapping(done.parts)} if len(done.parts) > 1 else {}),
             'batch': config.batch,
             'learning_rate': config.learning_rate,
             'seed': config.seed,
-            'parents': [] if config.start is None else [load_package(config.start).digest],
+            'parents': [] if plan.start is None else [plan.start.digest],
             'held_out_loss': round(held_out, 5) if math.isfinite(held_out) else None,
-            'seconds': round(time.monotonic() - started),
+            'seconds': round(done.seconds),
         },
     )
     checkpoint.remove()
     return package
+
+
+def _can_resume(checkpoint: Checkpoint, steps: int, tell: Tell) -> bool:
+    """Return whether there is a checkpoint to go on from.
+
+    Raises:
+        PackageError: It has more steps than are asked for.
+        RoboAdaptError: As `Checkpoint.done`.
+    """
+    if not checkpoint.exists():
+        tell(f'No checkpoint ({checkpoint.path}): starting anew.')
+        return False
+    found = checkpoint.done().step
+    if found > steps:
+        raise PackageError(
+            checkpoint.path,
+            f'has come to step {found}',
+            f'--steps {found} or more (found {steps}); delete it to begin anew',
+        )
+    return True

@@ -13,10 +13,9 @@ import time
 import pytest
 from rich.console import Console
 from roboadapt_ros.cli import main as cli
-from roboadapt_ros.cli.command import Command, Entry, Parser, UsageError
+from roboadapt_ros.cli.command import Command, Entry, Parser, printable, UsageError
 from roboadapt_ros.cli.options import add_options, from_options
 from roboadapt_ros.cli.output import (
-    printable,
     ProgressLine,
     require_folder,
     require_writable,
@@ -251,6 +250,16 @@ def test_a_long_list_of_choices_is_cut_to_the_nearest():
 
 def test_control_characters_of_a_package_do_not_reach_the_terminal():
     assert printable('a\x1b[2J\tb\n\u202ec') == 'a?[2J\tb\n?c'
+
+
+def test_an_error_about_a_hostile_file_is_printed_without_them(tmp_path, capsys):
+    folder = tmp_path / 'tasks' / 'evil'
+    folder.mkdir(parents=True)
+    (folder / 'manifest.json').write_text(json.dumps({'a\x1b]0;PWN\x07\x1b[2J': 1}))
+    assert cli.main(['adapters', 'show', 'evil', '--models', str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert 'PWN' in told
+    assert '\x1b' not in told and '\x07' not in told
 
 
 def test_the_version_is_told(capsys):

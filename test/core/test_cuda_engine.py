@@ -83,6 +83,18 @@ def test_it_equals_the_cpu_and_switches_without_a_new_capture(
 
 
 @needs_gpu
+@pytest.mark.parametrize('half', [False, True])
+def test_features_unlike_the_stored_ones_are_a_changed_base(tmp_path, monkeypatch, half) -> None:
+    """Whole tensors on a card that computes something else."""
+    make_backbone(tmp_path)
+    run = CudaEngine.run
+    monkeypatch.setattr(CudaEngine, 'run', lambda *words: run(*words) * np.float32(1.5))
+    check = CudaEngine(tmp_path / 'backbones' / 'tiny', half=half).check()
+    assert check.digest == check.expected_digest
+    assert not check.probe_equal
+
+
+@needs_gpu
 @pytest.mark.parametrize('family', list(FAMILIES))
 def test_tasks_of_different_layouts_share_a_batch_and_a_frame(tmp_path, family) -> None:
     make_backbone(tmp_path, family, **FAMILIES[family])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+import errno
 import json
 
 import numpy as np
@@ -53,6 +54,65 @@ def test_the_digest_changes_with_any_weight(models) -> None:
     tensors = dict(package.tensors)
     tensors['head.out.bias'] = tensors['head.out.bias'] + 1e-6
     assert save_package(package.path, package.manifest, tensors, '').digest != package.digest
+
+
+def contents(folder) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
+
+
+@pytest.mark.parametrize('fault', [KeyboardInterrupt(), OSError(errno.ENOSPC, 'no space')])
+@pytest.mark.parametrize('name', ['pick', 'place'])
+def test_a_package_is_written_whole_or_not_at_all(models, monkeypatch, fault, name: str) -> None:
+    """One that stood is as it was, and of a new one there is no folder that a retry refuses."""
+    package = load_package(models / 'tasks' / 'pick')
+    tensors = {n: t + 1 for n, t in package.tensors.items()}
+    manifest, before = replace(package.manifest, task=name), contents(models / 'tasks')
+
+    def stop(*_: object) -> None:
+        raise fault
+
+    for patched, files in (('save_json', None), ('', stop)):
+        with monkeypatch.context() as patch:
+            if patched:
+                patch.setattr(package_module, patched, stop)
+            with pytest.raises((KeyboardInterrupt, PackageError)) as caught:
+                save_package(models / 'tasks' / name, manifest, tensors, '', add_files=files)
+        if isinstance(fault, OSError):
+            assert f'{name}: cannot be written (no space)' in str(caught.value)
+        assert contents(models / 'tasks') == before
+        assert [path.name for path in (models / 'tasks').iterdir()] == ['pick']
+
+
+def test_a_replaced_package_keeps_nothing_of_the_old_one(models) -> None:
+    package = load_package(models / 'tasks' / 'pick')
+    (package.path / 'reference_gone.png').write_bytes(b'old')
+    save_package(
+        package.path,
+        package.manifest,
+        package.tensors,
+        '# pick',
+        add_files=lambda folder: (folder / 'reference_new.png').write_bytes(b'new'),
+    )
+    assert sorted(contents(package.path)) == [
+        'card.md',
+        'manifest.json',
+        'reference_new.png',
+        'weights.safetensors',
+    ]
+
+
+def test_what_could_not_be_read_back_is_not_written(models, monkeypatch) -> None:
+    package = load_package(models / 'tasks' / 'pick')
+    folder, rest = models / 'tasks' / 'place', (package.tensors, '')
+    with pytest.raises(PackageError, match=r"place: is not the folder to write.*name 'pick'"):
+        save_package(folder, package.manifest, *rest)
+    monkeypatch.setattr(package_module, 'MAX_WEIGHTS_BYTES', package.nbytes)
+    with pytest.raises(PackageError, match=r'would have \d+ bytes.*smaller adapters'):
+        save_package(folder, replace(package.manifest, task='place'), *rest)
+    assert not folder.exists()
+    size = len((package.path / 'weights.safetensors').read_bytes())
+    monkeypatch.setattr(package_module, 'MAX_WEIGHTS_BYTES', 2 * size)
+    save_package(folder, replace(package.manifest, task='place'), *rest)
 
 
 def test_an_unknown_task_is_answered_with_the_nearest(models) -> None:

@@ -46,6 +46,15 @@ def test_a_linear_top_has_the_pooled_width(backbone) -> None:
     assert Placement(top_kind=TopKind.LINEAR, top=0).layout(backbone).top == 0
 
 
+@pytest.mark.parametrize('option', ['--bottom', '--middle', '--top'])
+def test_a_width_that_no_backbone_needs_is_refused(capsys, tmp_path, option: str) -> None:
+    train = ('train', '--task', 'lift_red', '--data', 'x', '--backbone', 'x', '--out')
+    for width in ('100000000', '-1'):
+        for words in ((*train, str(tmp_path / 'a')), ('adapters', 'sizes')):
+            assert cli.main([*words, option, width]) == 2
+            assert f'{option} = {width}: must be within 0..4096' in capsys.readouterr().err
+
+
 def test_the_count_is_that_of_the_module(backbone) -> None:
     for placement in (Placement(), Placement(kernel=1, top_kind=TopKind.LINEAR)):
         layout = placement.layout(backbone)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 import json
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -263,6 +264,27 @@ def test_an_adapter_file_gives_another_runtime_the_same_features(path, tmp_path)
     np.testing.assert_array_equal(found, served.run(images(), served.add(*task)))
     bare = other.run(None, {'images': images()})[0]
     np.testing.assert_allclose(bare, served.run(images(), None), rtol=1e-4, atol=1e-5)
+
+
+def test_onnxruntime_is_told_to_send_nothing(tmp_path) -> None:
+    """It keeps what it would send in a cache of its own, from its import on."""
+    words = [sys.executable, '-c', 'import roboadapt_ros.encoder.session']
+    kept = {key: value for key, value in os.environ.items() if key != 'ORT_DISABLE_TELEMETRY'}
+    env = {**kept, 'XDG_CACHE_HOME': str(tmp_path), 'HOME': str(tmp_path)}
+    subprocess.run(words, env=env, check=True, timeout=60)
+    assert not list(tmp_path.rglob('*onnxruntime*'))
+
+
+def test_a_user_without_a_home_exports_into_the_backbones_folder(vit, monkeypatch) -> None:
+    def homeless(self: Path) -> Path:
+        raise RuntimeError('Could not determine home directory.')
+
+    monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
+    monkeypatch.setattr(Path, 'expanduser', homeless)
+    assert store(vit).writable == vit / 'onnx'
+    monkeypatch.setattr(os, 'access', lambda *_: False)
+    with pytest.raises(EngineError, match=r'no graph can be written to .*tiny.onnx'):
+        _ = store(vit).writable
 
 
 def test_the_faster_engine_wins_and_both_figures_are_told(vit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 import hashlib
 import io
 import os
@@ -13,6 +14,7 @@ import sys
 from huggingface_hub import constants as hub
 import pytest
 from roboadapt_ros.backbones import pretrained
+from roboadapt_ros.backbones.build import how_timm_loads, Loading
 from roboadapt_ros.backbones.convert import convert
 from roboadapt_ros.backbones.frozen import FrozenBackbone
 from roboadapt_ros.backbones.manifest import BackboneManifest, load_backbone_manifest
@@ -371,12 +373,98 @@ def test_an_old_checkpoint_without_step_counters_is_whole(tmp_path) -> None:
     assert backbone.model.state_dict()['bn1.num_batches_tracked'] == 0
 
 
+def loading_of(name: str, **kwargs) -> Loading:
+    manifest = plan(Request(timm_name=name, random=True))
+    return how_timm_loads(replace(manifest, timm_kwargs=kwargs))
+
+
+@pytest.mark.parametrize(
+    ('name', 'changed'),
+    [
+        ('flexivit_small.300ep_in1k', {}),
+        ('vit_base_patch16_radio_v3.c_radio', {}),
+        ('deit3_small_patch16_224.fb_in1k', {'ls1.gamma': 'gamma_1', 'ls2.gamma': 'gamma_2'}),
+    ],
+)
+def test_weights_are_read_as_timm_reads_them(offline, tmp_path, name, changed) -> None:
+    """Models of one class differ in how a grid is resized, and in what is renamed."""
+    torch.manual_seed(0)
+    tensors = timm.create_model(name, depth=1, img_size=320).state_dict()
+    tensors = {_renamed(key, changed): value for key, value in tensors.items()}
+    fill_cache(offline, name, tensors)
+    kwargs = {'depth': 1, 'num_classes': 0}
+    theirs = timm.create_model(name, pretrained=True, **kwargs)
+    with torch.device('meta'):
+        empty = timm.create_model(name, **kwargs)
+    ours = convert(name, tensors, empty, loading_of(name, depth=1)).tensors
+    assert ours.keys() == theirs.state_dict().keys()
+    for key, value in theirs.state_dict().items():
+        assert torch.equal(ours[key], value), key
+
+
+def _renamed(key: str, changed: dict[str, str]) -> str:
+    for new, old in changed.items():
+        key = key.replace(new, old)
+    return key
+
+
+def test_of_two_encoders_that_nothing_tells_apart_neither_is_taken(tmp_path) -> None:
+    one, other = (random_model('test_resnet', seed).state_dict() for seed in (0, 1))
+    other = {name: tensor + 1 for name, tensor in other.items()}
+    both = {f'{p}.{n}': t for p, part in (('query', one), ('key', other)) for n, t in part.items()}
+    with pytest.raises(PackageError, match=r"under 'key\.' and 'query\.'"):
+        add_file(tmp_path, 'test_resnet', saved(tmp_path / 'two.pth', both))
+    assert not list((tmp_path / 'backbones').glob('*'))
+    same = {f'{p}.{n}': t for p in ('net', 'online.net') for n, t in one.items()}
+    add_file(tmp_path, 'test_resnet', saved(tmp_path / 'same.pth', same))
+
+
+@pytest.mark.parametrize('layout', ['sparse', 'meta'])
+def test_a_tensor_without_plain_values_is_named(tmp_path, layout) -> None:
+    tensors = random_model('test_resnet').state_dict()
+    name = 'layer1.0.conv1.weight'
+    plain = tensors[name]
+    tensors[name] = plain.to_sparse() if layout == 'sparse' else plain.to('meta')
+    with pytest.raises(PackageError, match=r"'layer1\.0\.conv1\.weight' without plain values"):
+        add_file(tmp_path, 'test_resnet', saved(tmp_path / 'odd.pth', tensors))
+
+
+@pytest.mark.parametrize('content', [b'a text, no weights', b'\x80\x02}q\x00.' * 9, b'PK\x03\x04'])
+def test_a_file_that_is_none_of_torch_is_refused(tmp_path, content) -> None:
+    file = tmp_path / 'notes.pth'
+    file.write_bytes(content)
+    with pytest.raises(PackageError, match=r'notes\.pth'):
+        read_file(file)
+
+
+@pytest.mark.parametrize('address', ['', 'huggingface.co', 'http://host:port', 'http://[::1'])
+def test_an_address_that_is_none_is_told(monkeypatch, tmp_path, address) -> None:
+    monkeypatch.setattr(hub, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
+    monkeypatch.setattr(hub, 'HF_HUB_OFFLINE', False)
+    monkeypatch.setattr(hub, 'ENDPOINT', address)
+    with pytest.raises(ConfigError, match=r'HF_ENDPOINT.*must be an address'):
+        add_backbone(tmp_path, Request(timm_name='test_vit.r160_in1k'), silent)
+
+
+def test_another_process_that_took_the_name_is_not_replaced(tmp_path, monkeypatch) -> None:
+    def slow(request: Request, manifest: BackboneManifest, say: pretrained.Say):
+        found = weights(request, manifest, say)
+        (tmp_path / 'backbones' / manifest.id).mkdir(parents=True)
+        return found
+
+    weights = pretrained._weights
+    monkeypatch.setattr(pretrained, '_weights', slow)
+    with pytest.raises(PackageError, match='exists'):
+        add_backbone(tmp_path, Request(timm_name='test_vit', random=True), silent)
+
+
 def test_a_grid_of_other_size_is_resized(tmp_path) -> None:
     """By timm's own rule for position embeddings."""
     tensors = random_model('vit_tiny_patch16_224', depth=1).state_dict()
     with torch.device('meta'):
         model = timm.create_model('vit_tiny_patch16_224', depth=1, num_classes=0, img_size=64)
-    converted = convert('a file', {f'model.{k}': v for k, v in tensors.items()}, model)
+    found = {f'model.{k}': v for k, v in tensors.items()}
+    converted = convert('a file', found, model, loading_of('vit_tiny_patch16_224', depth=1))
     assert converted.tensors['pos_embed'].shape == (1, 17, 192)
     assert converted.prefix == 'model.'
     assert set(converted.dropped) == {'head.weight', 'head.bias'}
@@ -412,7 +500,7 @@ def test_clip_names_are_converted() -> None:
         'logit_scale': (),
     }
     found = {name: torch.rand(shape) for name, shape in shapes.items()}
-    converted = convert('clip.pt', found, model)
+    converted = convert('clip.pt', found, model, loading_of('vit_base_patch16_clip_224', depth=1))
     assert torch.equal(
         converted.tensors['blocks.0.attn.qkv.weight'], found[f'{block}.attn.in_proj_weight']
     )
