@@ -63,6 +63,7 @@ def convert(
 
     Raises:
         TensorError: A tensor is missing, unexpected, of another shape or type, or not finite.
+        PackageError: There are several encoders, and nothing says which one to use.
     """
     required = model.state_dict()
     prefix, tensors = _best(path, found, model, loading)
@@ -130,7 +131,9 @@ def _contains(one: str, other: str) -> bool:
 
 def _same(one: Tensors, other: Tensors) -> bool:
     """Return whether both are the same tensors: a module may be saved under two names."""
-    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+    return one.keys() == other.keys() and all(
+        one[n].dtype == other[n].dtype and torch.equal(one[n], other[n]) for n in one
+    )
 
 
 def _prefixes(found: Iterable[str]) -> set[str]:
