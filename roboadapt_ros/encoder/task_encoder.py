@@ -222,11 +222,11 @@ class TaskEncoder:
             resident = self._tasks.get(task)
             self._generation = generation = self._generation + 1
             handle = resident.handle if with_adapters else None
-            before = self._in_use()
+            before = self._used()
             self._active = _Active(resident, handle, generation)
             elapsed_us = (time.perf_counter_ns() - start) / 1e3
-            for used in (*before, task):  # up to now, and from now on
-                self._tasks.use(used)
+            for used in (*before, resident):  # up to now, and from now on
+                self._tasks.use(used.package.task)
         return Activation(task, resident.package.digest, generation, elapsed_us)
 
     def seal(self, problem: str) -> None:
