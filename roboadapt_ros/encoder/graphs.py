@@ -26,7 +26,7 @@ from roboadapt_ros.encoder.places import Places
 from roboadapt_ros.errors import EngineError, RoboAdaptError
 from roboadapt_ros.files import replacing
 
-FORMAT = 5
+FORMAT = 4
 """Raised when graphs or their inputs change; older ones are then exported anew."""
 MAX_PARITY = 1e-4
 """Largest relative difference of a float32 graph from torch."""

@@ -7,7 +7,6 @@ streams are repeated where the first adapter sits; left out, they are not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 import io
 from typing import Any
 import warnings
@@ -68,7 +67,6 @@ def trace(backbone: FrozenBackbone, places: Places, *, branches: bool = True) ->
             "Choose the engine 'torch' for this backbone.",
         ) from error
     write_out(model, branches=branches)
-    _copy_sizes(model.graph)
     _add_defaults(model)
     written: bytes = model.SerializeToString()
     return written
@@ -91,74 +89,6 @@ def _traced(
             **options,
         )
     return onnx.load_from_string(stream.getvalue())
-
-
-def _copy_sizes(graph: onnx.GraphProto) -> None:
-    """Let a reshape keep the sizes that the exporter has it ask of another tensor.
-
-    `x.reshape(B, N, ...)` becomes five small nodes, twice in a block, which take a hundredth of a
-    transformer's pass. ONNX Runtime replaces them itself where it can tell that the tensor asked
-    is as large as the one reshaped, which it no longer can behind a batch that was repeated. The
-    measured parity holds this to torch.
-    """
-    made = {output: node for node in graph.node for output in node.output}
-    kept: dict[str, tuple[int, ...]] = {}
-    for node in graph.node:
-        shape = made.get(node.input[1]) if node.op_type == 'Reshape' else None
-        if shape is None or shape.op_type != 'Concat':
-            continue
-        sizes = [_kept_size(made, name, axis) for axis, name in enumerate(shape.input)]
-        known = tuple(size for size in sizes if size is not None)
-        if len(known) == len(sizes):
-            node.input[1] = kept_name = f'{node.name}/sizes'
-            kept[kept_name] = known
-    graph.initializer.extend(
-        onnx.numpy_helper.from_array(np.array(sizes, np.int64), name)
-        for name, sizes in kept.items()
-    )
-    _drop_unread(graph)
-
-
-def _drop_unread(graph: onnx.GraphProto) -> None:
-    """Remove nodes that nothing reads; nodes stand in the order in which they run."""
-    read = {output.name for output in graph.output}
-    nodes = []
-    for node in reversed(graph.node):
-        if read.intersection(node.output):
-            nodes.append(node)
-            read.update(_reads(node))
-    del graph.node[:]
-    graph.node.extend(reversed(nodes))
-
-
-def _reads(node: onnx.NodeProto) -> Iterator[str]:
-    """Yield what a node reads, what is inside of it included."""
-    yield from node.input
-    for attribute in node.attribute:
-        yield from (output.name for output in attribute.g.output)
-        for inner in attribute.g.node:
-            yield from _reads(inner)
-
-
-def _kept_size(made: dict[str, onnx.NodeProto], name: str, axis: int) -> int | None:
-    """Return a reshape's size along an axis, 0 for that of its input; None where it is neither."""
-    node = made.get(name)
-    if node is not None and node.op_type == 'Unsqueeze':
-        node = made.get(node.input[0])
-    if node is None:
-        return None
-    if node.op_type == 'Constant':
-        return _number(node)
-    asked = made.get(node.input[0]) if node.op_type == 'Gather' else None
-    index = made.get(node.input[1]) if asked is not None else None
-    is_same = index is not None and index.op_type == 'Constant' and _number(index) == axis
-    return 0 if is_same and asked is not None and asked.op_type == 'Shape' else None
-
-
-def _number(node: onnx.NodeProto) -> int | None:
-    """Return the only value of a constant."""
-    value = onnx.numpy_helper.to_array(node.attribute[0].t)
-    return int(value.reshape(-1)[0]) if value.size == 1 else None
 
 
 def _add_defaults(model: onnx.ModelProto) -> None:

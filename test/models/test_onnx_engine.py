@@ -254,17 +254,6 @@ def test_a_batch_does_not_keep_its_tasks_nor_their_graph(pair) -> None:
     assert [thing() for thing in held] == [None] * 3
 
 
-def test_no_block_of_a_transformer_asks_for_sizes(vit) -> None:
-    """Behind a repeated batch ONNX Runtime would compute them in every block."""
-    backbone = TorchEngine(vit.path).backbone
-    graph = onnx.load_from_string(trace(backbone, Places.of(backbone.layout(bottom=4)))).graph
-    made = {output: node.op_type for node in graph.node for output in node.output}
-    reshapes = [node for node in graph.node if node.op_type == 'Reshape']
-    asking = [node.name for node in reshapes if made.get(node.input[1]) == 'Concat']
-    assert len(reshapes) >= 2 * backbone.depth
-    assert not [name for name in asking if 'blocks' in name]
-
-
 def test_the_probe_is_checked_again_and_again(pair) -> None:
     engine = OnnxEngine(pair.path)
     for _ in range(3):
