@@ -73,7 +73,7 @@ def load_engine(
         from roboadapt_ros.encoder.cuda_engine import CudaEngine
 
         try:
-            return CudaEngine(path, half=kind is EngineKind.CUDA_HALF)
+            return CudaEngine(path, threads=threads, half=kind is EngineKind.CUDA_HALF)
         except RuntimeError as error:  # what torch raises, for instance of a card that is full
             raise EngineError(
                 kind.value,

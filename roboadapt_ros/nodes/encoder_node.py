@@ -132,6 +132,7 @@ class EncoderNode(GraphNode[EncoderParameters]):
         """When a set was last encoded, or would have been; why later ones were not."""
         if config.initial_task and self._engine.active is None:
             services.activate(config.initial_task)
+        self._failure = ''
         self._candidates = NewestWorker(self._encode_shadows, self._on_failed, name='shadows')
         self._worker = services.worker = EncodeWorker(self._encode, self._on_failed)
         self.destroy_with_active(EncoderNode._stop_workers, self)

@@ -354,7 +354,9 @@ def test_an_export_that_fails_costs_no_other_engine_and_is_not_tried_again(
 
     monkeypatch.setattr(race_module, 'export_missing', fail)
     monkeypatch.setattr(race_module, 'torch_sees_gpu', lambda: True)
-    monkeypatch.setattr(CUDA_ENGINE, lambda path, half: TorchEngine(path))
+    monkeypatch.setattr(
+        CUDA_ENGINE, lambda path, threads, half: TorchEngine(path, threads=threads)
+    )
     outcome = race(vit, 1)
     assert set(outcome.milliseconds) == {'torch', 'torch on the GPU'}
     monkeypatch.setattr(choice, 'run_module', fail)
